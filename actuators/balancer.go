@@ -1,0 +1,73 @@
+package actuators
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// A Group is a target group or a Classic ELB by its canonical identity, so that two spellings of one group compare equal.
+type Group struct {
+	ID   string // ARN of a target group; "classic/" + name of a Classic ELB
+	Name string // for people
+}
+
+// A Membership is one machine's place in one group: exactly what is taken when it leaves and restored when it returns (law 17, G10).
+type Membership struct {
+	Group string `json:"group"`          // Group.ID
+	ID    string `json:"id"`             // the target's id in the group
+	Port  int    `json:"port,omitempty"` // 0 for Classic ELB
+	Zone  string `json:"zone,omitempty"` // only when the balancer was told one
+}
+
+// Compare orders memberships by group, id, port.
+func (m Membership) Compare(o Membership) int {
+	return cmp.Or(cmp.Compare(m.Group, o.Group), cmp.Compare(m.ID, o.ID), cmp.Compare(m.Port, o.Port), cmp.Compare(m.Zone, o.Zone))
+}
+
+func (m Membership) String() string {
+	if m.Port == 0 {
+		return fmt.Sprintf("%s in %s", m.ID, m.Group)
+	}
+	return fmt.Sprintf("%s:%d in %s", m.ID, m.Port, m.Group)
+}
+
+// TargetStatus is what a balancer says of a member, reduced to what decisions need. States not known today are TargetUnknown (G3).
+type TargetStatus string
+
+const (
+	TargetUnknown   TargetStatus = ""          // a state this version does not know: neither in service nor gone
+	TargetInitial   TargetStatus = "initial"   // registering, or its first health checks are not over
+	TargetHealthy   TargetStatus = "healthy"   // gets traffic
+	TargetRamping   TargetStatus = "ramping"   // healthy and in slow start
+	TargetUnhealthy TargetStatus = "unhealthy" // a member that fails its checks
+	TargetDraining  TargetStatus = "draining"  // leaving; comes back only by a new registration (G5)
+	TargetUnused    TargetStatus = "unused"    // registered, and never sent traffic as things are (no listener, zone off, stopped)
+)
+
+// A Target is a member of a group as the balancer sees it. A target the balancer reports as not registered is no member and not listed.
+type Target struct {
+	Membership
+	Status TargetStatus
+	Reason string // the balancer's own words: "Target.FailedHealthChecks: Health checks failed"
+}
+
+// A GroupState is one reading of one group.
+type GroupState struct {
+	Group
+	TargetType string        // "instance" or "ip": which of Node.Targets names a machine here
+	Port       int           // the group's default; 0 for Classic
+	Delay      time.Duration // deregistration delay, or connection draining time
+	Network    bool          // of a network load balancer: slow to register, its flows survive deregistration
+	Members    []Target      // sorted by Membership.Compare
+	Err        string        // not empty: this group could not be read, and nothing above is to be believed
+	At         time.Time     // when the reading began
+}
+
+// Target returns the id the group knows the node by; "" when the node has none for this kind of group.
+func (g GroupState) Target(n Node) string {
+	if g.TargetType == "instance" {
+		return n.Targets.Instance
+	}
+	return n.Targets.IP
+}

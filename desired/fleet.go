@@ -1,0 +1,219 @@
+package desired
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// APIVersion and Kind are what a fleet file must declare.
+const (
+	APIVersion = "windlass/v1"
+	Kind       = "Fleet"
+)
+
+// A Fleet is one fleet file with its base merged in, every default filled and every file it refers to read. A Fleet that
+// Load returned without an error is valid; nothing downstream checks it again.
+type Fleet struct {
+	Name    string // unique in the repo; [a-z0-9-]
+	Release string // what to run; matches ReleasePattern
+	Retry   int    // raised by a person to try a halted digest again
+	Paused  *Pause // nil: not paused
+	Adopt   bool   // a recordless node that proves the wanted release is recorded, not rolled
+
+	Nodes         NodeSet
+	LoadBalancers []LoadBalancer // empty: the journey without drain and add
+	SSH           SSH
+	Configure     Configure
+	Health        []Check
+	Unproven      string // why no check can name the release; empty when one does
+	Rollout       Rollout
+
+	Path string // of the fleet file in the repo, for messages
+}
+
+// A Pause says why a fleet starts nothing new.
+type Pause struct {
+	Reason string
+}
+
+// A NodeSet says which machines belong to a fleet: the union of both forms, the same machine counted once.
+type NodeSet struct {
+	Static  []StaticNode
+	EC2     *EC2Selector // nil: no instances are looked up
+	Expect  int          // 0: no expectation; fewer found and nothing is drained
+	Exclude []Exclusion
+}
+
+// A StaticNode is a machine named in the fleet file.
+type StaticNode struct {
+	Name    string
+	Address string
+	Zone    string // empty: unknown
+	Target  string // the id the load balancer knows it by; default Address
+	HostKey string // "ssh-ed25519 AAAA…"; empty: known_hosts decides
+}
+
+// An EC2Selector finds running instances by their tags.
+type EC2Selector struct {
+	Tags    map[string]string // all must match
+	Address AddressKind
+}
+
+// AddressKind says which of an instance's addresses is used to reach it.
+type AddressKind string
+
+const (
+	PrivateAddress AddressKind = "private"
+	PublicAddress  AddressKind = "public"
+)
+
+// An Exclusion takes a node out of windlass's hands and out of the fleet's size.
+type Exclusion struct {
+	Name   string
+	Reason string
+}
+
+// A LoadBalancer is either a target group (ALB or NLB) or a Classic ELB; exactly one of TargetGroup and Classic is set.
+type LoadBalancer struct {
+	TargetGroup string // name or ARN
+	Port        int    // 0: the group's own
+	Prune       bool   // members outside the node set leave, one at a time; needs NodeSet.Expect
+	Classic     string // name
+}
+
+// String names the load balancer for people.
+func (lb LoadBalancer) String() string {
+	if lb.Classic != "" {
+		return "classic load balancer " + lb.Classic
+	}
+	return "target group " + lb.TargetGroup
+}
+
+// SSH says how the fleet's nodes are logged into.
+type SSH struct {
+	User           string
+	Port           int
+	Sudo           bool
+	ConnectTimeout time.Duration
+	StateDir       string // absolute, or relative to the login directory
+}
+
+// Configure says how a release gets onto a node.
+type Configure struct {
+	Dir      string         // where steps run; empty: the fleet's directory below SSH.StateDir
+	Vars     map[string]any // for templates; JSON values
+	Files    []File
+	Prepare  []Step // while the node serves
+	Activate []Step // while it is out of service
+}
+
+// A File is placed on a node before activate, and only when it differs.
+type File struct {
+	From     string // relative to the repo's root
+	To       string // absolute on the node
+	Mode     string // octal, such as "0644"
+	Owner    string // user or user:group; empty: whoever windlass logs in as (root with sudo)
+	Template bool   // Content is a text/template over TemplateData
+	Content  []byte // as it stands in the repo
+}
+
+// A Step is a shell command run on a node.
+type Step struct {
+	Name    string
+	Run     string
+	Timeout time.Duration
+}
+
+// A Check is one proof that a node serves. Exactly one of HTTP, TCP and Command is set.
+type Check struct {
+	Name      string
+	HTTP      *HTTPCheck
+	TCP       *TCPCheck
+	Command   *CommandCheck
+	Interval  time.Duration // the slowest pace of trying
+	Timeout   time.Duration // of one try
+	Successes int           // in a row
+	Within    time.Duration // from the start of verifying until it must have passed
+}
+
+// HTTPCheck asks for a page.
+type HTTPCheck struct {
+	Port   int
+	Path   string
+	Status int
+	Body   string // found in the answer; {release} and {node} are replaced
+	Via    Via
+}
+
+// Via says where a check is made from.
+type Via string
+
+const (
+	Direct  Via = "direct" // from the agent to the node's address
+	OverSSH Via = "ssh"    // through the SSH connection to the node's loopback
+)
+
+// TCPCheck connects and closes.
+type TCPCheck struct {
+	Port int
+}
+
+// CommandCheck runs a command on the node; exit status 0 passes.
+type CommandCheck struct {
+	Run string
+}
+
+// Rollout bounds how a fleet moves to a new digest.
+type Rollout struct {
+	MaxUnavailable   Amount
+	AllowOutage      bool
+	Canary           *Canary // nil: none
+	Bake             time.Duration
+	DrainTimeout     time.Duration
+	Attempts         int
+	ProgressDeadline time.Duration
+	RestoreAfter     time.Duration
+	OnFailure        string // "halt"
+}
+
+// A Canary is the first nodes to get a digest, watched for longer.
+type Canary struct {
+	Nodes int
+	Bake  time.Duration
+}
+
+// An Amount is a count of nodes, or a percentage of the fleet.
+type Amount struct {
+	Count   int
+	Percent int // used when Count is 0
+}
+
+// Of returns the amount for a fleet of size nodes: a percentage is rounded down, but never below one (G23).
+func (a Amount) Of(size int) int {
+	if a.Count > 0 {
+		return a.Count
+	}
+	return max(1, size*a.Percent/100)
+}
+
+// String is the amount as it is written in the fleet file.
+func (a Amount) String() string {
+	if a.Count > 0 {
+		return fmt.Sprint(a.Count)
+	}
+	return fmt.Sprintf("%d%%", a.Percent)
+}
+
+// MarshalJSON writes the amount as it is written in the fleet file.
+func (a Amount) MarshalJSON() ([]byte, error) {
+	if a.Count > 0 {
+		return json.Marshal(a.Count)
+	}
+	return json.Marshal(a.String())
+}
+
+// NamesRelease reports whether passing the check proves which release is served.
+func (c Check) NamesRelease() bool {
+	return c.HTTP != nil && containsRelease(c.HTTP.Body) || c.Command != nil && containsRelease(c.Command.Run)
+}

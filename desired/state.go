@@ -1,0 +1,70 @@
+package desired
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A State is what one commit says, read from that commit alone.
+type State struct {
+	Revision  string // full commit hash
+	Committed time.Time
+	Fleets    map[string]Version   // by fleet name: what is in force
+	Rejected  map[string]Rejection // by fleet name (or path, when the name cannot be told)
+	Problem   string               // why a newer commit is not in force (outage, rewritten history …); empty: none
+	Checked   time.Time            // when the repo was last read successfully
+}
+
+// A Version is a fleet as some accepted commit had it. A fleet whose newest file is broken keeps its last good version, so
+// versions of several commits can be in force at once.
+type Version struct {
+	Fleet     *Fleet
+	Revision  string
+	Committed time.Time
+	Released  bool // the file is gone in an accepted descendant: finish what is under way, then hands off
+}
+
+// A Rejection is why a fleet's newest file is not in force.
+type Rejection struct {
+	Path     string
+	Revision string
+	Errors   Errors
+}
+
+// A Position is a place in a file of the repo; Line and Column count from 1, 0 is unknown.
+type Position struct {
+	File         string
+	Line, Column int
+}
+
+// String is file:line:column, as far as it is known.
+func (p Position) String() string {
+	switch {
+	case p.Line == 0:
+		return p.File
+	case p.Column == 0:
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// An Error is one thing wrong with a fleet file, and what would be right.
+type Error struct {
+	Position Position
+	Message  string
+}
+
+func (e Error) Error() string { return e.Position.String() + ": " + e.Message }
+
+// Errors are all that is wrong with a fleet, in the order of their positions.
+type Errors []Error
+
+// Error is a single line; people who want a line for each range over it.
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, err := range e {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "; ")
+}

@@ -1,0 +1,65 @@
+package reconciler
+
+import (
+	"context"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/health"
+)
+
+// An Inventory finds the machines of a fleet.
+//
+// Law: a nil error means the answer is complete. An outage, a denied call or a page that is missing is an error, never a
+// shorter list (law 1).
+type Inventory interface {
+	Nodes(ctx context.Context, set desired.NodeSet) (actuators.Inventory, error)
+}
+
+// A Balancer reads and changes who gets traffic.
+//
+// Laws: Observe returns a state for each group asked for, in order; a group that cannot be read carries Err and nothing
+// else is believed of it. One call reads a group once, however many nodes it holds (G9). Register and Deregister are
+// idempotent: a member already so, or not there any more, is success. An error from them may hide an effect: observe
+// again before deciding (law 14). No call outlives its context's deadline.
+type Balancer interface {
+	// Observe reads the groups the fleet file names and, by their Group.ID, those that only records still name.
+	Observe(ctx context.Context, named []desired.LoadBalancer, recorded []string) ([]actuators.GroupState, error)
+	Register(ctx context.Context, m actuators.Membership) error
+	Deregister(ctx context.Context, m actuators.Membership) error
+}
+
+// A Host works on one node of a fleet over one connection.
+//
+// Laws: Write replaces the record only if its Version is still old, under the node's lock, durably, and answers with the
+// new state; actuators.ErrChanged means nothing was written. Run starts the job only while the record carries the job's
+// nonce in an unexpired claim; it attaches to a job of the same key instead of starting it again, and waits for any other
+// job of the fleet to end first. Its result is an exit status only when the steps really ended; a lost connection is an
+// error and says nothing about the job (law 19).
+type Host interface {
+	Read(ctx context.Context, at Place) (actuators.HostState, error)
+	Write(ctx context.Context, at Place, old string, record actuators.NodeRecord) (actuators.HostState, error)
+	Run(ctx context.Context, at Place, job actuators.Job) (actuators.JobState, error)
+	// Close ends the connection to a node that has no work left; it may be opened again by the next call.
+	Close(at Place)
+}
+
+// A Place is a node and how its fleet logs into it.
+type Place struct {
+	Fleet string
+	SSH   desired.SSH
+	Node  actuators.Node
+}
+
+// A Prober makes one try of a check.
+//
+// Law: it always answers within the check's timeout plus a second; what cannot be asked is health.NoAnswer.
+type Prober interface {
+	Probe(ctx context.Context, at Place, check desired.Check, release string) health.Sample
+}
+
+// A History answers questions about the deploy repo's past.
+type History interface {
+	// Contains reports whether revision is the accepted head or one of its ancestors. An error means it could not be told.
+	Contains(ctx context.Context, revision string) (bool, error)
+}
