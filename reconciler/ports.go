@@ -37,25 +37,18 @@ type Balancer interface {
 // job of the fleet to end first. Its result is an exit status only when the steps really ended; a lost connection is an
 // error and says nothing about the job (law 19).
 type Host interface {
-	Read(ctx context.Context, at Place) (actuators.HostState, error)
-	Write(ctx context.Context, at Place, old string, record actuators.NodeRecord) (actuators.HostState, error)
-	Run(ctx context.Context, at Place, job actuators.Job) (actuators.JobState, error)
+	Read(ctx context.Context, at actuators.Place) (actuators.HostState, error)
+	Write(ctx context.Context, at actuators.Place, old string, record actuators.NodeRecord) (actuators.HostState, error)
+	Run(ctx context.Context, at actuators.Place, job actuators.Job) (actuators.JobState, error)
 	// Close ends the connection to a node that has no work left; it may be opened again by the next call.
-	Close(at Place)
-}
-
-// A Place is a node and how its fleet logs into it.
-type Place struct {
-	Fleet string
-	SSH   desired.SSH
-	Node  actuators.Node
+	Close(at actuators.Place)
 }
 
 // A Prober makes one try of a check.
 //
 // Law: it always answers within the check's timeout plus a second; what cannot be asked is health.NoAnswer.
 type Prober interface {
-	Probe(ctx context.Context, at Place, check desired.Check, release string) health.Sample
+	Probe(ctx context.Context, at actuators.Place, check desired.Check, release string) health.Sample
 }
 
 // A History answers questions about the deploy repo's past.
