@@ -1,0 +1,199 @@
+package actuators_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"windlass/actuators"
+)
+
+func fullRecord() actuators.NodeRecord {
+	at := time.Date(2030, 1, 2, 3, 4, 5, 600_000_000, time.UTC)
+	version := func(release string) actuators.Version {
+		return actuators.Version{Release: release, Digest: "sha256:" + release, Algorithm: 1, Revision: "3f2a9c"}
+	}
+	return actuators.NodeRecord{
+		Schema: actuators.RecordSchema, Fleet: "web-live", Instance: "i-0abc",
+		Claim: &actuators.Claim{Holder: "agent on ops-1", Epoch: 7, Nonce: "0123456789abcdef", Expires: at},
+		Stage: actuators.Configuring, StageAt: at,
+		On: version("v1.4.2"), Prepared: "sha256:v1.4.2", Proven: version("v1.4.1"), Previous: version("v1.4.0"),
+		Try:    actuators.Try{Version: version("v1.4.2"), Retry: 1, Failures: 2, Error: "exit 1\n\"quoted\" <é>", At: at, Earlier: "sha256:v1.3.9"},
+		Taken:  []actuators.Membership{{Group: "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/web/73e2", ID: "10.0.1.11", Port: 8080, Zone: "all"}, {Group: "classic/web-internal", ID: "i-0abc"}},
+		Groups: []string{"classic/web-internal"},
+		Halts:  []actuators.Halt{{Digest: "sha256:bad", Release: "v1.4.1", Revision: "aa", Node: "web-1", Reason: "check serves failed", At: at}},
+	}
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	for name, r := range map[string]actuators.NodeRecord{
+		"full":  fullRecord(),
+		"small": {Schema: actuators.RecordSchema, Fleet: "web-live"},
+	} {
+		b, err := actuators.EncodeRecord(r)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !strings.HasSuffix(string(b), "}\n") {
+			t.Errorf("%s: no newline at the end: %q", name, b)
+		}
+		got, err := actuators.DecodeRecord(b, "web-live")
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if d := cmp.Diff(r, got); d != "" {
+			t.Errorf("%s: changed on its way: %s", name, d)
+		}
+	}
+}
+
+// The node's shell looks for these two lines.
+func TestRecordClaimStandsOnLinesOfItsOwn(t *testing.T) {
+	r := fullRecord()
+	r.Claim.Expires = r.Claim.Expires.In(time.FixedZone("", 3600))
+	b, err := actuators.EncodeRecord(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"\n  \"nonce\": \"0123456789abcdef\",\n", "\n  \"expires\": \"2030-01-02T03:04:05.6Z\"\n"} {
+		if strings.Count(string(b), line) != 1 {
+			t.Errorf("want %q once in:\n%s", line, b)
+		}
+	}
+}
+
+func TestEncodeRecordFitsFreeText(t *testing.T) {
+	r := fullRecord()
+	r.Try.Error = "\x1b[31mred\x00" + strings.Repeat("é", actuators.MaxErrorBytes)
+	r.Halts[0].Reason = "bad \xff bytes"
+	b, err := actuators.EncodeRecord(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := actuators.DecodeRecord(b, "web-live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(got.Try.Error, "[31mredéé") || !strings.HasSuffix(got.Try.Error, "é…") || len(got.Try.Error) > actuators.MaxErrorBytes {
+		t.Errorf("error became %d bytes: %.20q", len(got.Try.Error), got.Try.Error)
+	}
+	if got.Halts[0].Reason != "bad  bytes" {
+		t.Errorf("reason became %q", got.Halts[0].Reason)
+	}
+	if r.Halts[0].Reason != "bad \xff bytes" {
+		t.Error("EncodeRecord changed its argument")
+	}
+}
+
+func TestEncodeRecordRefusesWhatCouldNotBeRead(t *testing.T) {
+	for name, change := range map[string]func(*actuators.NodeRecord){
+		"no schema":      func(r *actuators.NodeRecord) { r.Schema = 0 },
+		"nonce":          func(r *actuators.NodeRecord) { r.Claim.Nonce = "a b c d e f" },
+		"too many halts": func(r *actuators.NodeRecord) { r.Halts = make([]actuators.Halt, actuators.MaxHalts+1) },
+		"release":        func(r *actuators.NodeRecord) { r.On.Release = "$(reboot)" },
+	} {
+		r := fullRecord()
+		change(&r)
+		if _, err := actuators.EncodeRecord(r); err == nil {
+			t.Errorf("%s: was encoded", name)
+		}
+	}
+}
+
+func TestDecodeRecordRefuses(t *testing.T) {
+	full, err := actuators.EncodeRecord(fullRecord())
+	if err != nil {
+		t.Fatal(err)
+	}
+	swap := func(old, with string) string {
+		if !strings.Contains(string(full), old) {
+			t.Fatalf("the record holds no %s", old)
+		}
+		return strings.Replace(string(full), old, with, 1)
+	}
+	for name, b := range map[string]string{
+		"nothing":               "",
+		"torn":                  string(full[:len(full)/2]),
+		"zeros":                 strings.Repeat("\x00", 4096),
+		"too large":             string(full) + strings.Repeat(" ", actuators.MaxRecordBytes),
+		"two records":           string(full) + string(full),
+		"an unknown key":        swap(`"stage"`, `"stge"`),
+		"no schema":             swap(`"schema": 1`, `"schema": 0`),
+		"another fleet":         swap(`"web-live"`, `"web-test"`),
+		"an unknown stage":      swap(`"configuring"`, `"launching"`),
+		"a shell in a release":  swap(`"release": "v1.4.2"`, `"release": "v1;reboot"`),
+		"a line in a digest":    swap(`"sha256:v1.4.2"`, `"sha256\nx"`),
+		"a control in an error": swap(`exit 1`, `\u001b[2J`),
+		"a terrible nonce":      swap(`0123456789abcdef`, `'; reboot; '`),
+		"a claim without end":   swap(`"expires": "2030-01-02T03:04:05.6Z"`, `"expires": "0001-01-01T00:00:00Z"`),
+		"a year out of reach":   swap(`"stageAt": "2030`, `"stageAt": "9030`),
+		"a negative count":      swap(`"failures": 2`, `"failures": -2`),
+		"a port out of range":   swap(`8080`, `80800`),
+		"an endless id":         swap(`10.0.1.11`, strings.Repeat("1", 300)),
+	} {
+		r, err := actuators.DecodeRecord([]byte(b), "web-live")
+		if err == nil || errors.Is(err, actuators.ErrNewerSchema) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if d := cmp.Diff(actuators.NodeRecord{}, r); d != "" {
+			t.Errorf("%s: came back in spite of the error: %s", name, d)
+		}
+		if err != nil && len(err.Error()) > 1000 {
+			t.Errorf("%s: the error itself is unbounded: %d bytes", name, len(err.Error()))
+		}
+	}
+}
+
+func TestDecodeRecordStopsAtNewerSchema(t *testing.T) {
+	b := `{"schema": 2, "fleet": "web-live", "hologram": true}`
+	if _, err := actuators.DecodeRecord([]byte(b), "web-live"); !errors.Is(err, actuators.ErrNewerSchema) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	full, err := actuators.EncodeRecord(fullRecord())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(full)
+	f.Add([]byte(`{"schema":1,"fleet":"web-live"}`))
+	f.Add([]byte(`{"schema":1,"FLEET":"web-live","halts":[{"digest":"x","at":"2030-01-02T03:04:05+23:59"}]}`))
+	f.Add([]byte(`{"schema":2}`))
+	f.Add([]byte(`{"schema":1,"fleet":"web-live","claim":{}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := actuators.DecodeRecord(b, "web-live")
+		if err != nil {
+			return
+		}
+		again, err := actuators.EncodeRecord(r)
+		if err != nil {
+			t.Fatalf("cannot encode what was decoded: %v", err)
+		}
+		back, err := actuators.DecodeRecord(again, "web-live")
+		if err != nil {
+			t.Fatalf("cannot decode what was encoded: %v", err)
+		}
+		if d := cmp.Diff(dropEmpty(r), back); d != "" {
+			t.Fatalf("changed on its way: %s", d)
+		}
+	})
+}
+
+// dropEmpty forgets the difference between no list and an empty one.
+func dropEmpty(r actuators.NodeRecord) actuators.NodeRecord {
+	r = r.Clone()
+	if len(r.Taken) == 0 {
+		r.Taken = nil
+	}
+	if len(r.Groups) == 0 {
+		r.Groups = nil
+	}
+	if len(r.Halts) == 0 {
+		r.Halts = nil
+	}
+	return r
+}
