@@ -1,0 +1,84 @@
+package awsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// An Observer is told of each request that left for AWS, retries included: the service as IAM calls it, the operation,
+// and "ok", the API's error code, or "network" when no answer came. It is called from many goroutines.
+type Observer func(service, operation, code string)
+
+// Load reads the SDK's own settings: environment, shared files, instance role. It asks nobody and it does not fail:
+// settings that cannot be used are reported by each call made with them, since a fleet of static nodes without AWS load
+// balancers needs none.
+func Load(ctx context.Context, observe Observer) aws.Config {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return Prepare(aws.Config{}, observe, fmt.Errorf("%w: %w", errSettings, err))
+	}
+	return Prepare(cfg, observe)
+}
+
+// Prepare returns cfg for use by the adapters: requests are counted, a call that is given up tells the last answer it
+// got, and nothing is sent without a region or when there are problems. The observer may be nil.
+func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
+	if observe == nil {
+		observe = func(string, string, string) {}
+	}
+	if cfg.Region == "" {
+		problems = append(problems, errNoRegion)
+	}
+	refuse := errors.Join(problems...)
+	cfg.APIOptions = append(slices.Clone(cfg.APIOptions), func(stack *middleware.Stack) error {
+		return errors.Join(
+			stack.Initialize.Add(remember(refuse), middleware.Before),
+			stack.Deserialize.Add(count(observe), middleware.Before),
+		)
+	})
+	return cfg
+}
+
+type lastAnswer struct{}
+
+// remember makes a call that its context ended say what its last attempt was told: the SDK drops a throttling answer when
+// the deadline comes while it waits for the next attempt.
+func remember(refuse error) middleware.InitializeMiddleware {
+	return middleware.InitializeMiddlewareFunc("windlass.Remember", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		if refuse != nil {
+			return middleware.InitializeOutput{}, middleware.Metadata{}, refuse
+		}
+		var last error
+		out, metadata, err := next.HandleInitialize(middleware.WithStackValue(ctx, lastAnswer{}, &last), in)
+		if err != nil && last != nil && ctx.Err() != nil {
+			err = fmt.Errorf("%w, last answer: %w", err, last)
+		}
+		return out, metadata, err
+	})
+}
+
+// count stands around the reading of one attempt's answer, so that it sees what was sent and nothing else.
+func count(observe Observer) middleware.DeserializeMiddleware {
+	return middleware.DeserializeMiddlewareFunc("windlass.Count", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		out, metadata, err := next.HandleDeserialize(ctx, in)
+		observe(services[awsmiddleware.GetServiceID(ctx)], awsmiddleware.GetOperationName(ctx), outcome(err))
+		if last, ok := middleware.GetStackValue(ctx, lastAnswer{}).(*error); ok && Code(err) != "" {
+			*last = err
+		}
+		return out, metadata, err
+	})
+}
+
+// services names what the SDK calls by id as IAM does, which is how people know permissions.
+var services = map[string]string{
+	"EC2":                       "ec2",
+	"Elastic Load Balancing":    "elasticloadbalancing",
+	"Elastic Load Balancing v2": "elasticloadbalancing",
+}

@@ -1,0 +1,149 @@
+package awsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+var (
+	errNoRegion = errors.New("no AWS region is set: set AWS_REGION, or region in the profile that AWS_PROFILE names")
+	errSettings = errors.New("the AWS settings cannot be read, correct them and start again")
+)
+
+// ErrIncomplete is an answer that lacks what the API always sends, or carries what it never does. It is never read as
+// "there is nothing" (law 1).
+var ErrIncomplete = errors.New("the answer is incomplete")
+
+// Code is the error code an AWS API answered with; "" when err holds none.
+func Code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// Explain turns an error of the SDK into one line that says what happened and what to do. The cause stays in its chain.
+func Explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &explained{text: OneLine(explain(err)), cause: err}
+}
+
+type explained struct {
+	text  string
+	cause error
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.cause }
+
+func explain(err error) string {
+	if code := Code(err); code != "" {
+		return explainCode(err, code)
+	}
+	var unreadable *smithy.DeserializationError
+	var unsent *smithyhttp.RequestSendError
+	switch call := action(err); {
+	case errors.Is(err, errNoRegion):
+		return errNoRegion.Error()
+	case errors.Is(err, errSettings):
+		return bare(err)
+	case lacksCredentials(err):
+		return "no AWS credentials for " + call + ": give this machine an instance role, or set AWS_PROFILE or AWS_ACCESS_KEY_ID (" + bare(err) + ")"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer to " + call + " in time: check the network, the proxy and AWS_ENDPOINT_URL"
+	case errors.Is(err, context.Canceled):
+		return call + " was interrupted"
+	case errors.Is(err, ErrIncomplete):
+		return err.Error() + ": does something else than AWS answer " + call + "? check the proxy and AWS_ENDPOINT_URL"
+	case errors.As(err, &unreadable):
+		return "the answer to " + call + " cannot be read: does something else than AWS answer? check the proxy and AWS_ENDPOINT_URL (" + unreadable.Err.Error() + ")"
+	case errors.As(err, &unsent):
+		return "cannot reach AWS for " + call + ": check the network, the proxy and AWS_ENDPOINT_URL (" + unsent.Err.Error() + ")"
+	default:
+		return call + " failed: " + bare(err)
+	}
+}
+
+func explainCode(err error, code string) string {
+	call := action(err)
+	switch _, throttled := retry.DefaultThrottleErrorCodes[code]; {
+	case throttled:
+		return fmt.Sprintf("AWS throttles %s (%s): it is tried again; other users of the account's API quota may slow down", call, code)
+	case denied[code]:
+		return fmt.Sprintf("AWS denies %s (%s): allow it in the IAM policy of the agent's credentials", call, code)
+	case rejected[code]:
+		return fmt.Sprintf("AWS rejects the agent's credentials at %s (%s): renew them, and check this machine's clock", call, code)
+	}
+	var api smithy.APIError
+	errors.As(err, &api)
+	return fmt.Sprintf("AWS answers %s with %s: %s", call, code, api.ErrorMessage())
+}
+
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+var (
+	denied   = map[string]bool{"AccessDenied": true, "AccessDeniedException": true, "UnauthorizedOperation": true, "OptInRequired": true}
+	rejected = map[string]bool{
+		"AuthFailure": true, "InvalidClientTokenId": true, "UnrecognizedClientException": true, "SignatureDoesNotMatch": true,
+		"ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true, "IncompleteSignature": true, "MissingAuthenticationToken": true,
+	}
+)
+
+// action names the call as an IAM policy would: "ec2:DescribeInstances".
+func action(err error) string {
+	var op *smithy.OperationError
+	if !errors.As(err, &op) {
+		return "the call"
+	}
+	return services[op.ServiceID] + ":" + op.OperationName
+}
+
+// bare drops the SDK's own "operation error …" prefix.
+func bare(err error) string {
+	var op *smithy.OperationError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	return err.Error()
+}
+
+// lacksCredentials knows the SDK's two ways to say so; neither has a type.
+func lacksCredentials(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "get identity: ") || strings.Contains(text, "no identity resolver") || strings.Contains(text, "resolve auth scheme: ")
+}
+
+var codePattern = regexp.MustCompile(`^[A-Za-z0-9.]{1,64}$`)
+
+// outcome is an Observer's code: bounded, since it becomes a label and an answer may come from anybody.
+func outcome(err error) string {
+	code := Code(err)
+	switch {
+	case err == nil:
+		return "ok"
+	case code == "":
+		return "network"
+	case !codePattern.MatchString(code):
+		return "other"
+	}
+	return code
+}
+
+// OneLine makes text from outside fit for a line: no control characters, at most 400 characters.
+func OneLine(text string) string {
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }), " ")
+	if runes := []rune(text); len(runes) > 400 {
+		return string(runes[:399]) + "…"
+	}
+	return text
+}
