@@ -1,0 +1,34 @@
+package actuators
+
+import "time"
+
+// Bounds of PollPace. The account's API quota sets them, not the balancer: 340 describes a minute were throttled (G9).
+const (
+	fastestPoll = 100 * time.Millisecond
+	slowestPoll = 15 * time.Second
+	slowestJoin = 5 * time.Second
+)
+
+// PollPace is how long to wait until a balancer is asked again about a target that is on its way.
+//
+// A draining target has a delay, the group's deregistration delay: within a short one it is asked at once and often, within
+// a long one rarely at first and closer together towards its end, and ever more rarely once it is overdue. With no delay the
+// target is waiting to be healthy: asked quickly at first, then slower up to five seconds. elapsed counts from the
+// deregistration or registration. A network load balancer takes minutes for either (G6), so it is never asked in a hurry.
+// The answer lies between 100 ms and 15 s.
+func PollPace(delay, elapsed time.Duration, network bool) time.Duration {
+	fastest := fastestPoll
+	if network {
+		fastest = time.Second
+	}
+	switch remaining := delay - elapsed; {
+	case delay <= 0:
+		return min(max(elapsed/4, fastest), slowestJoin)
+	case delay <= 2*time.Second && remaining > 0:
+		return fastest
+	case remaining > 0:
+		return min(max(remaining/2, fastest, delay/300), slowestPoll)
+	default:
+		return min(max(-remaining/4, fastest), slowestPoll)
+	}
+}
