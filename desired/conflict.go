@@ -1,0 +1,140 @@
+package desired
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Conflicts finds the fleets that share a node or a load balancer's group, as far as their files show it, and says of each
+// with which others (law 3). Load refuses them itself; who keeps versions of several commits in force asks again.
+func Conflicts(fleets map[string]*Fleet) map[string]Errors {
+	found := map[string]Errors{}
+	for _, c := range conflicts(fleets) {
+		found[c.fleet] = append(found[c.fleet], c.error(Position{File: fleets[c.fleet].Path}, fleets))
+	}
+	return found
+}
+
+func (l *loader) refuseConflicts() {
+	valid, by := map[string]*Fleet{}, map[string]*candidate{}
+	for _, c := range l.candidates {
+		if len(c.errors) == 0 {
+			valid[c.name], by[c.name] = c.fleet, c
+		}
+	}
+	for _, c := range conflicts(valid) {
+		mine := by[c.fleet]
+		mine.errors = append(mine.errors, c.error(mine.document.get(c.path...).at, valid))
+	}
+}
+
+// A conflict is something of fleet that other has too.
+type conflict struct {
+	fleet, other string
+	path         []any // to it in fleet's file
+	what         string
+}
+
+func (c conflict) error(at Position, fleets map[string]*Fleet) Error {
+	return errorAt(at, "%s: %s also belongs to fleet %s (%s); two fleets must not share it, and both are refused",
+		keyPath(c.path...), c.what, c.other, fleets[c.other].Path)
+}
+
+// A claim is something of a fleet that no other may have.
+type claim struct {
+	fleet string
+	path  []any
+	what  string
+}
+
+// conflicts are in a fixed order. Each claim names one other fleet, the first that has it too.
+func conflicts(fleets map[string]*Fleet) []conflict {
+	nodes, groups := map[string][]claim{}, map[string][]claim{}
+	for _, name := range sortedKeys(fleets) {
+		for i, node := range fleets[name].Nodes.Static {
+			address := strings.ToLower(node.Address)
+			nodes[address] = append(nodes[address], claim{name, []any{"nodes", "static", i, "address"}, "address " + node.Address})
+		}
+		for i, lb := range fleets[name].LoadBalancers {
+			groups[groupName(lb)] = append(groups[groupName(lb)], claim{name, []any{"loadBalancers", i}, lb.String()})
+		}
+	}
+	var found []conflict
+	for _, address := range sortedKeys(nodes) {
+		found = append(found, clashes(nodes[address], func(a, b claim) bool { return true })...)
+	}
+	for _, group := range sortedKeys(groups) {
+		found = append(found, clashes(groups[group], func(a, b claim) bool {
+			return sameGroup(fleets[a.fleet].LoadBalancers[a.path[1].(int)], fleets[b.fleet].LoadBalancers[b.path[1].(int)])
+		})...)
+	}
+	return append(found, clashes(selections(fleets), func(a, b claim) bool {
+		return sameInstances(fleets[a.fleet].Nodes.EC2.Tags, fleets[b.fleet].Nodes.EC2.Tags)
+	})...)
+}
+
+func selections(fleets map[string]*Fleet) []claim {
+	var claims []claim
+	for _, name := range sortedKeys(fleets) {
+		if ec2 := fleets[name].Nodes.EC2; ec2 != nil {
+			claims = append(claims, claim{name, []any{"nodes", "ec2", "tags"}, "each instance with tags " + tagWords(ec2.Tags)})
+		}
+	}
+	return claims
+}
+
+func clashes(claims []claim, same func(a, b claim) bool) []conflict {
+	var found []conflict
+	for _, a := range claims {
+		i := slices.IndexFunc(claims, func(b claim) bool { return a.fleet != b.fleet && same(a, b) })
+		if i >= 0 {
+			found = append(found, conflict{a.fleet, claims[i].fleet, a.path, a.what})
+		}
+	}
+	return found
+}
+
+// groupName is the same for a target group's name and its ARN.
+func groupName(lb LoadBalancer) string {
+	if lb.Classic != "" {
+		return "classic/" + lb.Classic
+	}
+	if parts := strings.Split(lb.TargetGroup, "/"); len(parts) == 3 {
+		return "group/" + parts[1]
+	}
+	return "group/" + lb.TargetGroup
+}
+
+// sameGroup reports whether a and b are, or may be, the same members of the same load balancer: two ARNs are compared
+// whole, and a port that is left out may be any.
+func sameGroup(a, b LoadBalancer) bool {
+	if groupName(a) != groupName(b) {
+		return false
+	}
+	bothARN := strings.HasPrefix(a.TargetGroup, "arn:") && strings.HasPrefix(b.TargetGroup, "arn:")
+	if bothARN && a.TargetGroup != b.TargetGroup {
+		return false
+	}
+	return a.Port == b.Port || a.Port == 0 || b.Port == 0
+}
+
+// sameInstances reports whether every instance of one selector is one of the other's: its tags are among the other's.
+func sameInstances(a, b map[string]string) bool { return among(a, b) || among(b, a) }
+
+func among(a, b map[string]string) bool {
+	for key, want := range a {
+		if have, ok := b[key]; !ok || have != want {
+			return false
+		}
+	}
+	return true
+}
+
+func tagWords(tags map[string]string) string {
+	words := make([]string, 0, len(tags))
+	for _, key := range sortedKeys(tags) {
+		words = append(words, fmt.Sprintf("%s=%s", shorten(key), shorten(tags[key])))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,82 @@
+package desired
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// decode makes the fleet of a valid document: the keys of the file are the fields of Fleet.
+func decode(path string, document *value) (*Fleet, error) {
+	filled := filledIn(theSchema().tree, document.plain()).(map[string]any)
+	text, err := json.Marshal(filled)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode fleet %s: %w", path, err)
+	}
+	fleet := &Fleet{Path: path}
+	if err := json.Unmarshal(text, fleet); err != nil {
+		return nil, fmt.Errorf("cannot decode fleet %s: %w", path, err)
+	}
+	drain := filled["rollout"].(map[string]any)["drain"].(map[string]any)
+	fleet.Rollout.DrainTimeout = drain["timeout"].(time.Duration)
+	fleet.Configure.Vars = filled["configure"].(map[string]any)["vars"].(map[string]any) // JSON would turn whole numbers into floats
+	for i := range fleet.Nodes.Static {
+		if node := &fleet.Nodes.Static[i]; node.Target == "" {
+			node.Target = node.Address
+		}
+	}
+	return fleet, nil
+}
+
+// filledIn is plain, which is valid, with the schema's defaults for the keys that are left out and durations parsed.
+func filledIn(schema map[string]any, plain any) any {
+	switch plain := plain.(type) {
+	case map[string]any:
+		properties, _ := schema["properties"].(map[string]any)
+		for key, part := range properties {
+			part := part.(map[string]any)
+			v, given := plain[key]
+			if !given {
+				v, given = part["default"]
+			}
+			if given {
+				plain[key] = filledIn(part, copied(v))
+			}
+		}
+	case []any:
+		items, _ := schema["items"].(map[string]any)
+		for i := range plain {
+			plain[i] = filledIn(items, plain[i])
+		}
+	case string:
+		switch schema["format"] {
+		case "go-duration", "positive-go-duration":
+			d, _ := time.ParseDuration(plain)
+			return d
+		}
+	}
+	return plain
+}
+
+// copied keeps a default, which is always flat, from being filled in place.
+func copied(v any) any {
+	if m, ok := v.(map[string]any); ok && len(m) == 0 {
+		return map[string]any{}
+	}
+	return v
+}
+
+// UnmarshalJSON reads an amount as it is written in the fleet file.
+func (a *Amount) UnmarshalJSON(text []byte) error {
+	if err := json.Unmarshal(text, &a.Count); err == nil {
+		return nil
+	}
+	var percent string
+	if err := json.Unmarshal(text, &percent); err != nil {
+		return fmt.Errorf("cannot read amount %s: %w", text, err)
+	}
+	if _, err := fmt.Sscanf(percent, "%d%%", &a.Percent); err != nil {
+		return fmt.Errorf("cannot read amount %s: %w", text, err)
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+package desired
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Limits on what a fleet may place on its nodes.
+const (
+	maxFileBytes  = 4 << 20
+	maxFilesBytes = 16 << 20 // of one fleet
+)
+
+// readFiles reads what configure.files names, in its order; what is wrong with a file is among c's errors, an error is an
+// outage.
+func (l *loader) readFiles(c *candidate) ([][]byte, error) {
+	items := c.document.each("configure", "files")
+	contents := make([][]byte, len(items))
+	total := 0
+	for i, item := range items {
+		from := item.get("from")
+		if from == nil || from.flawed || from.text() == "" {
+			continue // the schema says so
+		}
+		content, err := l.readFrom(c, from.text())
+		var wrong problem
+		switch {
+		case errors.As(err, &wrong):
+			c.errors = append(c.errors, errorAt(from.at, "%s: %q %s", keyPath("configure", "files", i, "from"), shorten(from.text()), wrong))
+		case err != nil:
+			return nil, fmt.Errorf("cannot read %s: %w", from.text(), err)
+		}
+		if total += len(content); total > maxFilesBytes && total-len(content) <= maxFilesBytes {
+			c.errors = append(c.errors, errorAt(from.at, "the files of a fleet may have %d bytes together; with this one they have more", maxFilesBytes))
+		}
+		contents[i] = content
+	}
+	return contents, nil
+}
+
+func (l *loader) readFrom(c *candidate, from string) ([]byte, error) {
+	name, err := repoPath(".", from)
+	if err != nil {
+		return nil, err
+	}
+	c.uses[name] = true
+	content, done := l.contents[name]
+	if !done {
+		if content, err = readFile(l.tree, name, maxFileBytes); err != nil {
+			return nil, err
+		}
+		l.contents[name] = content
+	}
+	return content, nil
+}

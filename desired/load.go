@@ -1,0 +1,236 @@
+package desired
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+const fleetsDir = "fleets"
+
+const maxFleets = 2000 // fleet files in one repo
+
+// A Tree is what one version of a deploy repo says.
+type Tree struct {
+	Fleets   map[string]*Fleet    // by name: valid, and in conflict with no other
+	Rejected map[string]Rejection // by name, or by path where the name cannot be told; the revision is left empty
+	Warnings []Error              // of all fleets: likely mistakes that reject nothing; in the order of their positions
+	Uses     map[string][]string  // by path of a file: the fleets, by name or else path, that it is or goes into, sorted
+}
+
+// Load reads every fleet of a deploy repo: each .yaml and .yml file below fleets/, with its bases and the files it names.
+// A broken file is rejected whole, with everything that is wrong with it, and hides no other (law 3). Without fleets/ the
+// Tree is empty and has a warning; what that means is for the caller (law 2).
+//
+// An error means that tree could not be read, which says nothing about its content. Of tree is asked that a missing file
+// is fs.ErrNotExist, and that a symbolic link shows in the mode that fs.Lstat gives: none is followed (G42).
+func Load(tree fs.FS) (Tree, error) {
+	l := &loader{tree: tree, documents: map[string]document{}, contents: map[string][]byte{}}
+	if err := l.findFleets(); err != nil {
+		return Tree{}, err
+	}
+	for _, c := range l.candidates {
+		if len(c.errors) > 0 {
+			continue
+		}
+		if err := l.load(c); err != nil {
+			return Tree{}, err
+		}
+	}
+	l.refuseSharedNames()
+	l.refuseConflicts()
+	return l.result(), nil
+}
+
+// A loader holds one Load's work. Documents and contents are read once, however many fleets use them.
+type loader struct {
+	tree       fs.FS
+	candidates []*candidate // by path
+	documents  map[string]document
+	contents   map[string][]byte
+	warnings   []Error
+}
+
+// A document is the parsed file; without root it could not be parsed.
+type document struct {
+	root   *value
+	errors Errors
+}
+
+// A candidate is a fleet file on its way to be a Fleet.
+type candidate struct {
+	path     string
+	name     string // empty: cannot be told
+	document *value // merged
+	fleet    *Fleet // nil while there are errors
+	errors   Errors
+	warnings []Error
+	uses     map[string]bool
+}
+
+// id is what the candidate is known by in a Tree.
+func (c *candidate) id() string { return cmp.Or(c.name, c.path) }
+
+func (l *loader) findFleets() error {
+	err := fs.WalkDir(l.tree, fleetsDir, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil && name == fleetsDir && errors.Is(err, fs.ErrNotExist):
+			l.warnings = append(l.warnings, errorAt(Position{File: fleetsDir}, "there is no directory fleets/, so there are no fleets"))
+			return fs.SkipAll
+		case err != nil:
+			return fmt.Errorf("cannot read %s: %w", name, err)
+		case entry.IsDir():
+			return nil
+		}
+		c := &candidate{path: name, uses: map[string]bool{name: true}}
+		switch {
+		case entry.Type()&fs.ModeSymlink != 0 || name == fleetsDir:
+			c.errors = Errors{errorAt(Position{File: name}, "%s %s", name, cmp.Or(wrongKind(entry.Type(), name == fleetsDir), "is not a directory"))}
+		case path.Ext(name) != ".yaml" && path.Ext(name) != ".yml":
+			return nil
+		case len(l.candidates) >= maxFleets:
+			c.errors = Errors{errorAt(Position{File: name}, "there are more than %d fleet files in this repo", maxFleets)}
+		}
+		l.candidates = append(l.candidates, c)
+		return nil
+	})
+	slices.SortFunc(l.candidates, func(a, b *candidate) int { return strings.Compare(a.path, b.path) })
+	return err
+}
+
+// parse parses text, the content of file, once.
+func (l *loader) parse(file string, text []byte) document {
+	d, done := l.documents[file]
+	if !done {
+		d.root, d.errors = parseDocument(file, text)
+		l.documents[file] = d
+	}
+	return d
+}
+
+// load makes c's fleet, or finds everything that is wrong with it. An error is an outage of the tree.
+func (l *loader) load(c *candidate) error {
+	text, err := readFile(l.tree, c.path, maxDocumentBytes)
+	var wrong problem
+	if errors.As(err, &wrong) {
+		c.errors = Errors{errorAt(Position{File: c.path}, "the file %s", wrong)}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", c.path, err)
+	}
+	own := l.parse(c.path, text)
+	c.errors = slices.Clone(own.errors)
+	if own.root == nil {
+		return nil
+	}
+	if name := own.root.text("name"); fleetName.MatchString(name) {
+		c.name = name
+	}
+	if c.document, err = l.withBase(c, own.root, []string{c.path}); err != nil {
+		return err
+	}
+	files, err := l.readFiles(c)
+	if err != nil {
+		return err
+	}
+	c.errors = append(c.errors, theSchema().check(c.document)...)
+	c.errors = append(c.errors, validate(c.document)...)
+	if len(c.errors) > 0 {
+		return nil
+	}
+	if c.fleet, err = decode(c.path, c.document); err != nil {
+		return err
+	}
+	for i := range c.fleet.Configure.Files {
+		c.fleet.Configure.Files[i].Content = files[i]
+	}
+	c.checkTemplates()
+	c.warnings = append(c.warnings, advise(c.document, c.fleet)...)
+	return nil
+}
+
+// refuseSharedNames rejects fleets of one name, all of them: there is no telling which is meant.
+func (l *loader) refuseSharedNames() {
+	byName := map[string][]*candidate{}
+	for _, c := range l.candidates {
+		if c.name != "" {
+			byName[c.name] = append(byName[c.name], c)
+		}
+	}
+	for name, same := range byName {
+		for i, c := range same {
+			if len(same) > 1 {
+				other := same[(i+1)%len(same)]
+				c.errors = append(c.errors, errorAt(c.document.get("name").at, "fleet name %s is also that of %s; names are unique in the repo", name, other.path))
+			}
+		}
+	}
+}
+
+func (l *loader) result() Tree {
+	t := Tree{Fleets: map[string]*Fleet{}, Rejected: map[string]Rejection{}, Warnings: l.warnings, Uses: map[string][]string{}}
+	for _, c := range l.candidates {
+		t.Warnings = append(t.Warnings, c.warnings...)
+		for file := range c.uses {
+			t.Uses[file] = append(t.Uses[file], c.id())
+		}
+		if len(c.errors) == 0 {
+			t.Fleets[c.name] = c.fleet
+			continue
+		}
+		r, shared := t.Rejected[c.id()]
+		if !shared {
+			r.Path = c.path
+		}
+		r.Errors = sorted(append(r.Errors, c.errorsOfBases()...))
+		t.Rejected[c.id()] = r
+	}
+	t.Warnings = sorted(t.Warnings)
+	for file, users := range t.Uses {
+		slices.Sort(users)
+		t.Uses[file] = slices.Compact(users)
+	}
+	return t
+}
+
+// errorsOfBases are c's errors; those that lie in another file say whom they reject.
+func (c *candidate) errorsOfBases() Errors {
+	out := slices.Clone(c.errors)
+	for i, err := range out {
+		if err.Position.File != c.path {
+			out[i].Message += fmt.Sprintf(" (used by fleet %s)", c.id())
+		}
+	}
+	return out
+}
+
+// sorted is errors by position, each once.
+func sorted[E ~[]Error](errors E) E {
+	slices.SortFunc(errors, func(a, b Error) int {
+		return cmp.Or(strings.Compare(a.Position.File, b.Position.File), cmp.Compare(a.Position.Line, b.Position.Line),
+			cmp.Compare(a.Position.Column, b.Position.Column), strings.Compare(a.Message, b.Message))
+	})
+	return slices.Compact(errors)
+}
+
+// Affected names, sorted, the fleets of after that a node with before's version of it would be changed for: their digest is
+// another one, or they are new.
+func Affected(before, after Tree) []string {
+	var names []string
+	for name, fleet := range after.Fleets {
+		was := before.Fleets[name]
+		if was == nil || was.Digest(DigestAlgorithm) != fleet.Digest(DigestAlgorithm) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,103 @@
+package desired
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+// TemplateData is what a template sees.
+type TemplateData struct {
+	Fleet   string // its name
+	Node    string // its name
+	Release string
+	Vars    map[string]any
+}
+
+const maxRenderedBytes = maxFileBytes
+
+// Render is the content that file has on node. A template's error is an Error that points into the file in the repo: a key
+// that is not in vars, or more output than a file may have.
+func (f *Fleet) Render(file File, node string) ([]byte, error) {
+	if !file.Template {
+		return file.Content, nil
+	}
+	parsed, err := parseTemplate(file)
+	if err != nil {
+		return nil, err
+	}
+	var out bounded
+	data := TemplateData{Fleet: f.Name, Node: node, Release: f.Release, Vars: f.Configure.Vars}
+	if err := parsed.Execute(&out, data); err != nil {
+		return nil, templateError(file.From, err)
+	}
+	return out.Bytes(), nil
+}
+
+func parseTemplate(file File) (*template.Template, error) {
+	parsed, err := template.New(file.From).Option("missingkey=error").Parse(string(file.Content))
+	if err != nil {
+		return nil, templateError(file.From, err)
+	}
+	return parsed, nil
+}
+
+// templateError reads the position out of "template: name:line:column: what".
+func templateError(name string, err error) Error {
+	at := Position{File: name}
+	rest, ok := strings.CutPrefix(err.Error(), "template: "+name+":")
+	if !ok {
+		return Error{Position: at, Message: err.Error()}
+	}
+	if number, after, ok := strings.Cut(rest, ":"); ok {
+		if line, err := strconv.Atoi(number); err == nil {
+			at.Line, at.Column, rest = line, 1, after
+		}
+	}
+	if number, after, ok := strings.Cut(rest, ":"); ok {
+		if column, err := strconv.Atoi(number); err == nil {
+			at.Column, rest = column+1, after
+		}
+	}
+	return Error{Position: at, Message: "template: " + strings.TrimSpace(rest)}
+}
+
+// bounded is a buffer that refuses to grow beyond what a file may have.
+type bounded struct{ bytes.Buffer }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxRenderedBytes {
+		return 0, fmt.Errorf("it renders to more than %d bytes", maxRenderedBytes)
+	}
+	return b.Buffer.Write(p)
+}
+
+// checkTemplates renders each template once, so that a slip shows before a node is out of service. Where nodes have no
+// names yet, only parsing is sure to tell; a failure to render for a made-up name is a warning.
+func (c *candidate) checkTemplates() {
+	node, real := "i-0123456789abcdef0", false
+	if static := c.fleet.Nodes.Static; len(static) > 0 {
+		node, real = static[0].Name, true
+	}
+	for _, file := range c.fleet.Configure.Files {
+		if !file.Template {
+			continue
+		}
+		_, failed := parseTemplate(file)
+		sure := failed != nil || real
+		if failed == nil {
+			_, failed = c.fleet.Render(file, node)
+		}
+		var problem Error
+		switch {
+		case !errors.As(failed, &problem):
+		case sure:
+			c.errors = append(c.errors, problem)
+		default:
+			c.warnings = append(c.warnings, problem)
+		}
+	}
+}

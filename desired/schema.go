@@ -1,0 +1,138 @@
+package desired
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"sigs.k8s.io/yaml"
+)
+
+//go:embed fleet.schema.yaml
+var schemaSource []byte
+
+// Schema is the JSON Schema of a fleet file, for editors: the same description that Load validates with and takes
+// defaults from. Its bytes change only with the format.
+func Schema() []byte {
+	text, err := yaml.YAMLToJSON(schemaSource)
+	if err != nil {
+		panic(fmt.Sprintf("cannot read the embedded schema: %v", err))
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, text, "", "  "); err != nil {
+		panic(fmt.Sprintf("cannot read the embedded schema: %v", err))
+	}
+	out.WriteByte('\n')
+	return out.Bytes()
+}
+
+// A fleetSchema is the schema with its references replaced by what they refer to, as a tree and compiled.
+type fleetSchema struct {
+	tree     map[string]any
+	compiled *jsonschema.Schema
+}
+
+// theSchema panics when the embedded schema is broken, which any test of this package shows.
+var theSchema = sync.OnceValue(func() fleetSchema {
+	var tree map[string]any
+	if err := json.Unmarshal(Schema(), &tree); err != nil {
+		panic(fmt.Sprintf("cannot read the embedded schema: %v", err))
+	}
+	defs, _ := tree["$defs"].(map[string]any)
+	delete(tree, "$defs")
+	tree = withoutReferences(tree, defs).(map[string]any)
+
+	compiler := jsonschema.NewCompiler()
+	for name, check := range formats {
+		compiler.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(v any) error {
+			if s, ok := v.(string); ok {
+				return check(s)
+			}
+			return nil
+		}})
+	}
+	compiler.AssertFormat()
+	if err := compiler.AddResource(schemaURL, tree); err != nil {
+		panic(fmt.Sprintf("cannot add the embedded schema: %v", err))
+	}
+	return fleetSchema{tree: tree, compiled: compiler.MustCompile(schemaURL)}
+})
+
+const schemaURL = "fleet:schema"
+
+// withoutReferences replaces each $ref by the definition it names; what stands beside it is merged over that.
+func withoutReferences(schema any, defs map[string]any) any {
+	switch schema := schema.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(schema))
+		for key, part := range schema {
+			out[key] = withoutReferences(part, defs)
+		}
+		ref, ok := out["$ref"].(string)
+		if !ok {
+			return out
+		}
+		delete(out, "$ref")
+		definition := withoutReferences(defs[strings.TrimPrefix(ref, "#/$defs/")], defs)
+		return mergedOver(definition.(map[string]any), out)
+	case []any:
+		out := make([]any, len(schema))
+		for i, part := range schema {
+			out[i] = withoutReferences(part, defs)
+		}
+		return out
+	}
+	return schema
+}
+
+func mergedOver(base, over map[string]any) map[string]any {
+	out := maps.Clone(base)
+	for key, part := range over {
+		lower, isMap := out[key].(map[string]any)
+		upper, both := part.(map[string]any)
+		if isMap && both {
+			part = mergedOver(lower, upper)
+		}
+		out[key] = part
+	}
+	return out
+}
+
+// check reports everything in document that the schema does not allow.
+func (s fleetSchema) check(document *value) Errors {
+	var invalid *jsonschema.ValidationError
+	if !errors.As(s.compiled.Validate(document.plain()), &invalid) {
+		return nil
+	}
+	return s.explain(document, invalid)
+}
+
+// part is the piece of the schema at a location such as fleet:schema#/properties/name.
+func (s fleetSchema) part(location string) map[string]any {
+	var at any = s.tree
+	_, pointer, _ := strings.Cut(location, "#")
+	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		switch node := at.(type) {
+		case map[string]any:
+			if step != "" {
+				at = node[unescapePointer.Replace(step)]
+			}
+		case []any:
+			var i int
+			if _, err := fmt.Sscan(step, &i); err != nil || i >= len(node) {
+				return nil
+			}
+			at = node[i]
+		}
+	}
+	part, _ := at.(map[string]any)
+	return part
+}
+
+var unescapePointer = strings.NewReplacer("~1", "/", "~0", "~")

@@ -1,0 +1,131 @@
+package desired
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+)
+
+// Dir is the working tree at path, for Load. Nothing outside of it can be read through it, whatever links it holds. Close
+// it when the tree is loaded.
+func Dir(path string) (fs.FS, io.Closer, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot open deploy repo %s: %w", path, err)
+	}
+	return root.FS(), root, nil
+}
+
+// A problem is what is wrong with a file of the repo, in words that go on from its name: "is a directory". Unlike other
+// errors of reading, it is the repo's own and will be so at every try.
+type problem string
+
+func (p problem) Error() string { return string(p) }
+
+const notThere = problem("does not exist")
+
+// readFile reads a regular file of at most limit bytes. Every directory on its way must be one: a symbolic link anywhere
+// is refused (G42). An error that is no problem is an outage of the store.
+func readFile(tree fs.FS, name string, limit int64) ([]byte, error) {
+	if err := refuseLinks(tree, name); err != nil {
+		return nil, err
+	}
+	file, err := tree.Open(name)
+	if err != nil {
+		return nil, missingOr(err)
+	}
+	defer file.Close() // only read from
+	info, err := file.Stat()
+	if err != nil {
+		return nil, missingOr(err)
+	}
+	if info.Size() > limit {
+		return nil, tooLarge(info.Size(), limit)
+	}
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(content)) > limit {
+		return nil, tooLarge(int64(len(content)), limit)
+	}
+	return content, nil
+}
+
+func tooLarge(size, limit int64) problem {
+	return problem(fmt.Sprintf("has %d bytes; at most %d are allowed", size, limit))
+}
+
+func missingOr(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return notThere
+	}
+	return err
+}
+
+func refuseLinks(tree fs.FS, name string) error {
+	for end := 0; end < len(name); {
+		next := strings.IndexByte(name[end+1:], '/')
+		if next < 0 {
+			end = len(name)
+		} else {
+			end += 1 + next
+		}
+		info, err := fs.Lstat(tree, name[:end])
+		if err != nil {
+			return missingOr(err)
+		}
+		if p := wrongKind(info.Mode(), end < len(name)); p != "" {
+			if end < len(name) {
+				return problem(fmt.Sprintf("cannot be reached: %s %s", name[:end], p))
+			}
+			return p
+		}
+	}
+	return nil
+}
+
+// wrongKind is why mode is not a directory's or, as asked for, a regular file's.
+func wrongKind(mode fs.FileMode, wantDir bool) problem {
+	switch {
+	case mode&fs.ModeSymlink != 0:
+		return "is a symbolic link, which windlass does not follow; put the file itself there"
+	case wantDir && !mode.IsDir():
+		return "is not a directory"
+	case !wantDir && mode.IsDir():
+		return "is a directory, not a file"
+	case !wantDir && !mode.IsRegular():
+		return "is not a regular file"
+	}
+	return ""
+}
+
+// repoPath is the path below the repo's root that reference means when it stands in a file of directory dir. The error is
+// a problem.
+func repoPath(dir, reference string) (string, error) {
+	joined := path.Join(dir, reference)
+	switch {
+	case strings.HasPrefix(reference, "/"):
+		return "", problem("is an absolute path; write one relative to " + dirWords(dir))
+	case strings.ContainsAny(reference, "\\\x00"):
+		return "", problem(`is not a path in a repo: it holds a backslash or a NUL`)
+	case joined == ".." || strings.HasPrefix(joined, "../"):
+		return "", problem("leaves the repo; everything a fleet needs lies in its repo")
+	case joined == "." || strings.HasSuffix(reference, "/"):
+		return "", problem("is a directory, not a file")
+	case joined == ".git" || strings.HasPrefix(joined, ".git/"):
+		return "", problem("is git's own, no file of the repo")
+	}
+	return joined, nil
+}
+
+func dirWords(dir string) string {
+	if dir == "." {
+		return "the repo's root"
+	}
+	return dir
+}

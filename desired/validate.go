@@ -1,0 +1,198 @@
+package desired
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+var fleetName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// validate finds what a schema cannot say of a document. It works on what is there, so that it says its part about a
+// document that is broken elsewhere too.
+func validate(document *value) Errors {
+	v := validation{document: document}
+	v.unique("name", "nodes", "static")
+	v.unique("address", "nodes", "static")
+	v.unique("target", "nodes", "static")
+	v.unique("name", "nodes", "exclude")
+	v.unique("to", "configure", "files")
+	v.unique("name", "health")
+	v.uniqueSteps()
+	v.uniqueGroups()
+	v.knownExclusions()
+	v.prune()
+	v.proof()
+	v.reachable()
+	return v.errors
+}
+
+type validation struct {
+	document *value
+	errors   Errors
+}
+
+func (v *validation) report(at *value, format string, args ...any) {
+	if !at.flawed {
+		v.errors = append(v.errors, errorAt(at.at, format, args...))
+	}
+}
+
+// unique reports each item of the list at path whose key is that of an earlier one.
+func (v *validation) unique(key string, path ...any) {
+	v.distinct(v.document.each(path...), keyPath(path...), func(item *value) *value { return item.get(key) })
+}
+
+// uniqueSteps spans both lists: a step's name alone stands in metrics and on the node.
+func (v *validation) uniqueSteps() {
+	steps := slices.Concat(v.document.each("configure", "prepare"), v.document.each("configure", "activate"))
+	v.distinct(steps, "configure", func(step *value) *value { return step.get("name") })
+}
+
+func (v *validation) distinct(items []*value, where string, part func(*value) *value) {
+	first := map[string]*value{}
+	for _, item := range items {
+		at := part(item)
+		if at.text() == "" {
+			continue
+		}
+		if earlier, twice := first[at.text()]; twice {
+			v.report(at, "%q is given twice in %s; it is first given at line %d", shorten(at.text()), where, earlier.at.Line)
+			continue
+		}
+		first[at.text()] = at
+	}
+}
+
+func (v *validation) uniqueGroups() {
+	v.distinct(v.document.each("loadBalancers"), "loadBalancers", func(lb *value) *value { return lb.get("classic") })
+	groups := v.document.each("loadBalancers")
+	for i, lb := range groups {
+		for _, earlier := range groups[:i] {
+			at := lb.get("targetGroup")
+			if at.text() != "" && sameGroup(readGroup(lb), readGroup(earlier)) {
+				v.report(at, "target group %q is given twice; it is first given at line %d", at.text(), earlier.at.Line)
+				break
+			}
+		}
+	}
+}
+
+func readGroup(lb *value) LoadBalancer {
+	port, _ := lb.scalarAt("port").(int64)
+	return LoadBalancer{TargetGroup: lb.text("targetGroup"), Classic: lb.text("classic"), Port: int(port)}
+}
+
+// scalarAt is the scalar at path, nil when there is none.
+func (v *value) scalarAt(path ...any) any {
+	if v = v.get(path...); v == nil {
+		return nil
+	}
+	return v.scalar
+}
+
+// knownExclusions: without EC2 every node is named in the file, so that an exclusion of another is a slip, and a node that
+// somebody works on would not be left alone.
+func (v *validation) knownExclusions() {
+	if v.document.get("nodes", "ec2") != nil {
+		return
+	}
+	var known []string
+	for _, node := range v.document.each("nodes", "static") {
+		known = append(known, node.text("name"))
+	}
+	for i, exclusion := range v.document.each("nodes", "exclude") {
+		name := exclusion.get("name")
+		if name.text() == "" || slices.Contains(known, name.text()) {
+			continue
+		}
+		hint := "name a node of nodes.static, or remove it"
+		if near := nearest(name.text(), known); near != "" {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		v.report(name, "nodes.exclude[%d]: no node is named %q; %s", i, shorten(name.text()), hint)
+	}
+}
+
+func (v *validation) prune() {
+	if v.document.get("nodes", "expect") != nil {
+		return
+	}
+	for i, lb := range v.document.each("loadBalancers") {
+		if lb.scalarAt("prune") == true {
+			v.report(lb.get("prune"), "loadBalancers[%d].prune needs nodes.expect, so that a short list of nodes prunes nobody", i)
+		}
+	}
+}
+
+// proof: the release that a node serves is proven by a check, or the file says why it cannot be.
+func (v *validation) proof() {
+	unproven, named := v.document.get("unproven"), v.namesRelease()
+	switch {
+	case named != nil && unproven.text() != "":
+		v.report(unproven, "unproven says that no check can name the release, but the one at line %d does; leave unproven out", named.at.Line)
+	case named == nil && unproven.text() == "" && len(v.document.each("health")) > 0:
+		v.report(v.document.get("health"), `no check of health names {release}, so that nothing proves which release a node serves; add one such as {name: serves, http: {port: 8080, path: /version, body: "{release}"}}, or say in unproven why there is none`)
+	}
+}
+
+func (v *validation) namesRelease() *value {
+	for _, check := range v.document.each("health") {
+		c := Check{HTTP: &HTTPCheck{Body: check.text("http", "body")}, Command: &CommandCheck{Run: check.text("command", "run")}}
+		if c.NamesRelease() {
+			return check
+		}
+	}
+	return nil
+}
+
+// reachable: a check that cannot pass in time, even when every try passes at once, halts every rollout.
+func (v *validation) reachable() {
+	defaults := theSchema().tree["properties"].(map[string]any)["health"].(map[string]any)["items"].(map[string]any)["properties"].(map[string]any)
+	for i, check := range v.document.each("health") {
+		duration := func(key string) time.Duration {
+			fallback, _ := defaults[key].(map[string]any)["default"].(string)
+			d, _ := time.ParseDuration(cmp.Or(check.text(key), fallback))
+			return d
+		}
+		successes, _ := check.scalarAt("successes").(int64)
+		least := time.Duration(max(0, min(successes, 1000)-1)) * duration("interval")
+		if within := duration("within"); within > 0 && least > within {
+			v.report(check, "health[%d] can never pass: %d successes at an interval of %v take %v, and within is %v", i, successes, duration("interval"), least, within)
+		}
+	}
+}
+
+// advise warns of what is allowed and yet hardly meant.
+func advise(document *value, f *Fleet) []Error {
+	var warnings []Error
+	warn := func(path []any, format string, args ...any) {
+		at := document.at
+		if v := document.get(path...); v != nil {
+			at = v.at
+		}
+		warnings = append(warnings, errorAt(at, format, args...))
+	}
+	c := f.Configure
+	if len(c.Files)+len(c.Prepare)+len(c.Activate) == 0 {
+		warn([]any{"configure"}, "configure has no files and no steps, so that a release changes nothing on a node")
+	}
+	if f.Nodes.EC2 == nil {
+		size := len(f.Nodes.Static) - len(f.Nodes.Exclude)
+		if size == 1 && !f.Rollout.AllowOutage && len(f.LoadBalancers) > 0 {
+			warn([]any{"nodes"}, "a fleet of one node stays above its floor of 1 only by never being drained; set rollout.allowOutage: true to let it be rolled")
+		}
+		if f.Nodes.Expect > len(f.Nodes.Static) {
+			warn([]any{"nodes", "expect"}, "nodes.expect is %d, but nodes.static names only %d; nothing is drained while nodes are missing", f.Nodes.Expect, len(f.Nodes.Static))
+		}
+	}
+	for i, file := range c.Files {
+		if file.Owner != "" && f.SSH.User != "root" && !f.SSH.Sudo {
+			warn([]any{"configure", "files", i, "owner"}, "configure.files[%d].owner is set, but %s can hardly give files away; set ssh.sudo: true", i, strings.TrimSpace(f.SSH.User))
+		}
+	}
+	return warnings
+}
