@@ -1,0 +1,139 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+)
+
+// loopback is the name of every load balancer.
+const loopback = "127.0.0.1"
+
+// Traffic counts the requests that a load balancer got since it was opened.
+type Traffic struct {
+	Requests uint64
+	Failed   uint64            // that the balancer answered itself, with a status of 5xx, or broke off because the target did
+	Targets  map[Target]uint64 // that each target was sent
+}
+
+// front is the listener of a load balancer: it forwards each request to the pools in turn.
+type front struct {
+	cloud   *Cloud
+	pools   []*pool
+	turn    int
+	traffic Traffic
+}
+
+// Traffic returns the counts of a load balancer or classic load balancer.
+func (c *Cloud) Traffic(name string) (Traffic, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.fronts[name]
+	if f == nil {
+		return Traffic{}, fmt.Errorf("cannot tell the traffic of %s: there is no such load balancer", name)
+	}
+	traffic := f.traffic
+	traffic.Targets = maps.Clone(traffic.Targets)
+	return traffic, nil
+}
+
+// open starts a listener that forwards to pools, and the health checks of their members. The mutex is held.
+func (c *Cloud) open(name string, pools []*pool) (address string, err error) {
+	if name == "" || c.fronts[name] != nil {
+		return "", errors.New("it needs a name that is not taken")
+	}
+	f := &front{cloud: c, pools: pools, traffic: Traffic{Targets: map[Target]uint64{}}}
+	address, err = c.serve(f)
+	if err != nil {
+		return "", err
+	}
+	c.fronts[name] = f
+	for _, p := range pools {
+		p.inUse = true
+		for _, m := range p.members {
+			if m.life.at(c.now()).staying() {
+				p.begin(m, c.now())
+				c.watch(p, m)
+			}
+		}
+	}
+	return address, nil
+}
+
+// ServeHTTP forwards one request to one target, without a second try: whatever goes wrong is the client's to see.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	address, ok := f.choose()
+	if !ok {
+		f.fail(w, http.StatusServiceUnavailable)
+		return
+	}
+	defer f.countAborted(r.Context())
+	proxy := httputil.ReverseProxy{
+		Transport: f.cloud.transport,
+		ErrorLog:  log.New(io.Discard, "", 0),
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(&url.URL{Scheme: "http", Host: address})
+			p.SetXForwarded()
+			p.Out.Host = p.In.Host
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			if r.Context().Err() == nil {
+				f.fail(w, statusOf(err))
+			}
+		},
+	}
+	proxy.ServeHTTP(w, r)
+}
+
+// choose counts a request and returns the address of the target that it goes to; not ok when there is none.
+func (f *front) choose() (address string, ok bool) {
+	c := f.cloud
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.traffic.Requests++
+	p := f.pools[f.turn%len(f.pools)]
+	f.turn++
+	m := p.pick(c.now())
+	if m == nil {
+		return "", false
+	}
+	f.traffic.Targets[Target{ID: m.ID, Port: m.Port}]++
+	return p.address(m, c.now()), true
+}
+
+// fail answers in the balancer's own name.
+func (f *front) fail(w http.ResponseWriter, status int) {
+	f.countFailure()
+	http.Error(w, strconv.Itoa(status)+" "+http.StatusText(status), status)
+}
+
+// countAborted counts a response that broke off although its client was still there.
+func (f *front) countAborted(client context.Context) {
+	if aborted := recover(); aborted != nil {
+		if client.Err() == nil {
+			f.countFailure()
+		}
+		panic(aborted)
+	}
+}
+
+func (f *front) countFailure() {
+	f.cloud.mu.Lock()
+	defer f.cloud.mu.Unlock()
+	f.traffic.Failed++
+}
+
+// statusOf is what a client gets when the target could not be reached or did not answer.
+func statusOf(err error) int {
+	if isTimeout(err) {
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusBadGateway
+}

@@ -1,0 +1,387 @@
+package aws
+
+import (
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// TargetGroup is a set of targets that a load balancer forwards to.
+type TargetGroup struct {
+	Name                string
+	Type                string        // instance or ip; default instance
+	Protocol            string        // HTTP or TCP; default HTTP
+	Port                int           // of targets registered without one; default 80
+	DeregistrationDelay time.Duration // how long a target drains; 0: not at all
+	SlowStart           time.Duration // how long a new target's share of the traffic rises; 0: not at all
+	RegistrationTime    time.Duration // from being registered to the first health check
+	MaxTargets          int           // default 1000
+	HealthCheck         HealthCheck
+}
+
+type group struct {
+	TargetGroup
+	arn string
+	*pool
+}
+
+// The types of a load balancer.
+const (
+	Application = "application"
+	Network     = "network"
+)
+
+// LoadBalancer has one listener that forwards to its target groups in turn.
+type LoadBalancer struct {
+	Name         string
+	Type         string   // Application or Network; default Application
+	TargetGroups []string // names; none may belong to another load balancer
+}
+
+type loadBalancer struct {
+	LoadBalancer
+	arn     string
+	created time.Time
+}
+
+// AddTargetGroup adds a target group and returns its ARN. Until a load balancer has it, its targets are unused.
+func (c *Cloud) AddTargetGroup(g TargetGroup) (arn string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.vacant(g.Name); err != nil {
+		return "", fmt.Errorf("cannot add target group %q: %w", g.Name, err)
+	}
+	g.Type = orElse(g.Type, "instance")
+	if g.Type != "instance" && g.Type != "ip" {
+		return "", fmt.Errorf("cannot add target group %q: its type is %q, not instance or ip", g.Name, g.Type)
+	}
+	g.Protocol = orElse(g.Protocol, "HTTP")
+	g.Port = orElse(g.Port, 80)
+	g.MaxTargets = orElse(g.MaxTargets, 1000)
+	g.HealthCheck = g.HealthCheck.withDefaults()
+	arn = c.arn("targetgroup/" + g.Name + "/" + digits(g.Name))
+	c.groups[g.Name] = &group{TargetGroup: g, arn: arn, pool: &pool{
+		ofInstances:  g.Type == "instance",
+		port:         g.Port,
+		delay:        g.DeregistrationDelay,
+		slowStart:    g.SlowStart,
+		registration: g.RegistrationTime,
+		check:        g.HealthCheck,
+		firstPass:    1,
+		failOpen:     true,
+		instances:    c.instances,
+	}}
+	return arn, nil
+}
+
+// AddLoadBalancer opens a load balancer and returns the address, host:port, to send traffic to. The cloud must have been
+// started.
+func (c *Cloud) AddLoadBalancer(b LoadBalancer) (address string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.Type = orElse(b.Type, Application)
+	kind, known := map[string]string{Application: "app", Network: "net"}[b.Type]
+	if !known {
+		return "", fmt.Errorf("cannot add load balancer %q: its type is %q, not %s or %s", b.Name, b.Type, Application, Network)
+	}
+	pools, err := c.freePools(b.TargetGroups)
+	if err != nil {
+		return "", fmt.Errorf("cannot add load balancer %q: %w", b.Name, err)
+	}
+	address, err = c.open(b.Name, pools)
+	if err != nil {
+		return "", fmt.Errorf("cannot add load balancer %q: %w", b.Name, err)
+	}
+	c.balancers[b.Name] = &loadBalancer{
+		LoadBalancer: b,
+		arn:          c.arn("loadbalancer/" + kind + "/" + b.Name + "/" + digits(b.Name)),
+		created:      c.now(),
+	}
+	return address, nil
+}
+
+// freePools returns the pools of target groups that no load balancer has yet.
+func (c *Cloud) freePools(names []string) ([]*pool, error) {
+	if len(names) == 0 {
+		return nil, fmt.Errorf("it names no target group")
+	}
+	var pools []*pool
+	for _, name := range names {
+		g := c.groups[name]
+		switch {
+		case g == nil:
+			return nil, fmt.Errorf("there is no target group %q", name)
+		case g.inUse:
+			return nil, fmt.Errorf("target group %q belongs to another", name)
+		}
+		pools = append(pools, g.pool)
+	}
+	return pools, nil
+}
+
+// digits is the unique part of an ARN.
+func digits(name string) string {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return fmt.Sprintf("%016x", h.Sum64())
+}
+
+const validation = "ValidationError"
+
+// Limits of the API: names or ARNs, entries of a page, and targets in one call.
+const (
+	maxNames   = 20
+	maxPage    = 400
+	maxTargets = 200
+)
+
+func (c *Cloud) describeTargetGroups(q query) (any, error) {
+	names, arns, balancer := q.members("Names"), q.members("TargetGroupArns"), q.Get("LoadBalancerArn")
+	if len(names) > maxNames || len(arns) > maxNames {
+		return nil, refusal(validation, "Member must have length less than or equal to %d", maxNames)
+	}
+	if len(names) > 0 && len(arns) > 0 || balancer != "" && len(names)+len(arns) > 0 {
+		return nil, refusal(validation, "Specify names, ARNs or a load balancer, and only one of them")
+	}
+	groups, err := c.selectGroups(names, arns, balancer)
+	if err != nil {
+		return nil, err
+	}
+	size, err := q.size("PageSize", 1, maxPage, validation)
+	if err != nil {
+		return nil, err
+	}
+	part, next, err := page(groups, func(g *group) string { return g.Name }, q.Get("Marker"), size, validation)
+	if err != nil {
+		return nil, err
+	}
+	result := describeTargetGroupsResult{NextMarker: next}
+	for _, g := range part {
+		result.TargetGroups = append(result.TargetGroups, c.groupItem(g))
+	}
+	return result, nil
+}
+
+// selectGroups returns the groups that are named, or have one of the ARNs, or belong to the balancer, or all, sorted by
+// name.
+func (c *Cloud) selectGroups(names, arns []string, balancer string) ([]*group, error) {
+	for _, arn := range arns {
+		g, err := c.groupByARN(arn)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, g.Name)
+	}
+	if balancer != "" {
+		b := c.balancerByARN(balancer)
+		if b == nil {
+			return nil, refusal("LoadBalancerNotFound", "Load balancer '%s' not found", balancer)
+		}
+		names = slices.Clone(b.TargetGroups)
+	}
+	if len(names) == 0 {
+		names = slices.Collect(maps.Keys(c.groups))
+	}
+	slices.Sort(names)
+	var groups []*group
+	for _, name := range slices.Compact(names) {
+		g := c.groups[name]
+		if g == nil {
+			return nil, refusal("TargetGroupNotFound", "One or more target groups not found")
+		}
+		groups = append(groups, g)
+	}
+	return groups, nil
+}
+
+func (c *Cloud) groupByARN(arn string) (*group, error) {
+	if !strings.HasPrefix(arn, "arn:aws:elasticloadbalancing:") || !strings.Contains(arn, ":targetgroup/") {
+		return nil, refusal(validation, "'%s' is not a valid target group ARN", arn)
+	}
+	for _, g := range c.groups {
+		if g.arn == arn {
+			return g, nil
+		}
+	}
+	return nil, refusal("TargetGroupNotFound", "One or more target groups not found")
+}
+
+func (c *Cloud) balancerByARN(arn string) *loadBalancer {
+	for _, b := range c.balancers {
+		if b.arn == arn {
+			return b
+		}
+	}
+	return nil
+}
+
+// balancerOf returns the load balancer that a target group belongs to, nil for none.
+func (c *Cloud) balancerOf(group string) *loadBalancer {
+	for _, b := range c.balancers {
+		if slices.Contains(b.TargetGroups, group) {
+			return b
+		}
+	}
+	return nil
+}
+
+func (c *Cloud) describeTargetGroupAttributes(q query) (any, error) {
+	g, err := c.groupByARN(q.Get("TargetGroupArn"))
+	if err != nil {
+		return nil, err
+	}
+	return describeTargetGroupAttributesResult{Attributes: []attribute{
+		{"deregistration_delay.timeout_seconds", strconv.Itoa(seconds(g.DeregistrationDelay))},
+		{"load_balancing.algorithm.type", "round_robin"},
+		{"slow_start.duration_seconds", strconv.Itoa(seconds(g.SlowStart))},
+		{"stickiness.enabled", "false"},
+	}}, nil
+}
+
+// seconds rounds a duration to what the API can say.
+func seconds(d time.Duration) int { return int(d.Round(time.Second) / time.Second) }
+
+func (c *Cloud) describeTargetHealth(q query) (any, error) {
+	g, targets, err := c.groupAndTargets(q)
+	if err != nil {
+		return nil, err
+	}
+	if len(targets) == 0 {
+		targets = g.listed(q.asOf)
+	}
+	var result describeTargetHealthResult
+	for _, t := range targets {
+		item := healthItem(g.named(t), g.report(t, q.asOf))
+		if slices.Contains([]string{"AnomalyDetection", "All"}, q.Get("Include.member.1")) {
+			item.Anomaly = &anomaly{Result: "normal", MitigationInEffect: "no"}
+		}
+		result.Descriptions = append(result.Descriptions, item)
+	}
+	return result, nil
+}
+
+func (c *Cloud) registerTargets(q query) (any, error) {
+	g, targets, err := c.groupAndTargets(q)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.admissible(g, targets, q.now); err != nil {
+		return nil, err
+	}
+	c.join(g.pool, targets, q.now)
+	return struct{}{}, nil
+}
+
+func (c *Cloud) deregisterTargets(q query) (any, error) {
+	g, targets, err := c.groupAndTargets(q)
+	if err != nil {
+		return nil, err
+	}
+	c.leave(g.pool, targets, q.now)
+	return struct{}{}, nil
+}
+
+func (c *Cloud) groupAndTargets(q query) (*group, []Target, error) {
+	g, err := c.groupByARN(q.Get("TargetGroupArn"))
+	if err != nil {
+		return nil, nil, err
+	}
+	var targets []Target
+	for n := 1; q.Has(fmt.Sprintf("Targets.member.%d.Id", n)); n++ {
+		prefix := fmt.Sprintf("Targets.member.%d.", n)
+		port, err := strconv.Atoi(orElse(q.Get(prefix+"Port"), "0"))
+		if err != nil || port < 0 || port > 65535 {
+			return nil, nil, refusal(validation, "Port '%s' is not from 1 to 65535", q.Get(prefix+"Port"))
+		}
+		targets = append(targets, Target{ID: q.Get(prefix + "Id"), Port: port, Zone: q.Get(prefix + "AvailabilityZone")})
+	}
+	if len(targets) > maxTargets {
+		return nil, nil, refusal(validation, "Member must have length less than or equal to %d", maxTargets)
+	}
+	return g, targets, nil
+}
+
+// admissible refuses a registration as a whole when one of its targets cannot be registered or the group would become
+// too full (G12).
+func (c *Cloud) admissible(g *group, targets []Target, now time.Time) error {
+	if len(targets) == 0 {
+		return refusal(validation, "At least one target must be specified")
+	}
+	members := map[Target]bool{}
+	for _, t := range g.registered(now) {
+		members[Target{ID: t.ID, Port: t.Port}] = true
+	}
+	for _, t := range targets {
+		if err := c.registrable(g, t, now); err != nil {
+			return err
+		}
+		members[Target{ID: t.ID, Port: orElse(t.Port, g.Port)}] = true
+	}
+	if len(members) > g.MaxTargets {
+		return refusal("TooManyTargets", "The maximum number of targets in target group '%s' is %d", g.Name, g.MaxTargets)
+	}
+	return nil
+}
+
+func (c *Cloud) registrable(g *group, t Target, now time.Time) error {
+	if !g.ofInstances {
+		if ip, err := netip.ParseAddr(t.ID); err != nil || ip.Zone() != "" {
+			return refusal(validation, "The IP address '%s' is not a valid IP address", t.ID)
+		}
+		return nil
+	}
+	i := c.instances.at(t.ID, now)
+	switch {
+	case i == nil:
+		return refusal("InvalidTarget", "The following targets are not valid instances: '%s'", t.ID)
+	case i.State != Running:
+		return refusal("InvalidTarget", "The following targets are not in a running state and cannot be registered: '%s'", t.ID)
+	}
+	return nil
+}
+
+func (c *Cloud) describeLoadBalancers(q query) (any, error) {
+	found, err := c.selectBalancers(q.members("Names"), q.members("LoadBalancerArns"))
+	if err != nil {
+		return nil, err
+	}
+	size, err := q.size("PageSize", 1, maxPage, validation)
+	if err != nil {
+		return nil, err
+	}
+	part, next, err := page(found, func(b *loadBalancer) string { return b.Name }, q.Get("Marker"), size, validation)
+	if err != nil {
+		return nil, err
+	}
+	result := describeLoadBalancersResult{NextMarker: next}
+	for _, b := range part {
+		result.LoadBalancers = append(result.LoadBalancers, balancerItem{
+			ARN: b.arn, Name: b.Name, Type: b.Type, DNSName: loopback, Scheme: "internal", State: "active", Created: timestamp(b.created),
+		})
+	}
+	return result, nil
+}
+
+// selectBalancers returns the balancers that are named or have one of the ARNs, or all, sorted by name.
+func (c *Cloud) selectBalancers(names, arns []string) ([]*loadBalancer, error) {
+	if len(names)+len(arns) > maxNames {
+		return nil, refusal(validation, "Member must have length less than or equal to %d", maxNames)
+	}
+	all := len(names)+len(arns) == 0
+	var found []*loadBalancer
+	for _, name := range slices.Sorted(maps.Keys(c.balancers)) {
+		b := c.balancers[name]
+		if all || slices.Contains(names, name) || slices.Contains(arns, b.arn) {
+			found = append(found, b)
+		}
+	}
+	if len(found) < len(names)+len(arns) {
+		return nil, refusal("LoadBalancerNotFound", "One or more load balancers not found")
+	}
+	return found, nil
+}
