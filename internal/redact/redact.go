@@ -1,0 +1,43 @@
+// Package redact is the one place where text that may hold secrets is made fit to be shown (law 22).
+//
+// It knows shapes of secrets, not where text comes from; who shows or stores text of a node, a step, a URL or an error passes it
+// through here first.
+package redact
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Mark stands where a secret was.
+const Mark = "[redacted]"
+
+type rule struct {
+	pattern *regexp.Regexp
+	replace string
+}
+
+var rules = []rule{
+	{regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----|\z)`), Mark},
+	{regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s"']*@`), "${1}" + Mark + "@"},
+	{regexp.MustCompile(`(?i)(\b(?:proxy-)?authorization["']?\s*[:=]\s*["']?)[^\r\n"']+`), "${1}" + Mark},
+	{regexp.MustCompile(`(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}`), "${1}" + Mark},
+	{regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`), Mark},
+	{regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{8,})`), Mark},
+	{regexp.MustCompile(`(?i)([\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w-]*["']?\s*[:=]\s*)("[^"\r\n]*"|'[^'\r\n]*'|[^\s"',;&]+)`), "${1}" + Mark},
+	{regexp.MustCompile(`(?i)(--?[\w-]*(?:passw(?:or)?d|secret|token|api-key)[\w-]*\s+)("[^"\r\n]*"|'[^'\r\n]*'|[^\s"'-][^\s"']*)`), "${1}" + Mark},
+}
+
+// Text returns s with what looks like a secret replaced by Mark: the user part of a URL, authorization headers, bearer tokens, keys
+// of AWS and of forges, private key blocks, and the value of whatever is named like a password. It errs on the side of hiding.
+func Text(s string) string {
+	for _, r := range rules {
+		s = r.pattern.ReplaceAllString(s, r.replace)
+	}
+	return s
+}
+
+// Line is Text on one line: what is not printable becomes a space, as text from outside is hostile wherever it is shown.
+func Line(s string) string {
+	return strings.Join(strings.FieldsFunc(Text(s), func(c rune) bool { return c <= ' ' || c == 0x7f || c >= 0x80 && c < 0xa0 }), " ")
+}
