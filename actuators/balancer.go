@@ -61,6 +61,7 @@ type GroupState struct {
 	Network    bool          // of a network load balancer: slow to register, its flows survive deregistration
 	Members    []Target      // sorted by Membership.Compare
 	Err        string        // not empty: this group could not be read, and nothing above is to be believed
+	Missing    bool          // with Err: the balancer answered that there is no such group
 	At         time.Time     // when the reading began
 }
 

@@ -1,0 +1,131 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"windlass/actuators"
+)
+
+// capacity is a fleet's strength counted at its worst: whatever is under way, unknown or failed is unavailable (law 7).
+type capacity struct {
+	size      int // the largest of what is expected, what is found, and who is in the fleet's groups
+	max       int // how many may be out by windlass's hand
+	floor     int // how many must serve
+	inService int
+	away      int // out by windlass's hand
+	strangers []actuators.Target
+}
+
+// count works out the capacity of what is seen.
+func (f *fleet) count() {
+	c := capacity{strangers: f.strangers()}
+	for _, v := range f.views {
+		if v.counts(f) {
+			c.inService++
+		}
+		if v.away(f) {
+			c.away++
+		}
+	}
+	for _, t := range c.strangers {
+		switch t.Status {
+		case actuators.TargetHealthy:
+			c.inService++
+		case actuators.TargetDraining:
+			c.away++
+		}
+	}
+	c.resize(f, len(f.views)+len(c.strangers))
+	f.cap = c
+	f.plan.InService = c.inService
+}
+
+// resize sets the limits of a fleet of at least found nodes.
+func (c *capacity) resize(f *fleet, found int) {
+	c.size = max(f.Fleet.Nodes.Expect-len(f.Fleet.Nodes.Exclude), found)
+	c.max = f.Fleet.Rollout.MaxUnavailable.Of(c.size)
+	c.floor = c.size - c.max
+	if !f.Fleet.Rollout.AllowOutage {
+		c.floor = max(c.floor, 1)
+	}
+}
+
+// strangers are the members of the fleet's own groups that are none of its nodes, each once.
+func (f *fleet) strangers() []actuators.Target {
+	var found []actuators.Target
+	seen := map[string]bool{}
+	for _, g := range f.Groups {
+		ours := f.targetsIn(g)
+		for _, t := range g.Members {
+			if !ours[t.ID] && !seen[t.ID] {
+				seen[t.ID] = true
+				found = append(found, t)
+			}
+		}
+	}
+	return found
+}
+
+// targetsIn is every id by which a group may hold a node found for the fleet, excluded ones too.
+func (f *fleet) targetsIn(g actuators.GroupState) map[string]bool {
+	ids := make(map[string]bool, len(f.World.Nodes))
+	for _, n := range f.World.Nodes {
+		ids[g.Target(n.Node)] = true
+	}
+	return ids
+}
+
+// mayLose returns why a node must not leave its groups now, or "". It counts the node itself as gone.
+func (f *fleet) mayLose(v *view) string {
+	c := f.cap
+	others, away := c.inService, c.away
+	if v.counts(f) {
+		others--
+	}
+	if v.away(f) {
+		away--
+	}
+	switch {
+	case away+1 > c.max:
+		return fmt.Sprintf("%d of %d out by windlass's hand, maxUnavailable is %s", away, c.size, f.Fleet.Rollout.MaxUnavailable)
+	case v.serving && others < c.floor:
+		return f.atFloor()
+	case f.balanced() && !f.Fleet.Rollout.AllowOutage && f.membersBut(v) == 0:
+		return "it is the last member of its load balancers; rollout.allowOutage lets it leave"
+	}
+	return ""
+}
+
+// atFloor is the refusal with its numbers.
+func (f *fleet) atFloor() string {
+	c := f.cap
+	why := fmt.Sprintf("%d of %d in service, floor is %d (maxUnavailable %s", c.inService, c.size, c.floor, f.Fleet.Rollout.MaxUnavailable)
+	if c.size-c.max < c.floor {
+		return why + "; the last node stays unless rollout.allowOutage is set)"
+	}
+	return why + ")"
+}
+
+// membersBut is how many other nodes and strangers are in rotation, healthy or not: with none healthy a balancer sends
+// traffic to all of them.
+func (f *fleet) membersBut(v *view) int {
+	n := len(slices.DeleteFunc(slices.Clone(f.cap.strangers), func(t actuators.Target) bool { return t.Status == actuators.TargetDraining }))
+	for _, o := range f.views {
+		if o != v && o.rotation == member && !o.away(f) {
+			n++
+		}
+	}
+	return n
+}
+
+// lost counts a node out from here on in this plan.
+func (f *fleet) lost(v *view) {
+	if v.counts(f) {
+		f.cap.inService--
+	}
+	if !v.away(f) {
+		f.cap.away++
+	}
+	v.Busy = Leave
+}

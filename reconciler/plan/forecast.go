@@ -1,0 +1,154 @@
+package plan
+
+import (
+	"slices"
+	"time"
+
+	"windlass/actuators"
+	"windlass/health"
+)
+
+// A Forecast is how a rollout would go if every step succeeded.
+type Forecast struct {
+	Now    Plan // what starts now
+	Events []Event
+	Lowest int  // the fewest nodes that could be counted on at any point
+	End    Plan // where it comes to rest
+}
+
+// An Event is a step of a forecast, and how many nodes could be counted on when it began.
+type Event struct {
+	Step
+	InService int
+}
+
+// Foresee plays the rollout through on a copy of the world: what Next orders happens at once and goes well. It ends when
+// nothing more would happen, or after more steps than any rollout needs.
+func Foresee(want Want, seen World) Forecast {
+	w := ideal{world: copyOf(seen), index: map[string]*Node{}}
+	for i := range w.world.Nodes {
+		w.index[w.world.Nodes[i].Name] = &w.world.Nodes[i]
+	}
+	first := Next(want, w.world)
+	f := Forecast{Now: first, Lowest: first.InService, End: first}
+	for range 20 + 12*len(seen.Nodes) {
+		for _, s := range f.End.Steps {
+			f.Events = append(f.Events, Event{Step: s, InService: f.End.InService})
+		}
+		if !w.follow(f.End) {
+			break
+		}
+		f.End = Next(want, w.world)
+		f.Lowest = min(f.Lowest, f.End.InService)
+	}
+	return f
+}
+
+// ideal is a world in which everything goes well at once.
+type ideal struct {
+	world World
+	index map[string]*Node
+}
+
+func copyOf(w World) World {
+	w.Nodes = slices.Clone(w.Nodes)
+	for i, n := range w.Nodes {
+		if n.Host != nil {
+			host := *n.Host
+			w.Nodes[i].Host = &host
+		}
+	}
+	w.Groups, w.Former = copyGroups(w.Groups), copyGroups(w.Former)
+	return w
+}
+
+func copyGroups(groups []actuators.GroupState) []actuators.GroupState {
+	groups = slices.Clone(groups)
+	for i := range groups {
+		groups[i].Members = slices.Clone(groups[i].Members)
+	}
+	return groups
+}
+
+// follow makes what the plan orders come true, and reports whether anything did.
+func (w *ideal) follow(p Plan) bool {
+	w.world.Now = w.world.Now.Add(time.Second)
+	for _, s := range p.Steps {
+		w.take(s)
+	}
+	watched := false
+	for _, x := range p.Watch {
+		watched = w.watch(x) || watched
+	}
+	if p.Reread {
+		w.world.GroupsRead = w.world.Now
+		for _, groups := range [][]actuators.GroupState{w.world.Groups, w.world.Former} {
+			for i := range groups {
+				groups[i].At = w.world.Now
+			}
+		}
+	}
+	if len(p.Steps) > 0 || watched || p.Reread {
+		return true
+	}
+	if p.WakeAt.IsZero() || p.WakeAt.Before(w.world.Now) || p.WakeAt.Sub(w.world.Now) > time.Hour {
+		return false
+	}
+	w.world.Now = p.WakeAt
+	return true
+}
+
+func (w *ideal) take(s Step) {
+	if s.Kind == Drain || s.Kind == Prune {
+		w.remove(s.Targets)
+	}
+	n := w.index[s.Node]
+	if n == nil {
+		return
+	}
+	if n.Host == nil {
+		n.Host = &actuators.HostState{Now: w.world.Now}
+	}
+	if s.Record != nil {
+		n.Host.Record, n.Host.Now, n.Read.At = s.Record.Clone(), w.world.Now, w.world.Now
+		w.world.Progress = w.world.Now
+	}
+	switch s.Kind {
+	case Prepare, Configure:
+		n.Host.Job = actuators.JobState{Key: s.Job.Key, Exited: true}
+		n.Health = Health{}
+	case Add:
+		w.register(s.Targets)
+	}
+}
+
+func (w *ideal) remove(gone []actuators.Membership) {
+	for _, groups := range [][]actuators.GroupState{w.world.Groups, w.world.Former} {
+		for i := range groups {
+			groups[i].Members = slices.DeleteFunc(groups[i].Members, func(t actuators.Target) bool { return slices.Contains(gone, t.Membership) })
+		}
+	}
+}
+
+func (w *ideal) register(places []actuators.Membership) {
+	for _, m := range places {
+		for _, groups := range [][]actuators.GroupState{w.world.Groups, w.world.Former} {
+			for i := range groups {
+				if groups[i].ID == m.Group {
+					groups[i].Members = append(groups[i].Members, actuators.Target{Membership: m, Status: actuators.TargetHealthy})
+				}
+			}
+		}
+	}
+}
+
+// watch lets checks pass, and reports whether that was news.
+func (w *ideal) watch(x Watch) bool {
+	n := w.index[x.Node]
+	if n == nil || n.Health.Phase == x.Phase && n.Health.Release == x.Release && n.Health.Status != health.Pending {
+		return false
+	}
+	w.world.Now = w.world.Now.Add(x.Steady)
+	n.Health = Health{Release: x.Release, Phase: x.Phase, Since: w.world.Now, Verdict: health.Verdict{Status: health.Passing, Reason: "checks passed"}}
+	return true
+}

@@ -1,0 +1,183 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"windlass/actuators"
+)
+
+// Next decides what to do now. The same input gives the same plan, byte for byte.
+func Next(want Want, seen World) Plan {
+	f := &fleet{Want: want, World: seen}
+	f.look()
+	f.judge()
+	f.count()
+	var idle []*view
+	for _, v := range f.views {
+		if v.underWay() {
+			f.journey(v)
+		} else {
+			idle = append(idle, v)
+		}
+	}
+	for _, v := range idle {
+		f.rest(v)
+	}
+	f.start(idle)
+	f.prune()
+	f.spread(idle)
+	f.giveUp()
+	f.conclude()
+	return f.plan
+}
+
+// judge finds the verdict in force on the wanted version, and how well it is proven.
+func (f *fleet) judge() {
+	for _, v := range f.views {
+		if h, halted := v.rec.Halted(f.Version.Digest, f.Fleet.Retry); halted && f.halt == nil {
+			f.halt = &h
+		}
+		if f.Is(v.rec.Proven) || f.Is(v.rec.Previous) {
+			f.proofs++
+		}
+	}
+}
+
+// unprovenLimit is how many nodes may serve a version that is not proven (law 8).
+func (f *fleet) unprovenLimit() int {
+	if c := f.Fleet.Rollout.Canary; c != nil {
+		return c.Nodes
+	}
+	return 1
+}
+
+// proofsNeeded is on how many nodes the version must be proven before the rest follows.
+func (f *fleet) proofsNeeded() int { return min(f.unprovenLimit(), max(1, len(f.views))) }
+
+// prune takes members outside the node set out of the groups that ask for it, one at a time, the floor kept.
+func (f *fleet) prune() {
+	if f.blocked() != "" || f.sourcesIncomplete() != "" || f.tooFew() != "" {
+		return
+	}
+	for i, lb := range f.Fleet.LoadBalancers {
+		if lb.Prune {
+			f.pruneGroup(f.groups[i])
+		}
+	}
+}
+
+func (f *fleet) pruneGroup(g group) {
+	ours := f.targetsIn(*g.GroupState)
+	for _, t := range g.Members {
+		if ours[t.ID] || t.Status == actuators.TargetDraining {
+			continue
+		}
+		if why := f.mayPrune(t); why != "" {
+			f.plan.Holds = append(f.plan.Holds, Hold{Reason: fmt.Sprintf("hold: %s stays in %s: %s", t.ID, g.Name, why)})
+			return
+		}
+		if !f.fresh() {
+			f.plan.Reread = true
+			return
+		}
+		reason := fmt.Sprintf("%s is no node of this fleet and %s is to hold none but its nodes", t.ID, g.Name)
+		f.plan.Steps = append(f.plan.Steps, Step{Kind: Prune, Reason: reason, Targets: []actuators.Membership{t.Membership}})
+		f.cap.away++
+		return
+	}
+}
+
+// mayPrune returns why a stranger must not leave now, or "".
+func (f *fleet) mayPrune(t actuators.Target) string {
+	after := f.cap
+	if t.Status == actuators.TargetHealthy {
+		after.inService--
+	}
+	after.resize(f, after.size-1)
+	switch {
+	case f.cap.away > 0:
+		return fmt.Sprintf("%d out already, members outside the node set leave one at a time", f.cap.away)
+	case after.inService < after.floor:
+		return fmt.Sprintf("%d would be in service, floor is %d", after.inService, after.floor)
+	}
+	return ""
+}
+
+// spread copies the verdict in force to every idle node that can be written and has it not, so that it survives the node
+// it was found on (law 11).
+func (f *fleet) spread(idle []*view) {
+	if f.halt == nil {
+		return
+	}
+	for _, v := range idle {
+		_, told := v.rec.Halted(f.Version.Digest, f.Fleet.Retry)
+		if told || v.Busy != "" || v.unsure != "" || v.Host == nil || v.foreign != nil || f.Now.Before(v.NotBefore) {
+			continue
+		}
+		r := f.draft(v)
+		f.plan.Steps = append(f.plan.Steps, Step{Node: v.Name, Kind: Halt, Reason: f.halted(), Record: &r})
+	}
+}
+
+func (f *fleet) halted() string {
+	return fmt.Sprintf("%s failed on %s: %s", cmp.Or(f.halt.Release, f.Version.Release), f.halt.Node, f.halt.Reason)
+}
+
+// giveUp halts a version that makes no progress: something is under way, and all that is waited for is overdue (G17).
+func (f *fleet) giveUp() {
+	if !f.goesOn() || len(f.plan.Steps) > 0 || len(f.plan.Holds) > 0 || f.Progress.IsZero() {
+		return
+	}
+	stuck := f.stuck()
+	limit := f.Fleet.Rollout.ProgressDeadline
+	if stuck == nil {
+		return
+	}
+	if due := f.Progress.Add(limit); f.Now.Before(due) {
+		f.wake(due)
+		return
+	}
+	why := bounded(fmt.Sprintf("no progress for %s: %s is %s: %s", limit, stuck.Name, stuck.status.State, stuck.status.Reason))
+	f.halt = &actuators.Halt{
+		Digest: f.Version.Digest, Release: f.Version.Release, Revision: f.Version.Revision,
+		Retry: f.Fleet.Retry, Node: stuck.Name, Reason: why,
+	}
+	f.spread(slices.DeleteFunc(slices.Clone(f.views), func(v *view) bool { return v.rec.UnderWay() }))
+}
+
+// stuck returns the first node under way when every node under way has outlasted its deadlines, else nil.
+func (f *fleet) stuck() *view {
+	var first *view
+	for _, v := range f.views {
+		if !v.status.UnderWay {
+			continue
+		}
+		waiting := v.Busy != "" || v.status.Deadline.After(f.Now) || v.status.State == Baking || f.Now.Before(v.NotBefore) && v.Read.Err == ""
+		if waiting || v.foreign != nil {
+			return nil
+		}
+		if first == nil {
+			first = v
+		}
+	}
+	return first
+}
+
+// conclude sums the fleet up.
+func (f *fleet) conclude() {
+	c := f.cap
+	f.plan.Size, f.plan.Floor = c.size, c.floor
+	for _, v := range f.views {
+		f.plan.Nodes = append(f.plan.Nodes, v.status)
+	}
+	f.plan.Phase, f.plan.Reason = f.phase()
+	if f.plan.WakeAt.IsZero() {
+		return
+	}
+	if soonest := f.Now.Add(time.Millisecond); f.plan.WakeAt.Before(soonest) {
+		f.plan.WakeAt = soonest
+	}
+}

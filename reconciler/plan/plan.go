@@ -1,0 +1,127 @@
+package plan
+
+import (
+	"time"
+
+	"windlass/actuators"
+)
+
+// A Kind names a step.
+type Kind string
+
+const (
+	Adopt     Kind = "adopt"     // record a node that proved to have what is wanted
+	Prepare   Kind = "prepare"   // run the prepare steps while it serves
+	Leave     Kind = "leave"     // claim a node and write down its membership, before it is drained
+	Drain     Kind = "drain"     // take it out of its groups
+	Configure Kind = "configure" // files and activate steps
+	Add       Kind = "add"       // register it where it was
+	Prove     Kind = "prove"     // record that it was verified, added and baked
+	Restore   Kind = "restore"   // record that it is back with what it had
+	Fail      Kind = "fail"      // record a used-up attempt, and the halt when it was the last
+	Halt      Kind = "halt"      // copy the verdict on a digest to a node
+	Prune     Kind = "prune"     // take a member outside the node set out of its group
+)
+
+// A Step is one thing to do on one node, with the record to write before it is done.
+type Step struct {
+	Node    string // empty for Prune
+	Kind    Kind
+	Reason  string
+	Record  *actuators.NodeRecord // nil: write nothing. A Claim in it is renewed as it is written
+	Targets []actuators.Membership
+	Job     Job // of Prepare and Configure
+}
+
+// A Job says which steps of the fleet file run, for which version.
+type Job struct {
+	Key      string
+	Version  actuators.Version
+	Prepare  bool // the prepare steps
+	Activate bool // files and the activate steps, after them
+}
+
+// A Hold is why something is not done now.
+type Hold struct {
+	Node   string // empty: the whole fleet
+	Reason string
+}
+
+// A State is how a node stands, in the words of the status page and the metrics.
+type State string
+
+const (
+	InService    State = "in_service"
+	Outdated     State = "outdated" // serves, with something other than what is wanted
+	Preparing    State = "preparing"
+	Draining     State = "draining"
+	Configuring  State = "configuring"
+	Verifying    State = "verifying"
+	Joining      State = "joining"
+	Baking       State = "baking"
+	OutOfService State = "out_of_service"
+	Failed       State = "failed"
+	Unreachable  State = "unreachable"
+	Missing      State = "missing"
+)
+
+// States lists every state, in the order of a journey.
+var States = [...]State{InService, Outdated, Preparing, Draining, Configuring, Verifying, Joining, Baking, OutOfService, Failed, Unreachable, Missing}
+
+// A Phase is how a fleet stands.
+type Phase string
+
+const (
+	PhaseIdle        Phase = "idle"
+	PhaseProgressing Phase = "progressing"
+	PhasePaused      Phase = "paused"
+	PhaseWaiting     Phase = "waiting"
+	PhaseRollingBack Phase = "rolling_back"
+	PhaseHalted      Phase = "halted"
+	PhaseInvalid     Phase = "invalid"
+)
+
+// Phases lists every phase.
+var Phases = [...]Phase{PhaseIdle, PhaseProgressing, PhasePaused, PhaseWaiting, PhaseRollingBack, PhaseHalted, PhaseInvalid}
+
+// A NodeStatus is how one node stands and why.
+type NodeStatus struct {
+	Name     string
+	State    State
+	Release  string // what is on it as far as is known; empty: unknown
+	Reason   string
+	Since    time.Time // since when it has been at this; zero: unknown
+	Deadline time.Time // until when that may last; zero: none
+	Attempt  int       // which attempt at the wanted version is under way, or how many were used up; 0: none
+	UnderWay bool      // a journey is in hand
+	Outdated bool      // it does not have what is wanted
+	Drift    bool      // it answers with another release than was put there
+	Foreign  bool      // somebody else took it out of rotation
+}
+
+// A Plan is what to do now, why not more, and how everything stands.
+type Plan struct {
+	Phase     Phase
+	Reason    string
+	Size      int
+	Floor     int
+	InService int // nodes that can be counted on: in service and not under way
+	Nodes     []NodeStatus
+	Steps     []Step
+	Watch     []Watch
+	Holds     []Hold
+	Reread    bool      // a removal is due: read the balancers again, then ask again (law 9)
+	WakeAt    time.Time // when time alone may change the answer; zero: never
+}
+
+// How long things may take that the fleet file does not say.
+const (
+	JoinTimeout  = 10 * time.Minute // from registering until the balancers say healthy, slow start apart
+	AskAgain     = 5 * time.Second  // until a balancer shows what it was asked to do
+	TakeoverWait = 15 * time.Second // beyond the expiry of another agent's claim: the deadline of a call it may have begun
+	FirstBackoff = 2 * time.Second  // after a failed attempt; doubles
+	MostBackoff  = time.Minute
+	Fresh        = time.Second // how old a reading of the balancers may be right before a removal
+	MostPrepares = 4           // side by side
+	MostRepairs  = 8           // side by side
+)

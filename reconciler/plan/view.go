@@ -1,0 +1,303 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"windlass/actuators"
+	"windlass/health"
+)
+
+// fleet is one question and all that is worked out on the way to its answer.
+type fleet struct {
+	Want
+	World
+	groups []group // those the fleet names, then the former ones
+	views  []*view
+	halt   *actuators.Halt // the verdict on the wanted version; nil: none
+	proofs int             // nodes on which the wanted version is proven
+	cap    capacity
+	full   bool // no more nodes may leave in this plan
+	plan   Plan
+}
+
+// view is a node with what follows from its record and from the balancers.
+type view struct {
+	Node
+	rec      actuators.NodeRecord // zero when there is none that counts
+	unsure   string               // why the host cannot be built on now; empty: it can
+	foreign  *actuators.Claim     // another agent's live claim
+	targets  []actuators.Target   // its places in all groups, named ones first
+	rotation rotation
+	absent   []int // indexes of the named groups it has no place in
+	serving  bool  // in service, whoever works on it
+	status   NodeStatus
+}
+
+// rotation says where a node is with its balancers, taken together.
+type rotation int
+
+const (
+	out      rotation = iota // a member of no group
+	draining                 // leaving all groups it was in
+	member                   // a member of at least one group
+)
+
+// group is a reading with its members found by id.
+type group struct {
+	*actuators.GroupState
+	named   bool
+	members map[string][]actuators.Target
+}
+
+// index prepares the groups for as many look-ups as there are nodes.
+func (f *fleet) index() {
+	for i := range f.Groups {
+		f.groups = append(f.groups, newGroup(&f.Groups[i], true))
+	}
+	for i := range f.Former {
+		f.groups = append(f.groups, newGroup(&f.Former[i], false))
+	}
+}
+
+func newGroup(g *actuators.GroupState, named bool) group {
+	members := make(map[string][]actuators.Target, len(g.Members))
+	for _, t := range g.Members {
+		members[t.ID] = append(members[t.ID], t)
+	}
+	return group{g, named, members}
+}
+
+// places returns the targets under which the group holds the node.
+func (g group) places(n actuators.Node) []actuators.Target {
+	id := g.Target(n)
+	if id == "" {
+		return nil
+	}
+	return g.members[id]
+}
+
+// look works out the views, sorted by name, without the excluded nodes.
+func (f *fleet) look() {
+	f.index()
+	excluded := map[string]bool{}
+	for _, e := range f.Fleet.Nodes.Exclude {
+		excluded[e.Name] = true
+	}
+	for _, n := range f.World.Nodes {
+		if !excluded[n.Name] {
+			f.views = append(f.views, f.view(n))
+		}
+	}
+	slices.SortFunc(f.views, func(a, b *view) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+func (f *fleet) view(n Node) *view {
+	v := &view{Node: n}
+	v.status = NodeStatus{Name: n.Name, Since: n.Since}
+	v.readHost(f)
+	v.readBalancers(f)
+	v.status.Release = v.rec.On.Release
+	v.status.Outdated = !v.has(f)
+	return v
+}
+
+// readHost takes the record where it counts: one of this machine (law 4).
+func (v *view) readHost(f *fleet) {
+	switch {
+	case v.Host == nil && v.Read.Err == "":
+		v.unsure = "not read yet"
+	case v.Read.Err != "":
+		v.unsure = v.Read.Err
+	case v.Stale:
+		v.unsure = "to be read again after a call that may have had an effect"
+	}
+	if v.Host == nil {
+		return
+	}
+	rec := v.Host.Record
+	if rec.Instance != v.identity() {
+		return
+	}
+	v.rec = rec
+	if v.claimLives(f) {
+		v.foreign = rec.Claim
+	}
+}
+
+// identity is what a record must name to be this machine's.
+func (v *view) identity() string { return cmp.Or(v.ID, v.Host.Machine) }
+
+// claimLives reports whether another agent may still act under the record's claim: until it expired by the node's clock, but
+// never longer than a claim lasts, and then for as long as a call it began may take (law 18).
+func (v *view) claimLives(f *fleet) bool {
+	c := v.rec.Claim
+	if c == nil || c.Holder == f.Agent.Holder {
+		return false
+	}
+	expired := v.Host.Now.Sub(c.Expires) >= TakeoverWait
+	outwaited := !v.Claimed.IsZero() && v.Read.At.Sub(v.Claimed) >= actuators.ClaimTime+TakeoverWait
+	return !expired && !outwaited
+}
+
+func (v *view) readBalancers(f *fleet) {
+	v.rotation = out
+	healthy := true
+	for i, g := range f.groups {
+		places := g.places(v.Node.Node)
+		for _, t := range places {
+			v.targets = append(v.targets, t)
+			v.rotation = max(v.rotation, rotationOf(t.Status))
+			healthy = healthy && t.Status == actuators.TargetHealthy
+		}
+		if g.named && len(places) == 0 {
+			v.absent = append(v.absent, i)
+		}
+	}
+	if f.balanced() {
+		v.serving = healthy && len(v.absent) == 0 && len(f.Groups) == len(f.Fleet.LoadBalancers) && v.rotation == member
+		return
+	}
+	v.serving = v.Health.Status == health.Passing && v.unsure == ""
+}
+
+func rotationOf(s actuators.TargetStatus) rotation {
+	if s == actuators.TargetDraining {
+		return draining
+	}
+	return member
+}
+
+// balanced reports whether the fleet is behind load balancers at all.
+func (f *fleet) balanced() bool { return len(f.Fleet.LoadBalancers) > 0 }
+
+// underWay reports whether a journey is in hand on the node, or about to be.
+func (v *view) underWay() bool {
+	return v.rec.UnderWay() || v.Busy != "" && v.Busy != Halt && v.Busy != Adopt
+}
+
+// away reports whether the node is, or must be taken to be, out of service by windlass's hand (law 7).
+func (v *view) away(f *fleet) bool {
+	if v.Busy == Leave {
+		return true
+	}
+	switch v.rec.Stage {
+	case actuators.Leaving:
+		return true
+	case actuators.Configuring, actuators.Verified, actuators.Failed:
+		return len(v.rec.Taken) > 0 || !f.balanced()
+	}
+	return false
+}
+
+// counts reports whether the node can be counted on to serve (law 7).
+func (v *view) counts(f *fleet) bool {
+	return v.serving && !v.away(f) && (!v.rec.UnderWay() || v.rec.Stage == actuators.Preparing)
+}
+
+// when turns a time the node wrote into the agent's time, by the node's clock alone (law 20). A time that cannot be is now.
+func (v *view) when(t time.Time) time.Time {
+	if v.Host == nil || t.IsZero() {
+		return time.Time{}
+	}
+	age := v.Host.Now.Sub(t)
+	if age < 0 || age > 30*24*time.Hour {
+		age = 0
+	}
+	return v.Read.At.Add(-age)
+}
+
+// failures is how many attempts at the wanted version the node has used up.
+func (v *view) failures(f *fleet) int {
+	if !f.Is(v.rec.Try.Version) || v.rec.Try.Retry < f.Fleet.Retry {
+		return 0
+	}
+	return v.rec.Try.Failures
+}
+
+// spoiled reports whether what is on the host failed there and must not go back into service as it is.
+func (v *view) spoiled() bool {
+	return v.rec.Try.Failures > 0 && v.rec.On.Digest == v.rec.Try.Version.Digest
+}
+
+// drifted reports whether the node answers with another release than its record says (law 4).
+func (v *view) drifted() bool {
+	return v.Health.Status == health.Contradicted && v.Health.Phase == WatchIdle && v.rec.Known() && v.Health.Release == v.rec.On.Release
+}
+
+// has reports whether the node has what is wanted, as far as is known.
+func (v *view) has(f *fleet) bool { return f.Is(v.rec.On) && !v.spoiled() && !v.drifted() }
+
+// passed reports whether a watch of this phase over this release has ended well.
+func (v *view) passed(phase WatchPhase, release string) bool {
+	return v.watched(phase, release) && v.Health.Status == health.Passing
+}
+
+func (v *view) watched(phase WatchPhase, release string) bool {
+	return v.Health.Phase == phase && v.Health.Release == release
+}
+
+// provenOnce reports whether the version was ever proven on this node.
+func (v *view) provenOnce(version actuators.Version) bool {
+	return version.Digest != "" && (v.rec.Proven.Digest == version.Digest || v.rec.Previous.Digest == version.Digest)
+}
+
+// said is the balancers' own words on a node that is not healthy in all of its groups.
+func (v *view) said(f *fleet) string {
+	var parts []string
+	for _, t := range v.targets {
+		if t.Status != actuators.TargetHealthy {
+			parts = append(parts, f.groupName(t.Group)+" says "+cmp.Or(t.Reason, string(t.Status), "a state this version does not know"))
+		}
+	}
+	for _, i := range v.absent {
+		parts = append(parts, "it is not registered in "+f.Groups[i].Name)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (f *fleet) groupName(id string) string {
+	for _, g := range f.groups {
+		if g.ID == id {
+			return g.Name
+		}
+	}
+	return id
+}
+
+// sourcesIncomplete returns why who belongs or who serves is not completely known, or "" (law 1).
+func (f *fleet) sourcesIncomplete() string {
+	switch {
+	case f.Inventory.Err != "":
+		return "the node set is not completely known: " + f.Inventory.Err
+	case !f.Inventory.Complete():
+		return "the node set was not read yet"
+	case len(f.Groups) < len(f.Fleet.LoadBalancers):
+		return "the load balancers were not read yet"
+	}
+	for _, g := range f.groups {
+		if g.Err != "" && (g.named || !g.Missing) {
+			return g.Err
+		}
+	}
+	return ""
+}
+
+// cmpTime returns the first time that is known.
+func cmpTime(times ...time.Time) time.Time {
+	for _, t := range times {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return zeroTime
+}
+
+// wakeIf wakes the plan at t when that instant is known.
+func (f *fleet) wakeIf(t time.Time, known bool) {
+	if known {
+		f.wake(t)
+	}
+}

@@ -1,0 +1,101 @@
+package plan
+
+import (
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/health"
+)
+
+// A Want is what a fleet should be.
+type Want struct {
+	Fleet    *desired.Fleet
+	Version  actuators.Version // release, digest and revision that nodes should have
+	Older    map[int]string    // the digest by older algorithms, for records that older agents wrote
+	Released bool              // the fleet file is gone: finish what is under way, then hands off
+	Blocked  string            // why nothing new may be ordered, such as a rewritten history; empty: nothing
+}
+
+// Is reports whether v is the wanted configuration.
+func (w Want) Is(v actuators.Version) bool {
+	if v.Digest == "" {
+		return false
+	}
+	if v.Algorithm == w.Version.Algorithm {
+		return v.Digest == w.Version.Digest
+	}
+	return v.Digest == w.Older[v.Algorithm]
+}
+
+// A World is what is seen of a fleet at an instant. It may be incomplete, and says where.
+type World struct {
+	Now        time.Time
+	Agent      Agent
+	Inventory  Source
+	Groups     []actuators.GroupState // those the fleet file names, in its order; shorter: not read since the file changed
+	Former     []actuators.GroupState // those only records name
+	GroupsRead time.Time              // when the newest reading of the groups arrived
+	Nodes      []Node                 // sorted by name
+	Progress   time.Time              // when a node last changed its stage, or the wanted version changed
+}
+
+// An Agent is this process as claims name it.
+type Agent struct {
+	Holder string
+	Epoch  int
+	Nonce  string
+}
+
+// A Source is how reading something went. The zero value was never read.
+type Source struct {
+	At  time.Time // of the newest good reading; zero: none
+	Err string    // why the newest reading failed; empty: it did not
+}
+
+// Complete reports whether the newest reading can be built on.
+func (s Source) Complete() bool { return !s.At.IsZero() && s.Err == "" }
+
+// A Node is what is seen of one machine.
+type Node struct {
+	actuators.Node
+	Host    *actuators.HostState // newest good reading; nil: none
+	Read    Source               // of Host, by the agent's clock
+	Stale   bool                 // a call may have had an effect that Host does not show: read again first
+	Claimed time.Time            // when this agent first saw the claim that Host shows
+
+	Health Health
+	Busy   Kind      // the step in flight; empty: none
+	Since  time.Time // of Busy
+
+	Asked     Kind      // the newest request to a balancer: Drain or Add
+	AskedAt   time.Time // when it was answered
+	OutSince  time.Time // when it was first seen out of rotation by nobody's order; zero: it is not
+	NotBefore time.Time // backing off after a failure that is nobody's fault, such as a lost connection
+	Trouble   string    // what that failure was; empty: none
+}
+
+// Health is what watching a node has shown.
+type Health struct {
+	Release string // what the checks were made with
+	Phase   WatchPhase
+	Since   time.Time // when this watch began; zero: never watched
+	health.Verdict
+}
+
+// A WatchPhase says what a watch is for.
+type WatchPhase string
+
+const (
+	WatchIdle   WatchPhase = "idle"   // now and then, of a node nothing is done to
+	WatchVerify WatchPhase = "verify" // until the checks have passed once
+	WatchBake   WatchPhase = "bake"   // after it is back, for as long as the bake
+)
+
+// A Watch asks for a node to be probed.
+type Watch struct {
+	Node    string
+	Release string // empty: only the checks that name no release
+	Phase   WatchPhase
+	Steady  time.Duration // how long the checks must stay well
+}

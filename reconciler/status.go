@@ -1,0 +1,136 @@
+package reconciler
+
+import (
+	"time"
+
+	"windlass/desired"
+	"windlass/reconciler/plan"
+)
+
+// A Snapshot is all that the agent knows at an instant. It is a value: what reports it shares nothing with the loop.
+type Snapshot struct {
+	At     time.Time
+	Repo   Repo
+	Fleets []Status // sorted by name
+}
+
+// A Repo is how reading the deploy repo goes.
+type Repo struct {
+	Revision  string    // of the accepted head; empty: none yet
+	Committed time.Time // of that commit
+	Checked   time.Time // when it was last read successfully; zero: never
+	Problem   string    // why a newer commit is not in force, or why it cannot be read
+}
+
+// A Status is all that is known of one fleet.
+type Status struct {
+	Name      string
+	Phase     plan.Phase
+	Reason    string
+	Desired   Desired
+	Rejected  *desired.Rejection // why the newest file is not in force; nil: it is
+	Released  bool               // its file is gone from the deploy repo
+	PausedAt  time.Time          // since when it is paused; zero: it is not, or not known
+	Releases  map[string]int     // nodes by release, unknown ones left out
+	InService int
+	Floor     int
+	Size      int
+	Nodes     []Node
+	Steps     []Step // in flight, or waited for
+	Holds     []plan.Hold
+	WakeAt    time.Time // when time alone may change the plan; zero: never
+	Ready     bool      // every source was tried once
+	Rollout   Rollout
+	Pass      time.Duration // how long the newest pass took to plan and start
+}
+
+// Desired is what git says the fleet should be.
+type Desired struct {
+	Release   string
+	Revision  string
+	Digest    string
+	Committed time.Time
+}
+
+// A Node is how one machine of the fleet stands.
+type Node struct {
+	plan.NodeStatus
+	Instance string // instance id, else machine id; empty: not known yet
+	Address  string
+	Zone     string
+	Tail     string // the last lines of the step that failed here; hostile text
+}
+
+// A Step is something under way on a node.
+type Step struct {
+	Node     string
+	Kind     string // prepare drain configure verify add bake, or a plan.Kind that only writes
+	Reason   string
+	Since    time.Time
+	Deadline time.Time // zero: none
+}
+
+// A Rollout is the fleet's way to what is wanted. The zero value: there was none since the agent started.
+type Rollout struct {
+	Trigger      Trigger
+	Revision     string
+	Release      string
+	Started      time.Time
+	LastProgress time.Time
+	Ended        time.Time // zero: under way
+	Result       Result    // once it ended
+	Planned      int       // nodes that lacked what is wanted when it began, and those that came to lack it since
+	Completed    int
+}
+
+// A Trigger is what began a rollout.
+type Trigger string
+
+// The triggers of a rollout.
+const (
+	TriggerCommit     Trigger = "commit"
+	TriggerRevert     Trigger = "revert"
+	TriggerDrift      Trigger = "drift"
+	TriggerRetry      Trigger = "retry"
+	TriggerMembership Trigger = "membership"
+)
+
+// Triggers lists every trigger.
+var Triggers = [...]Trigger{TriggerCommit, TriggerRevert, TriggerDrift, TriggerRetry, TriggerMembership}
+
+// A Result is how a rollout ended.
+type Result string
+
+// The results of a rollout.
+const (
+	ResultSucceeded  Result = "succeeded"
+	ResultHalted     Result = "halted"
+	ResultSuperseded Result = "superseded"
+	ResultRolledBack Result = "rolled_back" // succeeded, back to a release that was proven before
+)
+
+// Results lists every result.
+var Results = [...]Result{ResultSucceeded, ResultHalted, ResultSuperseded, ResultRolledBack}
+
+// An Observer is told what happened, for metrics and history. It is called from the loop: it returns at once and never fails.
+type Observer interface {
+	StepDone(StepDone)
+	RolloutDone(RolloutDone)
+	PassDone(fleet string, took time.Duration)
+}
+
+// StepDone is a stage of a node's journey that ended: prepare, drain, configure, verify, add or bake.
+type StepDone struct {
+	Fleet, Node string
+	Step        string
+	Result      string // success or failure
+	Took        time.Duration
+	Corrected   string // the kind of drift that the journey put right (release, membership), with its last stage; else empty
+}
+
+// RolloutDone is a rollout that ended.
+type RolloutDone struct {
+	Fleet   string
+	Rollout Rollout
+	Lead    time.Duration // from the commit until it was fully in service; 0: it does not apply
+}
