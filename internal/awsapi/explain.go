@@ -18,9 +18,8 @@ var (
 	errSettings = errors.New("the AWS settings cannot be read, correct them and start again")
 )
 
-// ErrIncomplete is an answer that lacks what the API always sends, or carries what it never does. It is never read as
-// "there is nothing" (law 1).
-var ErrIncomplete = errors.New("the answer is incomplete")
+// ErrIncomplete is an answer that lacks what the API always sends. It is never read as "there is nothing" (law 1).
+var ErrIncomplete = errors.New("the answer is incomplete or garbled; does something else than AWS answer? check the proxy and AWS_ENDPOINT_URL")
 
 // Code is the error code an AWS API answered with; "" when err holds none.
 func Code(err error) string {
@@ -31,10 +30,12 @@ func Code(err error) string {
 	return ""
 }
 
-// Explain turns an error of the SDK into one line that says what happened and what to do. The cause stays in its chain.
+// Explain turns an error of an SDK call into one line that says what happened and what to do. The cause stays in its
+// chain. Any other error, nil among them, is returned as it is.
 func Explain(err error) error {
-	if err == nil {
-		return nil
+	var op *smithy.OperationError
+	if !errors.As(err, &op) {
+		return err
 	}
 	return &explained{text: OneLine(explain(err)), cause: err}
 }
@@ -64,8 +65,6 @@ func explain(err error) string {
 		return "no answer to " + call + " in time: check the network, the proxy and AWS_ENDPOINT_URL"
 	case errors.Is(err, context.Canceled):
 		return call + " was interrupted"
-	case errors.Is(err, ErrIncomplete):
-		return err.Error() + ": does something else than AWS answer " + call + "? check the proxy and AWS_ENDPOINT_URL"
 	case errors.As(err, &unreadable):
 		return "the answer to " + call + " cannot be read: does something else than AWS answer? check the proxy and AWS_ENDPOINT_URL (" + unreadable.Err.Error() + ")"
 	case errors.As(err, &unsent):
@@ -102,9 +101,7 @@ var (
 // action names the call as an IAM policy would: "ec2:DescribeInstances".
 func action(err error) string {
 	var op *smithy.OperationError
-	if !errors.As(err, &op) {
-		return "the call"
-	}
+	errors.As(err, &op)
 	return services[op.ServiceID] + ":" + op.OperationName
 }
 

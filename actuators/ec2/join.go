@@ -1,0 +1,125 @@
+package ec2
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/internal/awsapi"
+)
+
+// join makes nodes of the static ones and the instances, each machine once, sorted by name.
+func join(set desired.NodeSet, instances []types.Instance) actuators.Inventory {
+	var inventory actuators.Inventory
+	for _, static := range set.Static {
+		node := staticNode(static)
+		if i := slices.IndexFunc(instances, func(i types.Instance) bool { return same(static, i) }); i >= 0 {
+			node = merged(node, instances[i])
+			instances = slices.Delete(slices.Clone(instances), i, i+1)
+		}
+		inventory.Nodes = append(inventory.Nodes, node)
+	}
+	names := namesFor(instances, inventory.Nodes)
+	for i, instance := range instances {
+		node := instanceNode(instance, names[i], set.EC2.Address)
+		if node.Address == "" {
+			inventory.Problems = append(inventory.Problems, fmt.Sprintf("instance %s (%s) has no %s address and is left out: give it one, or set nodes.ec2.address", node.ID, node.Name, set.EC2.Address))
+			continue
+		}
+		inventory.Nodes = append(inventory.Nodes, node)
+	}
+	slices.SortFunc(inventory.Nodes, func(a, b actuators.Node) int { return strings.Compare(a.Name, b.Name) })
+	return inventory
+}
+
+// staticNode is a machine as the fleet file has it. Its target is an instance id or an address, and the other kind of group
+// knows it by its address, if that is one.
+func staticNode(static desired.StaticNode) actuators.Node {
+	node := actuators.Node{Name: static.Name, Address: static.Address, Zone: static.Zone, HostKey: static.HostKey}
+	switch {
+	case static.Target == "":
+		node.Targets.IP = static.Address
+	case isInstanceID(static.Target):
+		node.Targets = actuators.Targets{Instance: static.Target, IP: static.Address}
+	default:
+		node.Targets.IP = static.Target
+	}
+	return node
+}
+
+// merged adds what EC2 knows of a machine to what the fleet file says of it, which comes first where both speak.
+func merged(node actuators.Node, instance types.Instance) actuators.Node {
+	node.ID = *instance.InstanceId
+	node.Targets.Instance = node.ID
+	if private := aws.ToString(instance.PrivateIpAddress); private != "" {
+		node.Targets.IP = private
+	}
+	if node.Zone == "" {
+		node.Zone = zone(instance)
+	}
+	return node
+}
+
+func instanceNode(instance types.Instance, name string, kind desired.AddressKind) actuators.Node {
+	node := actuators.Node{
+		Name:    name,
+		ID:      *instance.InstanceId,
+		Address: aws.ToString(instance.PrivateIpAddress),
+		Zone:    zone(instance),
+		Targets: actuators.Targets{Instance: *instance.InstanceId, IP: aws.ToString(instance.PrivateIpAddress)},
+	}
+	if kind == desired.PublicAddress {
+		node.Address = aws.ToString(instance.PublicIpAddress)
+	}
+	return node
+}
+
+func zone(instance types.Instance) string {
+	if instance.Placement == nil {
+		return ""
+	}
+	return aws.ToString(instance.Placement.AvailabilityZone)
+}
+
+// same reports whether a static node is an instance: by its target or by any of the instance's addresses.
+func same(static desired.StaticNode, instance types.Instance) bool {
+	names := []string{
+		aws.ToString(instance.InstanceId), aws.ToString(instance.PrivateIpAddress), aws.ToString(instance.PublicIpAddress),
+		aws.ToString(instance.PrivateDnsName), aws.ToString(instance.PublicDnsName),
+	}
+	is := func(name string) bool { return name != "" && slices.Contains(names, name) }
+	return is(static.Target) || is(static.Address)
+}
+
+var (
+	namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	idPattern   = regexp.MustCompile(`^i-[0-9a-f]+$`)
+)
+
+func isInstanceID(s string) bool { return idPattern.MatchString(s) }
+
+// namesFor names each instance by its tag Name where that is well-formed, looks like no instance id and is nobody else's
+// in the fleet, and by its id otherwise.
+func namesFor(instances []types.Instance, others []actuators.Node) []string {
+	uses := map[string]int{}
+	for _, node := range others {
+		uses[node.Name]++
+	}
+	names := make([]string, len(instances))
+	for i, instance := range instances {
+		names[i], _ = tag(instance, "Name")
+		uses[names[i]]++
+	}
+	for i, name := range names {
+		if uses[name] > 1 || !namePattern.MatchString(name) || isInstanceID(name) {
+			names[i] = awsapi.OneLine(*instances[i].InstanceId)
+		}
+	}
+	return names
+}

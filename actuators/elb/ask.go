@@ -1,0 +1,146 @@
+package elb
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/internal/awsapi"
+)
+
+const classicPrefix = "classic/"
+
+// A ref is a group as somebody spells it: an ARN or a name of a target group, or "classic/" and the name of a Classic ELB.
+type ref struct {
+	classic bool
+	name    string // without the prefix
+}
+
+func (r ref) String() string {
+	if r.classic {
+		return "classic load balancer " + r.name
+	}
+	return "target group " + r.name
+}
+
+func (r ref) isARN() bool { return !r.classic && strings.HasPrefix(r.name, "arn:") }
+
+// refOf reads a Group.ID.
+func refOf(id string) ref {
+	name, classic := strings.CutPrefix(id, classicPrefix)
+	return ref{classic: classic, name: name}
+}
+
+// identity is what of the group is known without asking: its ID is empty when only a name is.
+func (r ref) identity() actuators.Group {
+	switch {
+	case r.classic:
+		return actuators.Group{ID: classicPrefix + r.name, Name: r.name}
+	case r.isARN():
+		return actuators.Group{ID: r.name, Name: nameIn(r.name)}
+	}
+	return actuators.Group{Name: r.name}
+}
+
+// nameIn returns the name within a target group's ARN, and the whole of what is none.
+func nameIn(id string) string {
+	if _, rest, ok := strings.Cut(id, ":targetgroup/"); ok {
+		name, _, _ := strings.Cut(rest, "/")
+		return name
+	}
+	return id
+}
+
+// check refuses what cannot be asked about in a region: AWS answers it in many ways, some of which look like "not there".
+func (r ref) check(region string) error {
+	if !r.isARN() {
+		if r.name == "" {
+			return errors.New("it has no name; check loadBalancers in the fleet file")
+		}
+		return nil
+	}
+	parsed, err := arn.Parse(r.name)
+	if err != nil || parsed.Service != "elasticloadbalancing" || !strings.HasPrefix(parsed.Resource, "targetgroup/") {
+		return fmt.Errorf("%s is not the ARN of a target group; check loadBalancers in the fleet file", r.name)
+	}
+	if parsed.Region != region {
+		return fmt.Errorf("it is in region %s and this agent works in %s; check loadBalancers in the fleet file and AWS_REGION", parsed.Region, region)
+	}
+	return nil
+}
+
+// An ask is one group asked for, and by whom.
+type ask struct {
+	group    ref
+	port     int // the fleet file's; 0: the group's own
+	recorded bool
+}
+
+func asksFor(named []desired.LoadBalancer, recorded []string) []ask {
+	asks := make([]ask, 0, len(named)+len(recorded))
+	for _, lb := range named {
+		asks = append(asks, ask{group: ref{classic: lb.Classic != "", name: lb.Classic + lb.TargetGroup}, port: lb.Port})
+	}
+	for _, id := range recorded {
+		asks = append(asks, ask{group: refOf(id), recorded: true})
+	}
+	return asks
+}
+
+func distinct(asks []ask) []ref {
+	var refs []ref
+	for _, a := range asks {
+		if !slices.Contains(refs, a.group) {
+			refs = append(refs, a.group)
+		}
+	}
+	return refs
+}
+
+// state is the answer to an ask.
+func (a ask) state(got reading, at time.Time) actuators.GroupState {
+	if got.err != nil {
+		return a.failed(got.err, at)
+	}
+	state := got.state
+	state.Members = slices.Clone(state.Members)
+	if a.port != 0 {
+		state.Port = a.port
+	}
+	return state
+}
+
+func (a ask) failed(err error, at time.Time) actuators.GroupState {
+	state := actuators.GroupState{Group: a.group.identity(), At: at}
+	if !isGone(err) {
+		state.Err = awsapi.OneLine(fmt.Sprintf("cannot read %s: %v", a.group, err))
+	} else if !a.recorded {
+		state.Err = awsapi.OneLine(err.Error())
+	}
+	return state
+}
+
+// goneError is AWS saying that there is no such group.
+type goneError struct {
+	group  ref
+	region string
+}
+
+func (e *goneError) Error() string {
+	kind := "target group"
+	if e.group.classic {
+		kind = "classic load balancer"
+	}
+	return fmt.Sprintf("no %s named %q in region %s; check loadBalancers in the fleet file and AWS_REGION", kind, e.group.identity().Name, e.region)
+}
+
+func isGone(err error) bool {
+	var gone *goneError
+	return errors.As(err, &gone)
+}

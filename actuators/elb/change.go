@@ -1,0 +1,115 @@
+package elb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	v1 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	v1types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
+	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"windlass/actuators"
+	"windlass/internal/awsapi"
+)
+
+// Register makes a machine a member of a group under exactly the id, port and zone of m. A member stays one, and one that
+// drains comes back by it (G5). It does not wait for the member to be healthy.
+//
+// Changes of all groups together are held to a rate; the wait counts against ctx.
+func (b *Balancer) Register(ctx context.Context, m actuators.Membership) error {
+	return b.change(ctx, "register", m, b.register)
+}
+
+// Deregister begins to take the member that is exactly m out of its group. One that is not there, or whose group is not, is
+// success. So is the answer to a port that no member has (G4): only the next Observe tells whether it took effect, and m is
+// to be taken from one.
+//
+// Changes of all groups together are held to a rate; the wait counts against ctx.
+func (b *Balancer) Deregister(ctx context.Context, m actuators.Membership) error {
+	return b.change(ctx, "deregister", m, b.deregister)
+}
+
+func (b *Balancer) change(ctx context.Context, verb string, m actuators.Membership, call func(context.Context, ref, actuators.Membership) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	group := refOf(m.Group)
+	err := checkMembership(group, m, b.region)
+	if err == nil {
+		err = b.awaitTurn(ctx)
+	}
+	if err == nil {
+		err = call(ctx, group, m)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot %s %s: %w", verb, m, err)
+	}
+	return nil
+}
+
+// checkMembership refuses what AWS would answer with success and no effect (G4), or what is in no group at all.
+func checkMembership(group ref, m actuators.Membership, region string) error {
+	switch {
+	case m.ID == "":
+		return errors.New("it has no target id")
+	case group.classic:
+		return group.check(region)
+	case !group.isARN():
+		return errors.New("the group is neither an ARN nor a classic load balancer")
+	case m.Port < 1 || m.Port > 65535:
+		return errors.New("its port is not known; it is taken from a reading of the group")
+	}
+	return group.check(region)
+}
+
+func (b *Balancer) awaitTurn(ctx context.Context) error {
+	if err := b.changes.Wait(ctx); err != nil {
+		return fmt.Errorf("too many changes are waiting, at most %d a second are sent: %w", changeRate, err)
+	}
+	return nil
+}
+
+func (b *Balancer) register(ctx context.Context, group ref, m actuators.Membership) error {
+	var err error
+	if group.classic {
+		_, err = b.api.registerClassic(ctx, &v1.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: &group.name, Instances: instance(m)})
+	} else {
+		_, err = b.api.register(ctx, &v2.RegisterTargetsInput{TargetGroupArn: &group.name, Targets: target(m)})
+	}
+	switch code := awsapi.Code(err); code {
+	case "TargetGroupNotFound", "LoadBalancerNotFound":
+		return &goneError{group: group, region: b.region}
+	case "TooManyTargets", "TooManyRegistrationsForTargetId": // G12
+		return fmt.Errorf("the quota of targets is used up (%s): raise it, or take members out that nobody needs: %w", code, awsapi.Explain(err))
+	}
+	return awsapi.Explain(err)
+}
+
+func (b *Balancer) deregister(ctx context.Context, group ref, m actuators.Membership) error {
+	var err error
+	if group.classic {
+		_, err = b.api.deregisterClassic(ctx, &v1.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: &group.name, Instances: instance(m)})
+	} else {
+		_, err = b.api.deregister(ctx, &v2.DeregisterTargetsInput{TargetGroupArn: &group.name, Targets: target(m)})
+	}
+	notThere := []string{"TargetGroupNotFound", "InvalidTarget", "LoadBalancerNotFound", "InvalidInstance"}
+	if slices.Contains(notThere, awsapi.Code(err)) {
+		return nil
+	}
+	return awsapi.Explain(err)
+}
+
+func instance(m actuators.Membership) []v1types.Instance {
+	return []v1types.Instance{{InstanceId: &m.ID}}
+}
+
+func target(m actuators.Membership) []types.TargetDescription {
+	port := int32(m.Port)
+	described := types.TargetDescription{Id: &m.ID, Port: &port}
+	if m.Zone != "" {
+		described.AvailabilityZone = &m.Zone
+	}
+	return []types.TargetDescription{described}
+}

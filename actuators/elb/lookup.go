@@ -1,0 +1,191 @@
+package elb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v1 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
+	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"golang.org/x/sync/errgroup"
+
+	"windlass/actuators"
+	"windlass/internal/awsapi"
+)
+
+// groupsACall is how many target groups one DescribeTargetGroups may name (G11).
+const groupsACall = 20
+
+// looked is what came of looking up one group.
+type looked struct {
+	facts facts
+	err   error
+}
+
+// answers collects what came of looking up several groups side by side.
+type answers struct {
+	mu sync.Mutex
+	of map[ref]looked
+}
+
+func (a *answers) put(r ref, f facts, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.of[r] = looked{facts: f, err: err}
+}
+
+// lookUp asks for the facts of groups: names, ARNs and Classic ELBs apart, since one call takes one kind only.
+func (b *Balancer) lookUp(ctx context.Context, refs []ref) map[ref]looked {
+	found := &answers{of: make(map[ref]looked, len(refs))}
+	var names, arns []ref
+	var asking errgroup.Group
+	asking.SetLimit(sideBySide)
+	for _, r := range refs {
+		switch err := r.check(b.region); {
+		case err != nil:
+			found.put(r, facts{}, err)
+		case r.classic:
+			asking.Go(func() error { b.lookUpClassic(ctx, r, found); return nil })
+		case r.isARN():
+			arns = append(arns, r)
+		default:
+			names = append(names, r)
+		}
+	}
+	for chunk := range slices.Chunk(names, groupsACall) {
+		asking.Go(func() error { b.lookUpGroups(ctx, chunk, found); return nil })
+	}
+	for chunk := range slices.Chunk(arns, groupsACall) {
+		asking.Go(func() error { b.lookUpGroups(ctx, chunk, found); return nil })
+	}
+	_ = asking.Wait() // errors are among the answers
+	return found.of
+}
+
+// lookUpGroups asks for several target groups at once. One that is missing fails the whole call, so that it is halved until
+// the missing ones stand alone.
+func (b *Balancer) lookUpGroups(ctx context.Context, refs []ref, found *answers) {
+	groups, err := b.describeGroups(ctx, refs)
+	missing := awsapi.Code(err) == "TargetGroupNotFound"
+	switch {
+	case missing && len(refs) > 1:
+		half := len(refs) / 2
+		b.lookUpGroups(ctx, refs[:half], found)
+		b.lookUpGroups(ctx, refs[half:], found)
+		return
+	case missing:
+		found.put(refs[0], facts{}, &goneError{group: refs[0], region: b.region})
+		return
+	}
+	for _, r := range refs {
+		if err != nil {
+			found.put(r, facts{}, awsapi.Explain(err))
+			continue
+		}
+		f, err := b.groupFacts(ctx, r, groups)
+		found.put(r, f, awsapi.Explain(err))
+	}
+}
+
+// describeGroups asks for target groups, all by ARN or all by name, page by page.
+func (b *Balancer) describeGroups(ctx context.Context, refs []ref) ([]types.TargetGroup, error) {
+	in := &v2.DescribeTargetGroupsInput{}
+	for _, r := range refs {
+		if r.isARN() {
+			in.TargetGroupArns = append(in.TargetGroupArns, r.name)
+		} else {
+			in.Names = append(in.Names, r.name)
+		}
+	}
+	var groups []types.TargetGroup
+	for {
+		out, err := b.api.describeGroups(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, out.TargetGroups...)
+		marker := aws.ToString(out.NextMarker)
+		if marker == "" {
+			return groups, nil
+		}
+		if marker == aws.ToString(in.Marker) {
+			return nil, fmt.Errorf("DescribeTargetGroups names the same next page again: %w", awsapi.ErrIncomplete)
+		}
+		in.Marker = &marker
+	}
+}
+
+// groupFacts finds a target group among those described and asks for its attributes.
+func (b *Balancer) groupFacts(ctx context.Context, r ref, groups []types.TargetGroup) (facts, error) {
+	i := slices.IndexFunc(groups, func(g types.TargetGroup) bool {
+		return r.name == aws.ToString(g.TargetGroupArn) || r.name == aws.ToString(g.TargetGroupName)
+	})
+	if i < 0 || aws.ToString(groups[i].TargetGroupArn) == "" {
+		return facts{}, fmt.Errorf("DescribeTargetGroups leaves out %s: %w", r, awsapi.ErrIncomplete)
+	}
+	group := groups[i]
+	f := facts{
+		Group:      actuators.Group{ID: *group.TargetGroupArn, Name: aws.ToString(group.TargetGroupName)},
+		targetType: string(group.TargetType),
+		port:       int(aws.ToInt32(group.Port)),
+		network:    !strings.HasPrefix(string(group.Protocol), "HTTP"),
+	}
+	if group.TargetType != types.TargetTypeEnumInstance && group.TargetType != types.TargetTypeEnumIp {
+		return facts{}, unusableType(f.targetType)
+	}
+	out, err := b.api.describeAttributes(ctx, &v2.DescribeTargetGroupAttributesInput{TargetGroupArn: group.TargetGroupArn})
+	if err != nil {
+		return facts{}, err
+	}
+	if f.delay, err = attribute(out.Attributes, "deregistration_delay.timeout_seconds"); err != nil {
+		return facts{}, err
+	}
+	if !f.network {
+		f.slowStart, err = attribute(out.Attributes, "slow_start.duration_seconds")
+	}
+	return f, err
+}
+
+// attribute reads a number of seconds. AWS sends every attribute that a kind of group has.
+func attribute(attributes []types.TargetGroupAttribute, key string) (time.Duration, error) {
+	i := slices.IndexFunc(attributes, func(a types.TargetGroupAttribute) bool { return aws.ToString(a.Key) == key })
+	if i < 0 {
+		return 0, fmt.Errorf("DescribeTargetGroupAttributes leaves out %s: %w", key, awsapi.ErrIncomplete)
+	}
+	seconds, err := strconv.ParseUint(aws.ToString(attributes[i].Value), 10, 31)
+	if err != nil {
+		return 0, fmt.Errorf("attribute %s is %q, no number of seconds: %w", key, aws.ToString(attributes[i].Value), awsapi.ErrIncomplete)
+	}
+	return time.Duration(seconds) * time.Second, nil
+}
+
+// lookUpClassic asks how long a Classic ELB drains. It is described no further: its health says whether it exists.
+func (b *Balancer) lookUpClassic(ctx context.Context, r ref, found *answers) {
+	out, err := b.api.describeClassicAttributes(ctx, &v1.DescribeLoadBalancerAttributesInput{LoadBalancerName: &r.name})
+	switch {
+	case awsapi.Code(err) == "LoadBalancerNotFound":
+		found.put(r, facts{}, &goneError{group: r, region: b.region})
+		return
+	case err == nil && (out.LoadBalancerAttributes == nil || out.LoadBalancerAttributes.ConnectionDraining == nil):
+		err = fmt.Errorf("DescribeLoadBalancerAttributes leaves out ConnectionDraining: %w", awsapi.ErrIncomplete)
+	}
+	if err != nil {
+		found.put(r, facts{}, awsapi.Explain(err))
+		return
+	}
+	f := facts{Group: r.identity(), targetType: "instance"}
+	if draining := out.LoadBalancerAttributes.ConnectionDraining; draining.Enabled {
+		f.delay = time.Duration(max(0, aws.ToInt32(draining.Timeout))) * time.Second
+	}
+	found.put(r, f, nil)
+}
+
+func unusableType(targetType string) error {
+	return fmt.Errorf("its target type is %q; windlass works on groups of instances and of IP addresses, name another one in the fleet file", targetType)
+}
