@@ -84,9 +84,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			p.Out.Host = p.In.Host
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			if r.Context().Err() == nil {
-				f.fail(w, statusOf(err))
+			if r.Context().Err() != nil {
+				panic(http.ErrAbortHandler) // an empty answer would look like a success
 			}
+			f.fail(w, statusOf(err))
 		},
 	}
 	proxy.ServeHTTP(w, r)

@@ -112,6 +112,17 @@ func (c *Cloud) URL() string {
 	return c.url
 }
 
+// Environment is the variables that point an SDK or the AWS command line here, as NAME=value: the endpoint, the region, and
+// a pair of credentials, of which any will do.
+func (c *Cloud) Environment() []string {
+	return []string{
+		"AWS_ENDPOINT_URL=" + c.URL(),
+		"AWS_REGION=" + c.region,
+		"AWS_ACCESS_KEY_ID=sandbox",
+		"AWS_SECRET_ACCESS_KEY=sandbox",
+	}
+}
+
 // Changed returns a channel that is closed by the next change of an instance, a membership or the outcome of health
 // checks. States that follow from the clock alone, such as the end of a deregistration delay, are no event.
 func (c *Cloud) Changed() <-chan struct{} {
