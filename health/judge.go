@@ -11,6 +11,7 @@ import (
 //   - Passing: the last p.Successes tries (at least one) passed, and p.Steady has gone by since p.Since and since the last failure.
 //   - Failing or Contradicted: not passing although p.Steady and p.Within are over; Contradicted when the newest answer named
 //     another release.
+//   - Unknown: the same, when no try had an answer: nothing can be said of the subject.
 //   - Pending: anything else, until Deadline.
 //
 // NoAnswer says nothing about the subject: it neither passes nor fails, and it breaks no streak.
@@ -23,6 +24,8 @@ func Judge(samples []Sample, p Policy, now time.Time) Verdict {
 		v.Status, v.Reason = Passing, s.passing(p)
 	case now.Before(deadline):
 		v.Status, v.Reason, v.Deadline = Pending, s.pending(p), deadline
+	case s.newest == "":
+		v.Status, v.Reason = Unknown, s.failing(p)
 	case s.newest == Contradict:
 		v.Status, v.Reason = Contradicted, s.failing(p)
 	default:
