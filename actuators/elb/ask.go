@@ -93,10 +93,13 @@ func asksFor(named []desired.LoadBalancer, recorded []string) []ask {
 	return asks
 }
 
+// void reports whether a record names something that is no Group.ID. It is not asked about: a record may be hostile.
+func (a ask) void() bool { return a.recorded && !a.group.classic && !a.group.isARN() }
+
 func distinct(asks []ask) []ref {
 	var refs []ref
 	for _, a := range asks {
-		if !slices.Contains(refs, a.group) {
+		if !a.void() && !slices.Contains(refs, a.group) {
 			refs = append(refs, a.group)
 		}
 	}
@@ -105,6 +108,9 @@ func distinct(asks []ask) []ref {
 
 // state is the answer to an ask.
 func (a ask) state(got reading, at time.Time) actuators.GroupState {
+	if a.void() {
+		return actuators.GroupState{Group: actuators.Group{ID: a.group.name, Name: awsapi.OneLine(a.group.name)}, At: at}
+	}
 	if got.err != nil {
 		return a.failed(got.err, at)
 	}

@@ -1,0 +1,150 @@
+package elb_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/internal/sandbox/aws"
+)
+
+func TestANodeLeavesAndReturnsToExactlyWhatItHad(t *testing.T) { // G4, G5, G10
+	w := newWorld(t)
+	w.instance("i-0000000a", "127.0.0.2")
+	w.group(aws.TargetGroup{Name: "web", Port: 8080, DeregistrationDelay: time.Hour}, false)
+	w.group(aws.TargetGroup{Name: "admin", Type: "ip", Port: 8080, DeregistrationDelay: time.Hour}, false)
+	if _, err := w.AddClassic(aws.Classic{Name: "old", ConnectionDraining: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	w.must(w.Register("web", aws.Target{ID: "i-0000000a"}, aws.Target{ID: "i-0000000a", Port: 9090}))
+	w.must(w.Register("admin", aws.Target{ID: "127.0.0.2", Port: 7070, Zone: "eu-central-1c"}))
+	w.must(w.Register("old", aws.Target{ID: "i-0000000a"}))
+	lbs := []desired.LoadBalancer{{TargetGroup: "web"}, {TargetGroup: "admin"}, {Classic: "old"}}
+
+	var taken []actuators.Membership
+	for _, state := range w.observe(lbs...) {
+		for _, member := range state.Members {
+			taken = append(taken, member.Membership)
+		}
+	}
+	if len(taken) != 4 || taken[2].Port != 7070 || taken[2].Zone != "eu-central-1c" || taken[3].Port != 0 {
+		t.Fatalf("memberships %+v", taken)
+	}
+	for _, m := range taken {
+		w.must(w.lb.Deregister(t.Context(), m))
+		w.must(w.lb.Deregister(t.Context(), m)) // already so
+	}
+	for _, state := range w.observe(lbs...) {
+		for _, member := range state.Members {
+			if member.Status != actuators.TargetDraining {
+				t.Errorf("%s is %q after it was taken out", member.Membership, member.Status)
+			}
+		}
+	}
+	for _, m := range taken {
+		w.must(w.lb.Register(t.Context(), m))
+		w.must(w.lb.Register(t.Context(), m)) // already so
+	}
+	var restored []actuators.Membership
+	for _, state := range w.observe(lbs...) {
+		for _, member := range state.Members {
+			restored = append(restored, member.Membership)
+			if member.Status == actuators.TargetDraining {
+				t.Errorf("%s still drains after a new registration", member.Membership)
+			}
+		}
+	}
+	if len(restored) != 4 {
+		t.Fatalf("restored %+v", restored)
+	}
+	for i := range taken {
+		if restored[i] != taken[i] {
+			t.Errorf("left as %+v, returned as %+v", taken[i], restored[i])
+		}
+	}
+}
+
+func TestDeregisterWithTheWrongPortShowsInTheNextReading(t *testing.T) { // G4
+	w := newWorld(t)
+	arn := w.group(aws.TargetGroup{Name: "web", Type: "ip", Port: 8080, DeregistrationDelay: time.Hour}, false)
+	w.must(w.Register("web", aws.Target{ID: "127.0.0.2"}))
+	w.must(w.lb.Deregister(t.Context(), actuators.Membership{Group: arn, ID: "127.0.0.2", Port: 80}))
+	if got := statuses(w.one("web"))["127.0.0.2"]; got == actuators.TargetDraining {
+		t.Error("the sandbox does not do what AWS does")
+	}
+	err := w.lb.Deregister(t.Context(), actuators.Membership{Group: arn, ID: "127.0.0.2"})
+	if want := "its port is not known; it is taken from a reading of the group"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("without a port: %v, want %q", err, want)
+	}
+	if made := w.Calls()["elbv2:DeregisterTargets"]; made != 1 {
+		t.Errorf("%d calls; the one without a port was not to be made", made)
+	}
+}
+
+func TestWhatIsNotThereAnyMoreHasLeft(t *testing.T) { // law 14
+	w := newWorld(t)
+	arn := w.group(aws.TargetGroup{Name: "web"}, false)
+	if _, err := w.AddClassic(aws.Classic{Name: "old"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []actuators.Membership{
+		{Group: arn, ID: "i-0000000b", Port: 80},
+		{Group: strings.Replace(arn, "/web/", "/gone/", 1), ID: "i-0000000b", Port: 80},
+		{Group: "classic/old", ID: "i-0000000b"},
+		{Group: "classic/gone", ID: "i-0000000b"},
+	} {
+		if err := w.lb.Deregister(t.Context(), m); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRefusedRegistrationsSayWhy(t *testing.T) { // G12
+	w := newWorld(t)
+	arn := w.group(aws.TargetGroup{Name: "web", Type: "ip", MaxTargets: 1}, false)
+	instances := w.group(aws.TargetGroup{Name: "app"}, false)
+	w.must(w.Register("web", aws.Target{ID: "127.0.0.2"}))
+	for _, c := range []struct {
+		m    actuators.Membership
+		want string
+	}{
+		{actuators.Membership{Group: arn, ID: "127.0.0.3", Port: 80}, "the quota of targets is used up (TooManyTargets): raise it"},
+		{actuators.Membership{Group: instances, ID: "i-0000000f", Port: 80}, "AWS answers elasticloadbalancing:RegisterTargets with InvalidTarget"},
+		{actuators.Membership{Group: strings.Replace(arn, "/web/", "/gone/", 1), ID: "127.0.0.3", Port: 80}, `no target group named "gone" in region eu-central-1`},
+		{actuators.Membership{Group: "classic/gone", ID: "i-0000000f"}, `no classic load balancer named "gone"`},
+		{actuators.Membership{Group: "web", ID: "127.0.0.3", Port: 80}, "neither an ARN nor a classic load balancer"},
+		{actuators.Membership{Group: arn, Port: 80}, "it has no target id"},
+		{actuators.Membership{Group: arn, ID: "127.0.0.3", Port: 70000}, "its port is not known"},
+	} {
+		err := w.lb.Register(t.Context(), c.m)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%+v: %v\nwant %q", c.m, err, c.want)
+		}
+	}
+}
+
+func TestChangesAreHeldToARate(t *testing.T) { // G9
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{made: map[string]int{}, answers: map[string][]string{"RegisterTargets": {""}}}
+		b := scripted(s)
+		began := time.Now()
+		for range 40 {
+			if err := b.Register(t.Context(), actuators.Membership{Group: arnWeb, ID: "10.0.0.1", Port: 80}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("40 changes took %v; 20 at once and then 4 a second are 5 s", took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		err := b.Register(ctx, actuators.Membership{Group: arnWeb, ID: "10.0.0.1", Port: 80})
+		if err == nil || !strings.Contains(err.Error(), "at most 4 a second") || time.Since(began) > 5100*time.Millisecond {
+			t.Errorf("beyond its deadline: %v after %v", err, time.Since(began))
+		}
+	})
+}

@@ -1,0 +1,356 @@
+package elb_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/internal/sandbox/aws"
+)
+
+func TestObserveReadsAGroupWhole(t *testing.T) { // G1, G4
+	w := newWorld(t)
+	arn := w.group(aws.TargetGroup{Name: "web", Type: "ip", Port: 8080, DeregistrationDelay: time.Hour}, false)
+	w.must(w.Register("web", aws.Target{ID: "127.0.0.3", Port: 9090, Zone: "eu-central-1b"}, aws.Target{ID: "127.0.0.2"}))
+	w.must(w.ForceHealth("web", aws.Target{ID: "127.0.0.3", Port: 9090}, &aws.TargetHealth{State: aws.Unhealthy, Reason: aws.Timeout, Description: "Request timed out"}))
+	got := w.one("web")
+	if got.ID != arn || got.Name != "web" || got.TargetType != "ip" || got.Port != 8080 || got.Delay != time.Hour || got.Network || got.At.IsZero() {
+		t.Errorf("got %+v", got)
+	}
+	if len(got.Members) != 2 || got.Members[0].Port != 8080 {
+		t.Fatalf("members %+v; the first has the group's port", got.Members)
+	}
+	want := actuators.Target{
+		Membership: actuators.Membership{Group: arn, ID: "127.0.0.3", Port: 9090, Zone: "eu-central-1b"},
+		Status:     actuators.TargetUnhealthy,
+		Reason:     "Target.Timeout: Request timed out",
+	}
+	if got.Members[1] != want {
+		t.Errorf("got  %+v\nwant %+v", got.Members[1], want)
+	}
+}
+
+func TestObserveKnowsOneGroupBehindItsSpellings(t *testing.T) {
+	w := newWorld(t)
+	arn := w.group(aws.TargetGroup{Name: "web", Port: 8080}, false)
+	w.observe(desired.LoadBalancer{TargetGroup: "web"})
+	before := w.Calls()
+	states, _ := w.lb.Observe(t.Context(), []desired.LoadBalancer{{TargetGroup: "web"}, {TargetGroup: arn, Port: 9000}}, []string{arn})
+	if len(states) != 3 {
+		t.Fatalf("asked for three, got %d states", len(states))
+	}
+	for i, port := range []int{8080, 9000, 8080} {
+		if states[i].ID != arn || states[i].Err != "" || states[i].Port != port {
+			t.Errorf("state %d: %+v, want port %d", i, states[i], port)
+		}
+	}
+	if made := w.calls(before); !maps.Equal(made, map[string]int{"elbv2:DescribeTargetHealth": 1}) {
+		t.Errorf("one group cost %v", made)
+	}
+}
+
+func TestAnIdlePassCostsOneCallForEachGroup(t *testing.T) { // G9, G11
+	w := newWorld(t)
+	var lbs []desired.LoadBalancer
+	for i := range 23 { // more than one call may name
+		name := fmt.Sprintf("web-%02d", i)
+		w.group(aws.TargetGroup{Name: name}, true)
+		lbs = append(lbs, desired.LoadBalancer{TargetGroup: name})
+	}
+	if _, err := w.AddClassic(aws.Classic{Name: "old"}); err != nil {
+		t.Fatal(err)
+	}
+	lbs = append(lbs, desired.LoadBalancer{Classic: "old"})
+	w.Adjust(func(f *aws.Faults) { f.PageSize = 7 })
+	for _, state := range w.observe(lbs...) {
+		if state.Err != "" {
+			t.Error(state.Err)
+		}
+	}
+	// Two calls of at most twenty names, in pages of seven: three and one.
+	if made := w.Calls()["elbv2:DescribeTargetGroups"]; made != 4 {
+		t.Errorf("looking 23 groups up took %d calls, want 4", made)
+	}
+	before := w.Calls()
+	w.observe(lbs...)
+	want := map[string]int{"elbv2:DescribeTargetHealth": 23, "elb:DescribeInstanceHealth": 1}
+	if made := w.calls(before); !maps.Equal(made, want) {
+		t.Errorf("an idle pass cost %v, want %v", made, want)
+	}
+}
+
+func TestAGroupThatIsMissingHarmsNoOther(t *testing.T) {
+	w := newWorld(t)
+	w.group(aws.TargetGroup{Name: "web"}, false)
+	states := w.observe(desired.LoadBalancer{TargetGroup: "web"}, desired.LoadBalancer{TargetGroup: "wbe"}, desired.LoadBalancer{Classic: "old"}, desired.LoadBalancer{TargetGroup: "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"}, desired.LoadBalancer{TargetGroup: "arn:aws:s3:::web"})
+	want := []string{
+		"",
+		`no target group named "wbe" in region eu-central-1; check loadBalancers in the fleet file and AWS_REGION`,
+		`no classic load balancer named "old" in region eu-central-1; check loadBalancers in the fleet file and AWS_REGION`,
+		"cannot read target group arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1: it is in region us-east-1 and this agent works in eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
+		"cannot read target group arn:aws:s3:::web: arn:aws:s3:::web is not the ARN of a target group; check loadBalancers in the fleet file",
+	}
+	for i := range want {
+		if states[i].Err != want[i] {
+			t.Errorf("state %d: %q\nwant     %q", i, states[i].Err, want[i])
+		}
+	}
+	w.group(aws.TargetGroup{Name: "wbe"}, false)
+	w.one("wbe") // ends by itself when the cause ends
+}
+
+func TestARecordedGroupThatIsGoneHoldsNobody(t *testing.T) {
+	w := newWorld(t)
+	gone := []string{"arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/old/1", "classic/old", "no\ngroup at all"}
+	states, _ := w.lb.Observe(t.Context(), nil, gone)
+	for i, state := range states {
+		if state.Err != "" || len(state.Members) != 0 || state.TargetType != "" {
+			t.Errorf("%q: %+v", gone[i], state)
+		}
+	}
+	if made := w.Calls()["elbv2:DescribeTargetGroups"]; made != 1 {
+		t.Errorf("%d look-ups; what is no identity is not asked for", made)
+	}
+}
+
+func TestAGroupThatIsMadeAgainIsFoundUnderItsName(t *testing.T) {
+	again := strings.Replace(arnWeb, "0123456789abcdef", "fedcba9876543210", 1)
+	s := webScript(targets(), "error:TargetGroupNotFound", targets(target("10.0.0.1", "healthy", "", "")))
+	s.answers["DescribeTargetGroups"] = []string{groupWeb, strings.Replace(groupWeb, arnWeb, again, 1)}
+	b := scripted(s)
+	for i, want := range []string{arnWeb, again} {
+		states, _ := b.Observe(t.Context(), web, nil)
+		if states[0].ID != want || states[0].Err != "" {
+			t.Errorf("reading %d: %+v, want group %s", i, states[0], want)
+		}
+	}
+}
+
+func TestStatesByReasonCode(t *testing.T) { // G3
+	override := func(state string) string {
+		return "<AdministrativeOverride><State>" + state + "</State><Reason>AdministrativeOverride.ZonalShiftActive</Reason></AdministrativeOverride>"
+	}
+	members := []struct {
+		state, reason, more string
+		want                actuators.TargetStatus
+	}{
+		{"initial", "Elb.RegistrationInProgress", "", actuators.TargetInitial},
+		{"initial", "Elb.InitialHealthChecking", "", actuators.TargetInitial},
+		{"healthy", "", "", actuators.TargetHealthy},
+		{"healthy", "", override("no_override"), actuators.TargetHealthy},
+		{"healthy", "", override("zonal_shift_active"), actuators.TargetUnknown},
+		{"healthy", "", override("a new kind"), actuators.TargetUnknown},
+		{"unhealthy", "Target.FailedHealthChecks", "", actuators.TargetUnhealthy},
+		{"unhealthy.draining", "Target.FailedHealthChecks", "", actuators.TargetUnhealthy},
+		{"draining", "Target.DeregistrationInProgress", "", actuators.TargetDraining},
+		{"unused", "Target.NotInUse", "", actuators.TargetUnused},
+		{"unused", "Target.InvalidState", "", actuators.TargetUnused},
+		{"unused", "Target.IpUnusable", "", actuators.TargetUnused},
+		{"unused", "Target.SomethingNew", "", actuators.TargetUnknown},
+		{"unused", "", "", actuators.TargetUnknown},
+		{"unavailable", "Target.HealthCheckDisabled", "", actuators.TargetUnknown},
+		{"resting", "Elb.Siesta", "", actuators.TargetUnknown},
+		{"", "", "", actuators.TargetUnknown},
+	}
+	list := []string{target("10.0.1.0", "unused", "Target.NotRegistered", "")}
+	for i, m := range members {
+		list = append(list, target(fmt.Sprintf("10.0.0.%02d", i), m.state, m.reason, m.more))
+	}
+	states, _ := scripted(webScript(targets(list...))).Observe(t.Context(), web, nil)
+	if len(states[0].Members) != len(members) {
+		t.Fatalf("%d members, want %d: one that is not registered is none. %s", len(states[0].Members), len(members), states[0].Err)
+	}
+	for i, m := range members {
+		if got := states[0].Members[i].Status; got != m.want {
+			t.Errorf("%s %s %s: %q, want %q", m.state, m.reason, m.more, got, m.want)
+		}
+	}
+	if got := states[0].Members[15].Reason; got != `state "resting" Elb.Siesta` {
+		t.Errorf("an unknown state is told as %q", got)
+	}
+}
+
+func TestClassicStatesByDescription(t *testing.T) { // G2
+	members := []struct {
+		state, code, description string
+		want                     actuators.TargetStatus
+	}{
+		{"InService", "N/A", "N/A", actuators.TargetHealthy},
+		{"InService", "N/A", "Instance deregistration currently in progress.", actuators.TargetDraining},
+		{"InService", "ELB", "Disable Availability Zone is currently in progress.", actuators.TargetUnknown},
+		{"OutOfService", "ELB", "Instance registration is still in progress.", actuators.TargetInitial},
+		{"OutOfService", "Instance", "Instance has not passed the configured HealthyThreshold number of health checks consecutively.", actuators.TargetInitial},
+		{"OutOfService", "Instance", "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.", actuators.TargetUnhealthy},
+		{"OutOfService", "ELB", "Instance is in the EC2 Availability Zone for which LoadBalancer is not configured to route traffic to.", actuators.TargetUnused},
+		{"OutOfService", "Instance", "Instance is in stopped state.", actuators.TargetUnused},
+		{"OutOfService", "ELB", "something new", actuators.TargetUnhealthy},
+		{"Unknown", "ELB", "A transient error occurred. Please try again later.", actuators.TargetUnknown},
+		{"Napping", "N/A", "N/A", actuators.TargetUnknown},
+	}
+	var list strings.Builder
+	list.WriteString("<InstanceStates><member><InstanceId>i-ff</InstanceId><State>OutOfService</State><Description>Instance is not currently registered with the LoadBalancer.</Description></member>")
+	for i, m := range members {
+		fmt.Fprintf(&list, "<member><InstanceId>i-%02d</InstanceId><State>%s</State><ReasonCode>%s</ReasonCode><Description>%s</Description></member>", i, m.state, m.code, m.description)
+	}
+	list.WriteString("</InstanceStates>")
+	s := &script{made: map[string]int{}, answers: map[string][]string{
+		"DescribeLoadBalancerAttributes": {"<LoadBalancerAttributes><ConnectionDraining><Enabled>true</Enabled><Timeout>300</Timeout></ConnectionDraining></LoadBalancerAttributes>"},
+		"DescribeInstanceHealth":         {list.String()},
+	}}
+	states, _ := scripted(s).Observe(t.Context(), []desired.LoadBalancer{{Classic: "old"}}, nil)
+	got := states[0]
+	if got.ID != "classic/old" || got.TargetType != "instance" || got.Port != 0 || got.Delay != 300*time.Second || len(got.Members) != len(members) {
+		t.Fatalf("got %+v", got)
+	}
+	for i, m := range members {
+		if got.Members[i].Status != m.want || got.Members[i].Port != 0 {
+			t.Errorf("%s, %s: %+v, want %q", m.state, m.description, got.Members[i], m.want)
+		}
+	}
+}
+
+func TestSlowStart(t *testing.T) { // G7
+	synctest.Test(t, func(t *testing.T) {
+		both := func(second string) string {
+			return targets(target("10.0.0.1", "healthy", "", ""), target("10.0.0.2", second, "", ""))
+		}
+		b := scripted(webScript(both("initial"), both("healthy"), both("healthy"), "error:Throttling", both("healthy"), both("unhealthy"), both("healthy")))
+		want := []struct {
+			after time.Duration
+			is    actuators.TargetStatus
+		}{
+			{0, actuators.TargetInitial},
+			{0, actuators.TargetRamping}, // healthy for the first time: 30 s of slow start
+			{29 * time.Second, actuators.TargetRamping},
+			{0, ""}, // could not be read; what is remembered stays
+			{time.Second, actuators.TargetHealthy},
+			{time.Second, actuators.TargetUnhealthy},
+			{time.Second, actuators.TargetRamping}, // again at each return
+		}
+		for i, step := range want {
+			time.Sleep(step.after)
+			states, _ := b.Observe(t.Context(), web, nil)
+			if step.is == "" {
+				if states[0].Err == "" {
+					t.Errorf("step %d: no error", i)
+				}
+				continue
+			}
+			if got := statuses(states[0]); got["10.0.0.2"] != step.is || got["10.0.0.1"] != actuators.TargetHealthy {
+				t.Errorf("step %d: %v, want %s, and the one that was healthy at first to stay so", i, got, step.is)
+			}
+		}
+	})
+}
+
+func TestFactsAreReadAgainEveryFewMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := webScript(targets())
+		s.answers["DescribeTargetGroupAttributes"] = []string{attributes, strings.Replace(attributes, "300", "60", 1), "error:Throttling", attributes}
+		b := scripted(s)
+		for i, step := range []struct {
+			after, delay time.Duration
+			looks        int
+		}{
+			{0, 300 * time.Second, 1},
+			{4 * time.Minute, 300 * time.Second, 1},
+			{time.Minute, time.Minute, 2},
+			{5 * time.Minute, time.Minute, 3}, // cannot be read again: the last known stays
+			{30 * time.Second, time.Minute, 3},
+			{30 * time.Second, 300 * time.Second, 4},
+		} {
+			time.Sleep(step.after)
+			states, _ := b.Observe(t.Context(), web, nil)
+			if states[0].Err != "" || states[0].Delay != step.delay || s.made["DescribeTargetGroupAttributes"] != step.looks {
+				t.Errorf("step %d: delay %v after %d looks, want %v after %d. %s", i, states[0].Delay, s.made["DescribeTargetGroupAttributes"], step.delay, step.looks, states[0].Err)
+			}
+		}
+	})
+}
+
+func TestReadersOfOneGroupShareReadings(t *testing.T) { // G9
+	synctest.Test(t, func(t *testing.T) {
+		s := webScript(targets())
+		b := scripted(s)
+		_, _ = b.Observe(t.Context(), web, nil)
+		s.latency = 300 * time.Millisecond
+		var readers sync.WaitGroup
+		for range 20 {
+			readers.Go(func() {
+				if states, _ := b.Observe(t.Context(), web, nil); states[0].Err != "" {
+					t.Error(states[0].Err)
+				}
+			})
+		}
+		readers.Wait()
+		if made := s.made["DescribeTargetHealth"]; made != 3 { // the one before, the first reader's, and one for all who came during it
+			t.Errorf("20 readers at once made %d calls", made-1)
+		}
+	})
+}
+
+func TestAReadingIsNeverOlderThanTheQuestion(t *testing.T) { // G8, law 9
+	w := newWorld(t)
+	arn := w.group(aws.TargetGroup{Name: "web", Type: "ip", DeregistrationDelay: time.Hour}, false)
+	var changes sync.WaitGroup
+	for i := range 8 {
+		id := fmt.Sprintf("127.0.1.%d", i)
+		w.must(w.Register("web", aws.Target{ID: id}))
+		changes.Go(func() {
+			if err := w.lb.Deregister(t.Context(), actuators.Membership{Group: arn, ID: id, Port: 80}); err != nil {
+				t.Error(err)
+			}
+			if got := statuses(w.one("web"))[id]; got != actuators.TargetDraining {
+				t.Errorf("%s was taken out and reads %q", id, got)
+			}
+		})
+	}
+	changes.Wait()
+}
+
+func TestUnusableGroupTypes(t *testing.T) {
+	for _, kind := range []string{"lambda", "alb"} {
+		s := webScript(targets())
+		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, "<TargetType>ip", "<TargetType>"+kind, 1)}
+		states, _ := scripted(s).Observe(t.Context(), web, nil)
+		want := fmt.Sprintf("cannot read target group web: its target type is %q; windlass works on groups of instances and of IP addresses, name another one in the fleet file", kind)
+		if states[0].Err != want {
+			t.Errorf("%q\nwant %q", states[0].Err, want)
+		}
+	}
+}
+
+func TestANetworkLoadBalancersGroupIsKnownAsOne(t *testing.T) { // G6
+	w := newWorld(t)
+	w.group(aws.TargetGroup{Name: "net", Protocol: "TCP"}, true)
+	if !w.one("net").Network {
+		t.Error("a TCP group is not taken for a network one")
+	}
+}
+
+func TestManyMembersTakeOneCall(t *testing.T) { // G9, G11
+	w := newWorld(t)
+	w.group(aws.TargetGroup{Name: "web", Type: "ip"}, true)
+	var all []aws.Target
+	for i := range 450 {
+		all = append(all, aws.Target{ID: fmt.Sprintf("127.0.%d.%d", i/250, 1+i%250)})
+	}
+	w.must(w.Register("web", all...))
+	state := w.one("web")
+	if len(state.Members) != 450 || !slices.IsSortedFunc(state.Members, func(a, b actuators.Target) int { return a.Compare(b.Membership) }) {
+		t.Errorf("%d members, sorted or not", len(state.Members))
+	}
+	if got := state.Members[0].Status; got != actuators.TargetUnused {
+		t.Errorf("a member of a group without listener is %q", got)
+	}
+	if made := w.Calls()["elbv2:DescribeTargetHealth"]; made != 1 {
+		t.Errorf("%d calls", made)
+	}
+}

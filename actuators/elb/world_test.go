@@ -1,0 +1,224 @@
+package elb_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"windlass/actuators"
+	"windlass/actuators/elb"
+	"windlass/desired"
+	"windlass/internal/awsapi"
+	"windlass/internal/sandbox/aws"
+)
+
+const region = "eu-central-1"
+
+// A world is a sandbox cloud with a Balancer over the real SDK clients.
+type world struct {
+	*aws.Cloud
+	lb *elb.Balancer
+	t  *testing.T
+}
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	cloud := aws.New(aws.Config{Region: region})
+	if err := cloud.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cloud.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return world{Cloud: cloud, lb: elb.New(awsapi.Prepare(config(cloud.URL()), nil)), t: t}
+}
+
+// config takes nothing from the environment. It does not retry: tests that want retries say so.
+func config(url string) sdk.Config {
+	return sdk.Config{
+		Region:       region,
+		BaseEndpoint: &url,
+		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+		Retryer:      func() sdk.Retryer { return sdk.NopRetryer{} },
+	}
+}
+
+// group adds a target group with a load balancer in front of it, or without one when it is idle.
+func (w world) group(g aws.TargetGroup, idle bool) (arn string) {
+	w.t.Helper()
+	arn, err := w.AddTargetGroup(g)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if !idle {
+		if _, err := w.AddLoadBalancer(aws.LoadBalancer{Name: "lb-" + g.Name, TargetGroups: []string{g.Name}}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return arn
+}
+
+func (w world) instance(id, address string) {
+	w.t.Helper()
+	if err := w.AddInstance(aws.Instance{ID: id, PrivateAddress: address, Zone: region + "a"}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w world) observe(lbs ...desired.LoadBalancer) []actuators.GroupState {
+	w.t.Helper()
+	states, err := w.lb.Observe(w.t.Context(), lbs, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return states
+}
+
+// one reads one target group, which must be readable.
+func (w world) one(name string) actuators.GroupState {
+	w.t.Helper()
+	state := w.observe(desired.LoadBalancer{TargetGroup: name})[0]
+	if state.Err != "" {
+		w.t.Fatal(state.Err)
+	}
+	return state
+}
+
+func (w world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// calls returns the API calls made since a count.
+func (w world) calls(since map[string]int) map[string]int {
+	made := map[string]int{}
+	for action, n := range w.Calls() {
+		if n -= since[action]; n != 0 {
+			made[action] = n
+		}
+	}
+	return made
+}
+
+func statuses(state actuators.GroupState) map[string]actuators.TargetStatus {
+	all := map[string]actuators.TargetStatus{}
+	for _, m := range state.Members {
+		all[m.ID] = m.Status
+	}
+	return all
+}
+
+// until observes a target group until it is as wanted; each look is an answer of the sandbox, and a second look waits for
+// something to change there.
+func (w world) until(name string, wanted func(actuators.GroupState) bool) actuators.GroupState {
+	w.t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		changed := w.Changed()
+		state := w.one(name)
+		if wanted(state) {
+			return state
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			w.t.Fatalf("group %s stays %+v", name, state)
+		}
+	}
+}
+
+// A script answers each action with crafted XML, in order; the last answer is repeated.
+type script struct {
+	mu      sync.Mutex
+	answers map[string][]string
+	made    map[string]int
+	latency time.Duration
+}
+
+// ServeHTTP answers an action with the inside of its result element, or with a whole body that begins with "raw:", or with
+// an error code that begins with "error:".
+func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	time.Sleep(s.latency) // virtual
+	form, _ := io.ReadAll(r.Body)
+	action := between(string(form)+"&", "Action=", "&")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made[action]++
+	answers := s.answers[action]
+	if len(answers) == 0 {
+		http.Error(w, "unexpected "+action, http.StatusTeapot)
+		return
+	}
+	if len(answers) > 1 {
+		s.answers[action] = answers[1:]
+	}
+	body := answers[0]
+	switch {
+	case strings.HasPrefix(body, "raw:"):
+		body = strings.TrimPrefix(body, "raw:")
+	case strings.HasPrefix(body, "error:"):
+		w.WriteHeader(http.StatusBadRequest)
+		body = "<ErrorResponse><Error><Type>Sender</Type><Code>" + strings.TrimPrefix(body, "error:") + "</Code><Message>no</Message></Error></ErrorResponse>"
+	default:
+		body = "<" + action + "Response><" + action + "Result>" + body + "</" + action + "Result></" + action + "Response>"
+	}
+	_, _ = io.WriteString(w, body)
+}
+
+func between(s, from, to string) string {
+	_, s, _ = strings.Cut(s, from)
+	s, _, _ = strings.Cut(s, to)
+	return s
+}
+
+const (
+	arnWeb     = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/web/0123456789abcdef"
+	groupWeb   = "<TargetGroups><member><TargetGroupArn>" + arnWeb + "</TargetGroupArn><TargetGroupName>web</TargetGroupName><Protocol>HTTP</Protocol><Port>8080</Port><TargetType>ip</TargetType></member></TargetGroups>"
+	attributes = "<Attributes><member><Key>deregistration_delay.timeout_seconds</Key><Value>300</Value></member><member><Key>slow_start.duration_seconds</Key><Value>30</Value></member></Attributes>"
+)
+
+// target is a member as DescribeTargetHealth has it; more goes beside its health.
+func target(id, state, reason, more string) string {
+	return "<member><Target><Id>" + id + "</Id><Port>8080</Port></Target><TargetHealth><State>" + state + "</State><Reason>" + reason + "</Reason></TargetHealth>" + more + "</member>"
+}
+
+func targets(members ...string) string {
+	return "<TargetHealthDescriptions>" + strings.Join(members, "") + "</TargetHealthDescriptions>"
+}
+
+// webScript answers for one group "web" whose health is the given answers.
+func webScript(health ...string) *script {
+	return &script{made: map[string]int{}, answers: map[string][]string{
+		"DescribeTargetGroups":          {groupWeb},
+		"DescribeTargetGroupAttributes": {attributes},
+		"DescribeTargetHealth":          health,
+	}}
+}
+
+// inMemory is an HTTP client that hands requests to a handler without a network, so that time can be virtual.
+type inMemory struct{ http.Handler }
+
+func (m inMemory) Do(r *http.Request) (*http.Response, error) {
+	recorder := httptest.NewRecorder()
+	m.ServeHTTP(recorder, r)
+	return recorder.Result(), r.Context().Err()
+}
+
+func scripted(s *script) *elb.Balancer {
+	cfg := config("http://aws.invalid")
+	cfg.HTTPClient = inMemory{s}
+	return elb.New(awsapi.Prepare(cfg, nil))
+}
+
+var web = []desired.LoadBalancer{{TargetGroup: "web"}}
