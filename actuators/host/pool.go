@@ -1,0 +1,261 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"windlass/actuators"
+)
+
+// A pool keeps one connection for each node while there is work on it (G29).
+type pool struct {
+	auth            login
+	knownHosts      []string
+	idle, keepAlive time.Duration
+	dials           chan struct{} // a place for each connection in the making
+	watchers        sync.WaitGroup
+
+	mu    sync.Mutex
+	links map[linkKey]*link
+}
+
+// linkKey is all that makes a connection this one and no other.
+type linkKey struct {
+	address, user, hostKey string
+	port                   int
+}
+
+func keyOf(at actuators.Place) linkKey {
+	return linkKey{address: at.Node.Address, user: at.SSH.User, hostKey: at.Node.HostKey, port: at.Port()}
+}
+
+// maxSessions is how many sessions of a connection are used at once; sshd refuses beyond 10 (MaxSessions).
+const maxSessions = 8
+
+// A link is the connection to a node, made when first needed. The pool's lock guards it.
+type link struct {
+	turn     chan struct{} // held by the one who makes the connection
+	sessions chan struct{}
+	users    int
+	client   *ssh.Client // nil: none yet, or it was lost
+	timer    *time.Timer // closes it when it has been idle for long enough; nil while it is used
+}
+
+// A lease is the use of a link until release is called.
+type lease struct {
+	client  *ssh.Client
+	reused  bool // the connection may have died since it was last used
+	link    *link
+	release func()
+}
+
+func (p *pool) lease(ctx context.Context, at actuators.Place) (lease, error) {
+	key := keyOf(at)
+	l := p.use(key)
+	release := sync.OnceFunc(func() { p.unuse(key, l) })
+	client, reused, err := p.connected(ctx, at, l)
+	if err != nil {
+		release()
+		return lease{}, err
+	}
+	return lease{client: client, reused: reused, link: l, release: release}, nil
+}
+
+func (p *pool) use(key linkKey) *link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.links[key]
+	if l == nil {
+		l = &link{turn: make(chan struct{}, 1), sessions: make(chan struct{}, maxSessions)}
+		p.links[key] = l
+	}
+	l.users++
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+	return l
+}
+
+func (p *pool) unuse(key linkKey, l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.users--
+	switch {
+	case l.users > 0:
+	case l.client == nil || p.links[key] != l:
+		p.drop(key, l)
+	default:
+		l.timer = time.AfterFunc(p.idle, func() { p.closeIdle(key, l) })
+	}
+}
+
+// drop ends a link that nobody uses. The pool's lock is held.
+func (p *pool) drop(key linkKey, l *link) {
+	if p.links[key] == l {
+		delete(p.links, key)
+	}
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	if l.client != nil {
+		l.client.Close()
+	}
+}
+
+func (p *pool) closeIdle(key linkKey, l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.links[key] == l && l.users == 0 {
+		p.drop(key, l)
+	}
+}
+
+// close ends the node's connection as soon as nobody uses it; who comes later makes a new one.
+func (p *pool) close(key linkKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.links[key]
+	if l == nil {
+		return
+	}
+	delete(p.links, key)
+	if l.users == 0 {
+		p.drop(key, l)
+	}
+}
+
+// closeAll ends every connection, used or not, and waits for what watched it.
+func (p *pool) closeAll() {
+	p.mu.Lock()
+	for key, l := range p.links {
+		p.drop(key, l)
+	}
+	p.mu.Unlock()
+	p.watchers.Wait()
+}
+
+// connected returns the link's connection, made now if there is none. Only one caller makes it; the others wait for that.
+func (p *pool) connected(ctx context.Context, at actuators.Place, l *link) (*ssh.Client, bool, error) {
+	if err := enter(ctx, l.turn); err != nil {
+		return nil, false, err
+	}
+	defer leave(l.turn)
+	p.mu.Lock()
+	client := l.client
+	p.mu.Unlock()
+	if client != nil {
+		return client, true, nil
+	}
+	if err := enter(ctx, p.dials); err != nil {
+		return nil, false, err
+	}
+	defer leave(p.dials)
+	client, err := p.dial(ctx, at)
+	if err != nil {
+		return nil, false, err
+	}
+	p.mu.Lock()
+	l.client = client
+	p.mu.Unlock()
+	p.watchers.Go(func() { p.watch(l, client) })
+	return client, false, nil
+}
+
+// watch tries the connection now and then, so that a peer that died without a word is noticed, and forgets it when it has ended.
+func (p *pool) watch(l *link, client *ssh.Client) {
+	ended := make(chan struct{})
+	p.watchers.Go(func() {
+		defer close(ended)
+		_ = client.Wait() // how it ended is told by whatever was using it
+	})
+	beat := time.NewTicker(p.keepAlive)
+	defer beat.Stop()
+	for {
+		select {
+		case <-ended:
+			p.lost(l, client)
+			return
+		case <-beat.C:
+			p.tryOnce(client)
+		}
+	}
+}
+
+// tryOnce closes a connection whose peer does not answer. Any answer will do, also that the request is not known.
+func (p *pool) tryOnce(client *ssh.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.keepAlive)
+	defer cancel()
+	_, err := await(ctx, func() (bool, error) {
+		_, _, err := client.SendRequest("keepalive@openssh.com", true, nil)
+		return true, err
+	}, nil)
+	if err != nil {
+		client.Close()
+	}
+}
+
+// lost makes the next user of the link connect again.
+func (p *pool) lost(l *link, client *ssh.Client) {
+	client.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.client == client {
+		l.client = nil
+	}
+}
+
+// dialThrough connects from the node; the connection is counted as use of the link until it is closed.
+func (p *pool) dialThrough(ctx context.Context, at actuators.Place, address string) (net.Conn, error) {
+	return withLease(ctx, p, at, func(l lease) (net.Conn, error) {
+		conn, err := l.client.DialContext(ctx, "tcp", address)
+		if err != nil {
+			l.release()
+			return nil, err
+		}
+		return &leasedConn{Conn: conn, release: l.release}, nil
+	})
+}
+
+type leasedConn struct {
+	net.Conn
+	release func()
+}
+
+func (c *leasedConn) Close() error {
+	defer c.release()
+	return c.Conn.Close()
+}
+
+// withLease calls f with a lease that f releases. A kept connection that turns out dead before anything was asked is replaced once.
+func withLease[T any](ctx context.Context, p *pool, at actuators.Place, f func(lease) (T, error)) (T, error) {
+	for {
+		l, err := p.lease(ctx, at)
+		if err != nil {
+			var none T
+			return none, err
+		}
+		got, err := f(l)
+		var refused *ssh.OpenChannelError
+		if err == nil || !l.reused || errors.As(err, &refused) || errors.Is(err, errBegun) || ctx.Err() != nil {
+			return got, err
+		}
+		p.lost(l.link, l.client)
+	}
+}
+
+func enter(ctx context.Context, places chan struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func leave(places chan struct{}) { <-places }

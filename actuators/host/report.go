@@ -1,0 +1,137 @@
+package host
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"windlass/actuators"
+	"windlass/internal/redact"
+)
+
+const (
+	tailLines = 20
+	tailBytes = 4 << 10
+)
+
+var (
+	keyPattern     = regexp.MustCompile(`^[a-z0-9-]{1,128}$`)
+	machinePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
+)
+
+// parseReport reads what the report function of common.sh printed, and returns what follows it. Anything before it, such as a greeting
+// of the login shell, is skipped. The text is hostile: whatever it says ends in a HostState that is bounded, printable and redacted.
+func parseReport(out []byte) (actuators.HostState, []byte, error) {
+	var state actuators.HostState
+	var tail []string
+	begun := false
+	for len(out) > 0 {
+		line, rest, _ := bytes.Cut(out, []byte("\n"))
+		out = rest
+		word, value, _ := strings.Cut(string(line), " ")
+		switch {
+		case !begun:
+			begun = string(line) == "windlass 1"
+		case strings.HasPrefix(word, "|"):
+			tail = append(tail, string(line[1:]))
+		case string(line) == "end":
+			state.Job.Tail = Tail(strings.Join(tail, "\n"))
+			return state, out, checkReport(state)
+		default:
+			if err := parseField(&state, word, value); err != nil {
+				return actuators.HostState{}, nil, err
+			}
+		}
+	}
+	return actuators.HostState{}, nil, fmt.Errorf("the node's answer is not whole; look for a login script that ends the session or prints without end")
+}
+
+func parseField(state *actuators.HostState, word, value string) (err error) {
+	switch word {
+	case "machine":
+		state.Machine = value
+	case "now":
+		state.Now, err = parseClock(value)
+	case "job":
+		state.Job, err = parseJob(value)
+	case "step":
+		state.Job.Step = clip(redact.Line(strings.ToValidUTF8(value, "")), 200)
+	}
+	return err
+}
+
+func checkReport(state actuators.HostState) error {
+	switch {
+	case !machinePattern.MatchString(state.Machine):
+		return fmt.Errorf("it has no usable machine id; run systemd-machine-id-setup there, or write an id to machine-id in the state directory")
+	case state.Now.IsZero():
+		return fmt.Errorf("it did not tell its time; GNU date is needed there")
+	}
+	return nil
+}
+
+// parseClock reads seconds.nanoseconds since 1970.
+func parseClock(s string) (time.Time, error) {
+	sec, nsec, _ := strings.Cut(s, ".")
+	seconds, err1 := strconv.ParseInt(sec, 10, 64)
+	nanos, err2 := strconv.ParseInt(nsec, 10, 64)
+	if err1 != nil || err2 != nil || nanos < 0 || nanos > 999_999_999 || seconds < 1 || seconds > 1<<35 {
+		return time.Time{}, fmt.Errorf("its clock says %.40q; GNU date is needed there", s)
+	}
+	return time.Unix(seconds, nanos).UTC(), nil
+}
+
+// parseJob reads "key state status".
+func parseJob(s string) (actuators.JobState, error) {
+	f := strings.Fields(s)
+	if len(f) != 3 || !keyPattern.MatchString(f[0]) {
+		return actuators.JobState{}, fmt.Errorf("its newest job is unreadable: %.80q; remove job/current in the fleet's state directory", s)
+	}
+	exit, err := strconv.ParseUint(f[2], 10, 8)
+	if err != nil {
+		return actuators.JobState{}, fmt.Errorf("job %s ended with status %.20q; remove its directory below the fleet's state directory", f[0], f[2])
+	}
+	return actuators.JobState{Key: f[0], Running: f[1] == "running", Exited: f[1] == "exited", Exit: int(exit)}, nil
+}
+
+// Tail is the end of a command's output, fit to be shown: at most 20 lines and 4 KiB, valid and printable text, secrets redacted (G32).
+func Tail(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\r\n", "\n")
+	s = redact.Text(strings.Map(showable, s))
+	lines := strings.Split(strings.TrimRight(s, "\n "), "\n")
+	s = strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
+	if len(s) > tailBytes {
+		s = s[len(s)-tailBytes:]
+		for len(s) > 0 && !utf8.RuneStart(s[0]) {
+			s = s[1:]
+		}
+	}
+	return s
+}
+
+// showable drops what could move a terminal's cursor; a bare carriage return, as progress bars print it, begins a new line.
+func showable(c rune) rune {
+	switch {
+	case c == '\r':
+		return '\n'
+	case c == '\t':
+		return ' '
+	case c == '\n' || unicode.IsPrint(c):
+		return c
+	default:
+		return -1
+	}
+}
+
+// clip cuts s to at most n bytes at a whole character.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}

@@ -1,0 +1,165 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"windlass/actuators"
+)
+
+// A request is one command for a node.
+type request struct {
+	command string
+	stdin   io.Reader // nil: nothing
+	lossy   bool      // of long output keep the end; otherwise it is an error
+}
+
+// An outcome is how a command ended.
+type outcome struct {
+	exit           int
+	stdout, stderr []byte
+}
+
+const (
+	keptOutput = 256 << 10 // of each stream
+	maxOutput  = 64 << 20  // beyond this the peer is flooding us
+	// lastWords is how long output is waited for after the exit status: a child in the background may hold it open for ever (G27).
+	lastWords = 200 * time.Millisecond
+)
+
+// errBegun marks an error after the command was handed over: it may have happened (law 14).
+var errBegun = errors.New("the connection was lost while the command ran")
+
+// exec runs one command in a session of its own. An error means that its end was not seen; unless it is errBegun, nothing was begun.
+func (p *pool) exec(ctx context.Context, at actuators.Place, r request) (outcome, error) {
+	if len(r.command) > maxCommand {
+		return outcome{}, fmt.Errorf("the command is %d bytes long, at most %d can be sent; put long scripts into a file", len(r.command), maxCommand)
+	}
+	out, err := withLease(ctx, p, at, func(l lease) (outcome, error) {
+		defer l.release()
+		return l.exec(ctx, r)
+	})
+	return out, cause(ctx, err)
+}
+
+func (l lease) exec(ctx context.Context, r request) (outcome, error) {
+	if err := enter(ctx, l.link.sessions); err != nil {
+		return outcome{}, err
+	}
+	defer leave(l.link.sessions)
+	s, err := await(ctx, func() (*session, error) { return open(l.client) }, func(s *session) { s.channel.Close() })
+	if err != nil {
+		return outcome{}, err
+	}
+	defer s.channel.Close()
+	return await(ctx, func() (outcome, error) { return s.run(r) }, nil)
+}
+
+// A session is used as a bare channel because ssh.Session keeps an exit status to itself until every stream is closed.
+type session struct {
+	channel  ssh.Channel
+	requests <-chan *ssh.Request
+}
+
+func open(client *ssh.Client) (*session, error) {
+	channel, requests, err := client.OpenChannel("session", nil)
+	if err != nil {
+		return nil, err
+	}
+	return &session{channel, requests}, nil
+}
+
+func (s *session) run(r request) (outcome, error) {
+	ok, err := s.channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{r.command}))
+	if err != nil {
+		return outcome{}, fmt.Errorf("%w: %w", errBegun, err)
+	}
+	if !ok {
+		return outcome{}, errors.New("sshd refuses to run commands for this user; look for a forced command or a shell that is off")
+	}
+	go s.feed(r.stdin)
+	out, errs := newKeeper(r.lossy), newKeeper(true)
+	go out.keep(s.channel)
+	go errs.keep(s.channel.Stderr())
+	exit, err := s.status()
+	if err != nil {
+		return outcome{}, err
+	}
+	enough := time.NewTimer(lastWords)
+	defer enough.Stop()
+	for _, k := range []*keeper{out, errs} {
+		select {
+		case <-k.done:
+		case <-enough.C:
+			enough.Reset(0)
+		}
+	}
+	stdout, err := out.kept()
+	if err != nil {
+		return outcome{}, err
+	}
+	stderr, _ := errs.kept()
+	return outcome{exit: exit, stdout: stdout, stderr: stderr}, nil
+}
+
+func (s *session) feed(stdin io.Reader) {
+	if stdin != nil {
+		_, _ = io.Copy(s.channel, stdin) // a script that needs all of it checks that it came
+	}
+	_ = s.channel.CloseWrite()
+}
+
+// status waits for the exit status.
+func (s *session) status() (int, error) {
+	for r := range s.requests {
+		if r.WantReply {
+			_ = r.Reply(false, nil)
+		}
+		switch r.Type {
+		case "exit-status":
+			var m struct{ Status uint32 }
+			if err := ssh.Unmarshal(r.Payload, &m); err != nil {
+				return 0, fmt.Errorf("%w: %w", errBegun, err)
+			}
+			go ssh.DiscardRequests(s.requests)
+			return int(m.Status & 0xff), nil
+		case "exit-signal":
+			go ssh.DiscardRequests(s.requests)
+			return 0, fmt.Errorf("%w: it was killed by a signal", errBegun)
+		}
+	}
+	return 0, errBegun
+}
+
+// await runs f and waits for it or for the end of ctx, whichever is first. When ctx was first, f ends with its connection at the latest,
+// and late disposes of what it returns after all.
+func await[T any](ctx context.Context, f func() (T, error), late func(T)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, err := f()
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		if late != nil {
+			go func() {
+				if r := <-done; r.err == nil {
+					late(r.value)
+				}
+			}()
+		}
+		var none T
+		return none, context.Cause(ctx)
+	}
+}

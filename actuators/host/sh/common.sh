@@ -1,0 +1,88 @@
+# shellcheck shell=sh
+# What every script begins with. Arguments: login directory, state directory (absolute, or relative to it), fleet.
+set -u
+
+# fail CODE MESSAGE: the agent knows the code, a person the message.
+fail() {
+	echo "windlass: $2" >&2
+	exit "$1"
+}
+
+readonly CHANGED=80 UNWRITABLE=81 FULL=82 MISSING=83 BUSY=84 BROKEN=85
+
+case $2 in
+/*) root=$2 ;;
+*) root=$1/$2 ;;
+esac
+dir=$root/$3
+
+for tool in date flock head mkfifo mktemp setsid sha256sum stat sync tail timeout; do
+	command -v "$tool" >/dev/null || fail $MISSING "$tool is not installed"
+done
+
+# writable fails unless the fleet's directory, or what it would be created in, can be written.
+writable() {
+	at=$dir
+	while [ ! -e "$at" ] && [ -n "$at" ]; do at=${at%/*}; done
+	if [ ! -d "${at:-/}" ] || [ ! -w "${at:-/}" ]; then fail $UNWRITABLE "${at:-/} is not writable"; fi
+}
+
+# space KB: fails unless so much, and some inodes, are free below the current directory. A filesystem that counts no inodes has enough.
+space() {
+	IFS=' ' read -r blocks size inodes free <<-END
+		$(stat -f -c '%a %S %c %d' .)
+	END
+	if [ $((blocks * size / 1024)) -lt "$1" ]; then fail $FULL "$((blocks * size / 1024)) KB are free in $dir, $1 KB are needed"; fi
+	if [ "$inodes" -gt 0 ] && [ "$free" -lt 64 ]; then fail $FULL "$free inodes are free in $dir, 64 are needed"; fi
+}
+
+# lock holds the fleet's lock on this node as descriptor 9 until unlock or the end of the script.
+lock() {
+	command exec 9>>"$dir/lock" || fail $UNWRITABLE "$dir/lock cannot be written"
+	flock -w 10 9 || fail $BUSY "$dir/lock is held by another process"
+}
+
+unlock() {
+	exec 9>&-
+}
+
+# first FILE…: the first line that one of them has.
+first() {
+	line=
+	for file; do
+		if read -r line <"$file" && [ -n "$line" ]; then return 0; fi
+	done 2>/dev/null
+	return 1
+}
+
+# ended KEY: the newest job is this one and has ended, with status $code.
+ended() {
+	first "$dir/job/current" && [ "$line" = "$1" ] && first "$dir/job/$1/exit" && code=$line
+}
+
+# report writes what the agent wants to know, a line each.
+report() {
+	echo 'windlass 1'
+	if first "$root/machine-id" /etc/machine-id /var/lib/dbus/machine-id; then echo "machine $line"; fi
+	date '+now %s.%N'
+	if first "$dir/job/current"; then job "$line"; fi
+	echo end
+}
+
+# job KEY reports the newest job. Whoever runs it holds job/lock, so that a dead one is told from a slow one, after a reboot too.
+job() {
+	if ended "$1"; then
+		echo "job $1 exited $code"
+	elif ! flock -n -s 7 7<"$dir/job/lock"; then
+		code=running
+		echo "job $1 running 0"
+	elif ended "$1"; then
+		echo "job $1 exited $code"
+	else
+		code=interrupted
+		echo "job $1 interrupted 0"
+	fi
+	if [ "$code" = 0 ]; then return; fi
+	if first "$dir/job/$1/step"; then echo "step $line"; fi
+	tail -q -c 4096 "$dir/job/$1/output" "$dir/job/$1/output.end" 2>/dev/null | sed 's/^/|/;$s/$/\n/'
+}

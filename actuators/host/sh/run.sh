@@ -1,0 +1,105 @@
+# shellcheck shell=sh
+# Starts a job, or attaches to it, and reports when it has ended. Arguments: key, the claim's nonce, free KB it needs, its time limit in
+# seconds, the runner script, the sizes of the files on standard input; then what the runner takes.
+key=$4 nonce=$5 need=$6 limit=$7 runner=$8 sizes=$9
+shift 9
+
+cd "$dir" 2>/dev/null || fail $CHANGED "there is no record in $dir"
+if [ ! -w job ]; then fail $UNWRITABLE "$dir/job is not writable"; fi
+
+# receive stages the files before any lock is held, so that a connection lost in the middle holds up nobody.
+receive() {
+	stage=job/.stage-$key-$$
+	if [ -z "$sizes" ]; then return; fi
+	mkdir -m 700 "$stage" || fail $UNWRITABLE "$dir/$stage cannot be created"
+	i=0
+	for size in $sizes; do
+		i=$((i + 1))
+		head -c "$size" >"$stage/$i" || fail $FULL "$dir/$stage/$i cannot be written"
+	done
+	if ! read -r line || [ "$line" != end ]; then
+		rm -rf "$stage"
+		fail $BROKEN 'the files did not arrive whole'
+	fi
+}
+
+# claimed fails unless the record carries the nonce in a claim that has not expired by this node's clock.
+claimed() {
+	held='' until=''
+	while read -r word value; do
+		case $word in
+		'"nonce":') held=$value ;;
+		'"expires":') until=$value && break ;;
+		esac
+	done <record.json
+	if [ "$held" != "\"$nonce\"," ]; then fail $CHANGED 'the claim is not ours any more'; fi
+	until=${until#\"} && until=${until%%[.Z]*}
+	IFS='-:T' read -r year month day hour minute second <<-END
+		$until
+	END
+	if [ "$(date -u +%Y%m%d%H%M%S)" -ge "$year$month$day$hour$minute$second" ]; then fail $CHANGED "our claim expired at $until"; fi
+}
+
+# start runs the job detached. Descriptor 8, the lock on job/lock, passes to the runner; nobody else may inherit it.
+start() {
+	prune
+	if [ -e "job/$key" ]; then rm -rf "job/$key"; fi
+	if ! mkdir -m 700 "job/$key" || ! mkfifo -m 600 "job/$key/pipe"; then
+		space "$need"
+		fail $UNWRITABLE "$dir/job/$key cannot be created"
+	fi
+	if [ -n "$sizes" ]; then mv "$stage" "job/$key/files" || fail $BROKEN 'the staged files are gone'; fi
+	if ! echo "$limit" >"job/$key/limit" || ! echo "$key" >job/current; then fail $FULL "$dir/job cannot be written"; fi
+	drain "job/$key" <"job/$key/pipe" >/dev/null 2>&1 8>&- 9>&- &
+	setsid -f sh -c "$runner" windlass-job "$dir" "$dir/job/$key" "$@" </dev/null >"job/$key/pipe" 2>&1 9>&- ||
+		fail $BROKEN 'the job cannot be started'
+	exec 8>&-
+}
+
+# drain keeps the first MiB of a job's output as it comes, and of the rest the last 64 KiB.
+drain() {
+	dd bs=64K count=1M iflag=count_bytes of="$1/output" status=none
+	tail -c 65536 >"$1/output.end"
+	: >"$1/drained"
+}
+
+# prune leaves the newest few jobs, and no files whose job never began.
+prune() {
+	for old in job/.stage-*; do
+		if [ -e "$old" ] && [ "$old" != "$stage" ]; then rm -rf "$old"; fi
+	done
+	count=0
+	for old in job/*/; do count=$((count + 1)); done
+	if [ "$count" -le 8 ]; then return; fi
+	# shellcheck disable=SC2012 # keys are [a-z0-9-]
+	ls -dt job/*/ | tail -n +5 | while read -r old; do rm -rf "$old"; done
+}
+
+# await blocks until the newest job has ended. One that outlives its own time limit by a minute while we watch is killed.
+await() {
+	if ! first job/current || ! first "job/$line/limit"; then line=$limit; fi
+	if flock -s -w $((line + 60)) 7 7<job/lock; then return; fi
+	if first job/current && first "job/$line/group"; then kill -KILL -- "-$line"; fi
+	flock -s -w 10 7 7<job/lock || fail $BUSY 'the job before does not end, not even when killed'
+}
+
+if ended "$key"; then
+	report
+	exit
+fi
+space "$need"
+receive
+while lock && ! ended "$key"; do
+	command exec 8>>job/lock || fail $UNWRITABLE "$dir/job/lock cannot be written"
+	if flock -n 8; then
+		claimed
+		start "$@"
+		unlock
+		await
+		break
+	fi
+	exec 8>&-
+	unlock
+	await
+done
+report

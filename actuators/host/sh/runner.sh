@@ -1,0 +1,97 @@
+# shellcheck shell=sh
+# Runs a job: detached, in a session of its own, its output a pipe, job/lock held as descriptor 8. Arguments: the fleet's directory, the
+# job's, the directory steps run in; a count and (path, mode, owner, checksum) of each file; a count and NAME=value of each variable;
+# (name, time-out in seconds, command) of each step.
+dir=$1 job=$2 where=$3
+shift 3
+
+# finish CODE writes how the job ended. After a failure it waits, not for long, until the last lines are in the output file: a child in the
+# background may hold the pipe open for ever.
+finish() {
+	if [ "$1" != 0 ]; then
+		exec >/dev/null 2>&1
+		tries=0
+		while [ ! -e "$job/drained" ] && [ $tries -lt 20 ]; do
+			sleep 0.05
+			tries=$((tries + 1))
+		done
+	fi
+	echo "$1" >"$job/exit"
+	exit
+}
+
+# same STAGED PATH MODE OWNER SUM: the path is what it should be.
+same() {
+	if [ ! -f "$2" ] || [ -L "$2" ]; then return 1; fi
+	sum=$(sha256sum <"$2")
+	if [ "${sum%% *}" != "$5" ]; then return 1; fi
+	IFS=' ' read -r mode names numbers <<-END
+		$(stat -c '%a %U:%G %u:%g' "$2")
+	END
+	if [ "$((0$mode))" != "$((0$3))" ]; then return 1; fi
+	case $4 in
+	'') [ -O "$2" ] ;;
+	"$names" | "$numbers" | "${names%:*}" | "${numbers%:*}") ;;
+	*) return 1 ;;
+	esac
+}
+
+# place STAGED PATH MODE OWNER SUM puts a file where it belongs, at once and durably.
+place() {
+	if same "$@"; then return; fi
+	parent=${2%/*}/
+	if [ ! -d "$parent" ]; then
+		echo "windlass: cannot place $2: directory $parent does not exist; create it in a prepare step"
+		return 1
+	fi
+	temporary=$(mktemp "$2.XXXXXX") || return 1
+	if cat "$1" >"$temporary" && { [ -z "$4" ] || chown -- "$4" "$temporary"; } && chmod -- "$3" "$temporary" &&
+		sync "$temporary" && mv -fT -- "$temporary" "$2" && sync "$parent"; then return; fi
+	rm -f "$temporary"
+	return 1
+}
+
+# timed_out LIMIT CODE: a step that ended so was ended by its time-out. 137 is also what somebody else's SIGKILL leaves, but not so late.
+timed_out() {
+	case $2 in
+	124) return 0 ;;
+	137) [ $(($(date +%s) - $(stat -c %Y "$job/step"))) -ge "${1%.*}" ] ;;
+	*) return 1 ;;
+	esac
+}
+
+export WINDLASS_DIR="$dir"
+
+count=$1 i=0
+shift
+while [ $i -lt "$count" ]; do
+	i=$((i + 1))
+	echo "place $1" >"$job/step"
+	place "$job/files/$i" "$1" "$2" "$3" "$4" || finish 1
+	shift 4
+done
+
+count=$1
+shift
+while [ "$count" -gt 0 ]; do
+	count=$((count - 1))
+	export "${1?}"
+	shift
+done
+
+cd "${where:-$dir}" || finish 1
+
+while [ $# -gt 0 ]; do
+	echo "$1" >"$job/step"
+	# timeout leads the step's process group. It keeps the lock, so that the job counts as running even when this shell is killed.
+	# shellcheck disable=SC2016 # expands there
+	timeout -k 10 "$2" sh -c 'echo "$PPID" >"$2/group"; exec sh -c "$1" 8>&-' windlass "$3" "$job" </dev/null
+	code=$?
+	if timed_out "$2" $code; then
+		echo "windlass: step $1 was ended after $2 s, its time-out"
+		code=124
+	fi
+	if [ $code != 0 ]; then finish $code; fi
+	shift 3
+done
+finish 0
