@@ -2,8 +2,8 @@ package desired
 
 import (
 	"fmt"
-	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -25,7 +25,7 @@ func (s fleetSchema) explain(document *value, invalid *jsonschema.ValidationErro
 		}
 	}
 	at, path := resolve(document, invalid.InstanceLocation)
-	if at == nil || at.flawed {
+	if at == nil || at.flawed || document.partial && lacks(invalid.ErrorKind) {
 		return nil
 	}
 	f := finding{part: part, at: at, path: keyPath(path...)}
@@ -35,14 +35,23 @@ func (s fleetSchema) explain(document *value, invalid *jsonschema.ValidationErro
 	return f.explain(invalid.ErrorKind)
 }
 
+// lacks reports whether why is about something that is not there, and might be in a base.
+func lacks(why jsonschema.ErrorKind) bool {
+	switch why.(type) {
+	case *kind.Required, *kind.AnyOf:
+		return true
+	}
+	return false
+}
+
 // resolve follows the schema library's path, whose steps are all strings.
 func resolve(document *value, location []string) (*value, []any) {
 	at, path := document, make([]any, len(location))
 	for i, step := range location {
 		path[i] = step
 		if at != nil && at.kind == sequenceValue {
-			var index int
-			if _, err := fmt.Sscan(step, &index); err != nil {
+			index, err := strconv.Atoi(step)
+			if err != nil {
 				return nil, path
 			}
 			path[i] = index
@@ -62,7 +71,7 @@ type finding struct {
 func (f finding) explain(why jsonschema.ErrorKind) Errors {
 	switch why := why.(type) {
 	case *kind.AdditionalProperties:
-		return f.unknownKeys(why.Properties)
+		return f.unknownKeys()
 	case *kind.Required:
 		return f.missing("", why.Missing)
 	case *kind.DependentRequired:
@@ -74,9 +83,11 @@ func (f finding) explain(why jsonschema.ErrorKind) Errors {
 	case *kind.Const:
 		return f.say("it must be %v", why.Want)
 	case *kind.Minimum, *kind.Maximum:
-		return f.say("it must be %v to %v", f.part["minimum"], f.part["maximum"])
-	case *kind.MinLength, *kind.MinItems, *kind.MinProperties:
+		return f.say("it must be %.0f to %.0f", f.part["minimum"], f.part["maximum"])
+	case *kind.MinLength:
 		return Errors{errorAt(f.at.at, "%s is empty", f.path)}
+	case *kind.MinItems, *kind.MinProperties:
+		return Errors{errorAt(f.at.at, "%s is empty; it needs at least one", f.path)}
 	case *kind.MaxLength:
 		return f.say("it has %d characters; at most %d are allowed", why.Got, why.Want)
 	case *kind.MaxItems:
@@ -96,11 +107,14 @@ func (f finding) say(format string, args ...any) Errors {
 	return Errors{errorAt(f.at.at, "%s is %s; %s", f.path, f.at.shown(), fmt.Sprintf(format, args...))}
 }
 
-func (f finding) unknownKeys(unknown []string) Errors {
+func (f finding) unknownKeys() Errors {
 	properties, _ := f.part["properties"].(map[string]any)
-	known := slices.Sorted(maps.Keys(properties))
+	known := sortedKeys(properties)
 	var all Errors
-	for _, key := range unknown {
+	for _, key := range f.at.keys {
+		if _, ok := properties[key]; ok || len(all) == maxErrors {
+			continue
+		}
 		hint := "known here: " + strings.Join(known, ", ")
 		if near := nearest(key, known); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
@@ -111,11 +125,11 @@ func (f finding) unknownKeys(unknown []string) Errors {
 }
 
 func (f finding) missing(what string, keys []string) Errors {
-	var all Errors
-	for _, key := range keys {
-		all = append(all, errorAt(f.at.at, "%s%s needs %s", what, f.path, key))
+	words := strings.Join(keys, ", ")
+	if last := len(keys) - 1; last > 0 {
+		words = strings.Join(keys[:last], ", ") + " and " + keys[last]
 	}
-	return all
+	return Errors{errorAt(f.at.at, "%s%s needs %s", what, f.path, words)}
 }
 
 var typeWords = map[string]string{
@@ -155,12 +169,15 @@ func (f finding) oneOf(allowed []any) string {
 // nearest is the known word that is most like word, or empty when none is like it.
 func nearest(word string, known []string) string {
 	best, least := "", 1+max(1, len(word)/3)
-	if len(word) > 64 {
+	if len(word) > 64 || len(known) > 1000 {
 		return ""
 	}
 	for _, candidate := range known {
 		if strings.EqualFold(word, candidate) {
 			return candidate
+		}
+		if len(candidate) >= len(word)+least || len(word) >= len(candidate)+least {
+			continue
 		}
 		if d := editDistance(word, candidate); d < least {
 			best, least = candidate, d

@@ -11,18 +11,24 @@ const (
 	maxFilesBytes = 16 << 20 // of one fleet
 )
 
+// A source is a file of the repo that a fleet places on its nodes.
+type source struct {
+	path    string
+	content []byte
+}
+
 // readFiles reads what configure.files names, in its order; what is wrong with a file is among c's errors, an error is an
 // outage.
-func (l *loader) readFiles(c *candidate) ([][]byte, error) {
+func (l *loader) readFiles(c *candidate) ([]source, error) {
 	items := c.document.each("configure", "files")
-	contents := make([][]byte, len(items))
+	sources := make([]source, len(items))
 	total := 0
 	for i, item := range items {
 		from := item.get("from")
 		if from == nil || from.flawed || from.text() == "" {
 			continue // the schema says so
 		}
-		content, err := l.readFrom(c, from.text())
+		read, err := l.readFrom(c, from.text())
 		var wrong problem
 		switch {
 		case errors.As(err, &wrong):
@@ -30,26 +36,26 @@ func (l *loader) readFiles(c *candidate) ([][]byte, error) {
 		case err != nil:
 			return nil, fmt.Errorf("cannot read %s: %w", from.text(), err)
 		}
-		if total += len(content); total > maxFilesBytes && total-len(content) <= maxFilesBytes {
+		if total += len(read.content); total > maxFilesBytes && total-len(read.content) <= maxFilesBytes {
 			c.errors = append(c.errors, errorAt(from.at, "the files of a fleet may have %d bytes together; with this one they have more", maxFilesBytes))
 		}
-		contents[i] = content
+		sources[i] = read
 	}
-	return contents, nil
+	return sources, nil
 }
 
-func (l *loader) readFrom(c *candidate, from string) ([]byte, error) {
+func (l *loader) readFrom(c *candidate, from string) (source, error) {
 	name, err := repoPath(".", from)
 	if err != nil {
-		return nil, err
+		return source{}, err
 	}
 	c.uses[name] = true
 	content, done := l.contents[name]
 	if !done {
 		if content, err = readFile(l.tree, name, maxFileBytes); err != nil {
-			return nil, err
+			return source{}, err
 		}
 		l.contents[name] = content
 	}
-	return content, nil
+	return source{name, content}, nil
 }

@@ -50,7 +50,7 @@ func Load(tree fs.FS) (Tree, error) {
 // A loader holds one Load's work. Documents and contents are read once, however many fleets use them.
 type loader struct {
 	tree       fs.FS
-	candidates []*candidate // by path
+	candidates []*candidate // in the order of the walk
 	documents  map[string]document
 	contents   map[string][]byte
 	warnings   []Error
@@ -77,54 +77,65 @@ type candidate struct {
 func (c *candidate) id() string { return cmp.Or(c.name, c.path) }
 
 func (l *loader) findFleets() error {
-	err := fs.WalkDir(l.tree, fleetsDir, func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil && name == fleetsDir && errors.Is(err, fs.ErrNotExist):
-			l.warnings = append(l.warnings, errorAt(Position{File: fleetsDir}, "there is no directory fleets/, so there are no fleets"))
-			return fs.SkipAll
-		case err != nil:
+	var wrong problem
+	switch err := walkTo(l.tree, fleetsDir, true); {
+	case errors.Is(err, notThere):
+		l.warnings = append(l.warnings, errorAt(Position{File: fleetsDir}, "there is no directory fleets/, so there are no fleets"))
+		return nil
+	case errors.As(err, &wrong):
+		l.candidates = []*candidate{{path: fleetsDir, errors: Errors{errorAt(Position{fleetsDir, 1, 1}, "%s %s", fleetsDir, wrong)}}}
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot read %s: %w", fleetsDir, err)
+	}
+	return fs.WalkDir(l.tree, fleetsDir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
 			return fmt.Errorf("cannot read %s: %w", name, err)
-		case entry.IsDir():
-			return nil
 		}
-		c := &candidate{path: name, uses: map[string]bool{name: true}}
-		switch {
-		case entry.Type()&fs.ModeSymlink != 0 || name == fleetsDir:
-			c.errors = Errors{errorAt(Position{File: name}, "%s %s", name, cmp.Or(wrongKind(entry.Type(), name == fleetsDir), "is not a directory"))}
-		case path.Ext(name) != ".yaml" && path.Ext(name) != ".yml":
-			return nil
-		case len(l.candidates) >= maxFleets:
-			c.errors = Errors{errorAt(Position{File: name}, "there are more than %d fleet files in this repo", maxFleets)}
+		if extension := path.Ext(name); !entry.IsDir() && (extension == ".yaml" || extension == ".yml" || entry.Type()&fs.ModeSymlink != 0) {
+			l.found(name, entry.Type())
 		}
-		l.candidates = append(l.candidates, c)
 		return nil
 	})
-	slices.SortFunc(l.candidates, func(a, b *candidate) int { return strings.Compare(a.path, b.path) })
-	return err
 }
 
-// parse parses text, the content of file, once.
-func (l *loader) parse(file string, text []byte) document {
-	d, done := l.documents[file]
-	if !done {
-		d.root, d.errors = parseDocument(file, text)
-		l.documents[file] = d
+// found takes a fleet file on. A symbolic link counts whatever it is called: it may lead to a directory of fleets.
+func (l *loader) found(name string, mode fs.FileMode) {
+	c := &candidate{path: name, uses: map[string]bool{name: true}}
+	if wrong := wrongKind(mode, false); wrong != "" {
+		c.errors = Errors{errorAt(Position{name, 1, 1}, "the file %s", wrong)}
+	} else if len(l.candidates) >= maxFleets {
+		c.errors = Errors{errorAt(Position{name, 1, 1}, "there are more than %d fleet files in this repo", maxFleets)}
 	}
-	return d
+	l.candidates = append(l.candidates, c)
+}
+
+// document reads and parses a file, once.
+func (l *loader) document(file string) (document, error) {
+	if d, done := l.documents[file]; done {
+		return d, nil
+	}
+	text, err := readFile(l.tree, file, maxDocumentBytes)
+	if err != nil {
+		return document{}, err
+	}
+	var d document
+	d.root, d.errors = parseDocument(file, text)
+	l.documents[file] = d
+	return d, nil
 }
 
 // load makes c's fleet, or finds everything that is wrong with it. An error is an outage of the tree.
 func (l *loader) load(c *candidate) error {
-	text, err := readFile(l.tree, c.path, maxDocumentBytes)
+	own, err := l.document(c.path)
 	var wrong problem
 	if errors.As(err, &wrong) {
-		c.errors = Errors{errorAt(Position{File: c.path}, "the file %s", wrong)}
+		c.errors = Errors{errorAt(Position{c.path, 1, 1}, "the file %s", wrong)}
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", c.path, err)
 	}
-	own := l.parse(c.path, text)
 	c.errors = slices.Clone(own.errors)
 	if own.root == nil {
 		return nil
@@ -135,6 +146,11 @@ func (l *loader) load(c *candidate) error {
 	if c.document, err = l.withBase(c, own.root, []string{c.path}); err != nil {
 		return err
 	}
+	return l.build(c)
+}
+
+// build makes the fleet of c's document.
+func (l *loader) build(c *candidate) error {
 	files, err := l.readFiles(c)
 	if err != nil {
 		return err
@@ -147,8 +163,9 @@ func (l *loader) load(c *candidate) error {
 	if c.fleet, err = decode(c.path, c.document); err != nil {
 		return err
 	}
-	for i := range c.fleet.Configure.Files {
-		c.fleet.Configure.Files[i].Content = files[i]
+	for i := range files {
+		c.fleet.Configure.Files[i].From = files[i].path
+		c.fleet.Configure.Files[i].Content = files[i].content
 	}
 	c.checkTemplates()
 	c.warnings = append(c.warnings, advise(c.document, c.fleet)...)
@@ -176,7 +193,7 @@ func (l *loader) refuseSharedNames() {
 func (l *loader) result() Tree {
 	t := Tree{Fleets: map[string]*Fleet{}, Rejected: map[string]Rejection{}, Warnings: l.warnings, Uses: map[string][]string{}}
 	for _, c := range l.candidates {
-		t.Warnings = append(t.Warnings, c.warnings...)
+		t.Warnings = append(t.Warnings, c.addressed(c.warnings)...)
 		for file := range c.uses {
 			t.Uses[file] = append(t.Uses[file], c.id())
 		}
@@ -188,7 +205,7 @@ func (l *loader) result() Tree {
 		if !shared {
 			r.Path = c.path
 		}
-		r.Errors = sorted(append(r.Errors, c.errorsOfBases()...))
+		r.Errors = atMost(maxErrors, sorted(append(r.Errors, c.addressed(c.errors)...)))
 		t.Rejected[c.id()] = r
 	}
 	t.Warnings = sorted(t.Warnings)
@@ -199,15 +216,24 @@ func (l *loader) result() Tree {
 	return t
 }
 
-// errorsOfBases are c's errors; those that lie in another file say whom they reject.
-func (c *candidate) errorsOfBases() Errors {
-	out := slices.Clone(c.errors)
+// addressed says, of what lies in another file than c's own, which fleet it is about.
+func (c *candidate) addressed(errors []Error) []Error {
+	out := slices.Clone(errors)
 	for i, err := range out {
 		if err.Position.File != c.path {
 			out[i].Message += fmt.Sprintf(" (used by fleet %s)", c.id())
 		}
 	}
 	return out
+}
+
+const maxErrors = 100 // shown of one fleet
+
+func atMost(n int, errors Errors) Errors {
+	if len(errors) <= n {
+		return errors
+	}
+	return append(errors[:n:n], errorAt(errors[n].Position, "there is more wrong from here on; the first %d errors are shown", n))
 }
 
 // sorted is errors by position, each once.

@@ -13,56 +13,53 @@ const maxBases = 8 // in one chain
 
 // merged is over on top of base: mappings merge key by key, everything else of over replaces. Neither is changed.
 func merged(base, over *value) *value {
-	if base == nil || base.kind != mappingValue || over.kind != mappingValue {
+	if base.kind != mappingValue || over.kind != mappingValue {
 		return over
 	}
-	out := &value{at: over.at, kind: mappingValue, flawed: over.flawed, keys: slices.Clone(over.keys), fields: maps.Clone(over.fields)}
+	out := &value{at: over.at, kind: mappingValue, keys: slices.Clone(over.keys), fields: maps.Clone(over.fields)}
+	out.partial = base.partial || over.partial
 	for _, key := range base.keys {
 		lower := base.fields[key]
 		upper, both := over.fields[key]
-		switch {
-		case both:
+		if both {
 			upper.value = merged(lower.value, upper.value)
 			out.fields[key] = upper
-		default:
-			out.keys = append(out.keys, key)
-			out.fields[key] = lower
+			continue
 		}
+		out.keys = append(out.keys, key)
+		out.fields[key] = lower
 	}
 	return out
 }
 
-// withBase merges c's document over the chain of bases it names.
+func (v *value) asPartial() *value {
+	partial := *v
+	partial.partial = true
+	return &partial
+}
+
+// withBase merges over, from the last file of chain, onto the chain of bases that it names. What is wrong with those is among
+// c's errors, an error is an outage.
 func (l *loader) withBase(c *candidate, over *value, chain []string) (*value, error) {
 	reference := over.get("base")
-	if reference == nil || reference.kind != scalarValue || reference.text() == "" {
-		return over, nil // the schema says what is wrong with it
+	if reference.text() == "" {
+		return over, nil // none, or the schema says what is wrong with it
 	}
-	file := chain[len(chain)-1]
-	from, err := repoPath(path.Dir(file), reference.text())
-	if err == nil {
-		err = allowedBase(from, chain)
-	}
-	var text []byte
-	if err == nil {
-		c.uses[from] = true
-		text, err = readFile(l.tree, from, maxDocumentBytes)
-	}
+	base, from, err := l.readBase(c, reference.text(), chain)
 	var wrong problem
 	if errors.As(err, &wrong) {
 		c.errors = append(c.errors, errorAt(reference.at, "base %q %s", shorten(reference.text()), wrong))
-		return over, nil
+		return over.asPartial(), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", from, err)
 	}
-	base := l.parse(from, text)
 	c.errors = append(c.errors, base.errors...)
 	if base.root == nil {
-		return over, nil
+		return over.asPartial(), nil
 	}
-	if name := base.root.get("name"); name != nil {
-		c.errors = append(c.errors, errorAt(base.root.fields["name"].at, "a base has no name; each fleet file says its own"))
+	if name, given := base.root.fields["name"]; given {
+		c.errors = append(c.errors, errorAt(name.at, "a base has no name; each fleet file says its own"))
 	}
 	lower, err := l.withBase(c, base.root, append(chain, from))
 	if err != nil {
@@ -72,6 +69,20 @@ func (l *loader) withBase(c *candidate, over *value, chain []string) (*value, er
 		c.warnReplaced(lower, over, from)
 	}
 	return merged(lower, over), nil
+}
+
+// readBase reads the file that reference means, where the last file of chain says it.
+func (l *loader) readBase(c *candidate, reference string, chain []string) (document, string, error) {
+	from, err := repoPath(path.Dir(chain[len(chain)-1]), reference)
+	if err == nil {
+		err = allowedBase(from, chain)
+	}
+	if err != nil {
+		return document{}, from, err
+	}
+	c.uses[from] = true
+	d, err := l.document(from)
+	return d, from, err
 }
 
 func allowedBase(from string, chain []string) error {

@@ -102,6 +102,9 @@ type parser struct {
 func (p *parser) at(n *yaml.Node) Position { return Position{p.file, n.Line, n.Column} }
 
 func (p *parser) report(n *yaml.Node, format string, args ...any) {
+	if len(p.errors) > maxErrors {
+		return
+	}
 	p.errors = append(p.errors, errorAt(p.at(n), format, args...))
 }
 

@@ -62,7 +62,8 @@ func templateError(name string, err error) Error {
 			at.Column, rest = column+1, after
 		}
 	}
-	return Error{Position: at, Message: "template: " + strings.TrimSpace(rest)}
+	rest = strings.TrimPrefix(strings.TrimSpace(rest), fmt.Sprintf("executing %q at ", name))
+	return Error{Position: at, Message: "template: " + rest}
 }
 
 // bounded is a buffer that refuses to grow beyond what a file may have.
@@ -91,13 +92,13 @@ func (c *candidate) checkTemplates() {
 		if failed == nil {
 			_, failed = c.fleet.Render(file, node)
 		}
-		var problem Error
+		var wrong Error
 		switch {
-		case !errors.As(failed, &problem):
+		case !errors.As(failed, &wrong):
 		case sure:
-			c.errors = append(c.errors, problem)
+			c.errors = append(c.errors, wrong)
 		default:
-			c.warnings = append(c.warnings, problem)
+			c.warnings = append(c.warnings, wrong)
 		}
 	}
 }

@@ -31,7 +31,7 @@ const notThere = problem("does not exist")
 // readFile reads a regular file of at most limit bytes. Every directory on its way must be one: a symbolic link anywhere
 // is refused (G42). An error that is no problem is an outage of the store.
 func readFile(tree fs.FS, name string, limit int64) ([]byte, error) {
-	if err := refuseLinks(tree, name); err != nil {
+	if err := walkTo(tree, name, false); err != nil {
 		return nil, err
 	}
 	file, err := tree.Open(name)
@@ -67,7 +67,8 @@ func missingOr(err error) error {
 	return err
 }
 
-func refuseLinks(tree fs.FS, name string) error {
+// walkTo walks to name, a directory or a regular file as wanted.
+func walkTo(tree fs.FS, name string, wantDir bool) error {
 	for end := 0; end < len(name); {
 		next := strings.IndexByte(name[end+1:], '/')
 		if next < 0 {
@@ -79,7 +80,7 @@ func refuseLinks(tree fs.FS, name string) error {
 		if err != nil {
 			return missingOr(err)
 		}
-		if p := wrongKind(info.Mode(), end < len(name)); p != "" {
+		if p := wrongKind(info.Mode(), wantDir || end < len(name)); p != "" {
 			if end < len(name) {
 				return problem(fmt.Sprintf("cannot be reached: %s %s", name[:end], p))
 			}

@@ -36,7 +36,7 @@ type validation struct {
 }
 
 func (v *validation) report(at *value, format string, args ...any) {
-	if !at.flawed {
+	if !at.flawed && len(v.errors) <= maxErrors {
 		v.errors = append(v.errors, errorAt(at.at, format, args...))
 	}
 }
@@ -70,6 +70,7 @@ func (v *validation) distinct(items []*value, where string, part func(*value) *v
 func (v *validation) uniqueGroups() {
 	v.distinct(v.document.each("loadBalancers"), "loadBalancers", func(lb *value) *value { return lb.get("classic") })
 	groups := v.document.each("loadBalancers")
+	groups = groups[:min(len(groups), 100)] // the schema allows no more
 	for i, lb := range groups {
 		for _, earlier := range groups[:i] {
 			at := lb.get("targetGroup")
@@ -100,17 +101,17 @@ func (v *validation) knownExclusions() {
 	if v.document.get("nodes", "ec2") != nil {
 		return
 	}
-	var known []string
+	known := map[string]bool{}
 	for _, node := range v.document.each("nodes", "static") {
-		known = append(known, node.text("name"))
+		known[node.text("name")] = true
 	}
 	for i, exclusion := range v.document.each("nodes", "exclude") {
 		name := exclusion.get("name")
-		if name.text() == "" || slices.Contains(known, name.text()) {
+		if name.text() == "" || known[name.text()] || len(v.errors) > maxErrors {
 			continue
 		}
 		hint := "name a node of nodes.static, or remove it"
-		if near := nearest(name.text(), known); near != "" {
+		if near := nearest(name.text(), sortedKeys(known)); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		v.report(name, "nodes.exclude[%d]: no node is named %q; %s", i, shorten(name.text()), hint)

@@ -21,10 +21,12 @@ type value struct {
 	kind   valueKind
 	scalar any    // string, bool, int64 or float64; nil: the key has no value
 	source string // the scalar as it is written
-	flawed bool   // reported when it was parsed; nothing more is said of it
 	items  []*value
 	keys   []string // in the order of the file
 	fields map[string]field
+
+	flawed  bool // reported when it was parsed; nothing more is said of it
+	partial bool // a base of this document cannot be read; what is not here may be there
 }
 
 type field struct {
