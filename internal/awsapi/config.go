@@ -33,7 +33,7 @@ func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 	if observe == nil {
 		observe = func(string, string, string) {}
 	}
-	if cfg.Region == "" {
+	if cfg.Region == "" && len(problems) == 0 {
 		problems = append(problems, errNoRegion)
 	}
 	refuse := errors.Join(problems...)

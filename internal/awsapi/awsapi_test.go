@@ -1,0 +1,129 @@
+package awsapi_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+
+	"windlass/internal/awsapi"
+)
+
+// answering is a load balancing client whose one answer is given, and what its requests were counted as.
+func answering(t *testing.T, status int, body string) (client *v2.Client, counted *[]string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(server.Close)
+	counted = &[]string{}
+	cfg := aws.Config{
+		Region:       "eu-central-1",
+		BaseEndpoint: &server.URL,
+		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
+	}
+	return v2.NewFromConfig(awsapi.Prepare(cfg, func(service, operation, code string) {
+		*counted = append(*counted, service+" "+operation+" "+code)
+	})), counted
+}
+
+func failure(code string) string {
+	return "<ErrorResponse><Error><Code>" + code + "</Code><Message>a\nmessage</Message></Error></ErrorResponse>"
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int
+		body   string
+		code   string
+		want   string
+	}{
+		{400, failure("Throttling"), "Throttling", "AWS throttles elasticloadbalancing:DescribeTargetGroups (Throttling)"},
+		{403, failure("AccessDenied"), "AccessDenied", "AWS denies elasticloadbalancing:DescribeTargetGroups (AccessDenied): allow it in the IAM policy of the agent's credentials"},
+		{403, failure("InvalidClientTokenId"), "InvalidClientTokenId", "AWS rejects the agent's credentials at elasticloadbalancing:DescribeTargetGroups (InvalidClientTokenId): renew them"},
+		{400, failure("ValidationError"), "ValidationError", "AWS answers elasticloadbalancing:DescribeTargetGroups with ValidationError: a message"},
+		{400, failure("no label, this"), "other", "with no label, this: a message"},
+		{502, "<html>Bad gateway</html>", "", "elasticloadbalancing:DescribeTargetGroups"},
+		{200, "<html>", "network", "cannot be read: does something else than AWS answer?"},
+		{200, "<DescribeTargetGroupsResponse><DescribeTargetGroupsResult/></DescribeTargetGroupsResponse>", "ok", ""},
+	} {
+		client, counted := answering(t, c.status, c.body)
+		_, err := client.DescribeTargetGroups(t.Context(), nil)
+		explained := awsapi.Explain(err)
+		switch {
+		case c.want == "" && explained != nil:
+			t.Errorf("%d %s: %v", c.status, c.body, explained)
+		case c.want != "" && (explained == nil || !strings.Contains(explained.Error(), c.want) || strings.Contains(explained.Error(), "\n")):
+			t.Errorf("%d %s: %v\nwant %q", c.status, c.body, explained, c.want)
+		case !errors.Is(explained, err) || awsapi.Code(explained) != awsapi.Code(err):
+			t.Errorf("%v lost its cause", explained)
+		}
+		if want := "elasticloadbalancing DescribeTargetGroups " + c.code; len(*counted) != 1 || c.code != "" && (*counted)[0] != want {
+			t.Errorf("counted %q, want %q", *counted, want)
+		}
+	}
+}
+
+func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
+	t.Parallel()
+	if err := awsapi.Explain(io.ErrShortWrite); err != io.ErrShortWrite {
+		t.Error(err)
+	}
+	if err := awsapi.Explain(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNothingIsSentWithoutARegion(t *testing.T) {
+	t.Parallel()
+	sent := 0
+	client := v2.NewFromConfig(awsapi.Prepare(aws.Config{}, func(string, string, string) { sent++ }))
+	_, err := client.DescribeTargetGroups(t.Context(), nil)
+	if got := awsapi.Explain(err); got == nil || !strings.HasPrefix(got.Error(), "no AWS region is set") || sent != 0 {
+		t.Errorf("%v after %d requests", got, sent)
+	}
+}
+
+// Settings are the environment's, so that this test alone sets it.
+func TestLoadReportsBadSettingsAtTheFirstCall(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte("[default]\nregion = eu-central-1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CONFIG_FILE", file)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
+	t.Setenv("AWS_PROFILE", "typo")
+	client := v2.NewFromConfig(awsapi.Load(t.Context(), nil))
+	_, err := client.DescribeTargetGroups(t.Context(), nil)
+	got := awsapi.Explain(err)
+	for _, part := range []string{"the AWS settings cannot be read, correct them and start again", "typo"} {
+		if got == nil || !strings.Contains(got.Error(), part) {
+			t.Errorf("%v\nlacks %q", got, part)
+		}
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"plain":                    "plain",
+		"a\r\nb\tc":                "a b c",
+		"\x1b[31mred\u009b\u2028x": "[31mred x",
+		strings.Repeat("é", 500):   strings.Repeat("é", 399) + "…",
+	} {
+		if got := awsapi.OneLine(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
