@@ -41,7 +41,8 @@ type Status struct {
 	WakeAt    time.Time // when time alone may change the plan; zero: never
 	Ready     bool      // every source was tried once
 	Rollout   Rollout
-	Pass      time.Duration // how long the newest pass took to plan and start
+
+	holdings []string // machines and groups it works with, sorted; for finding fleets that share one
 }
 
 // Desired is what git says the fleet should be.

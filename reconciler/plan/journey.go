@@ -504,6 +504,7 @@ func (f *fleet) step(v *view, k Kind, reason string, r actuators.NodeRecord) {
 
 // run starts a job on the node.
 func (f *fleet) run(v *view, k Kind, reason string, r actuators.NodeRecord, job Job) {
+	job.Previous = v.rec.Proven.Release
 	f.step(v, k, reason, r)
 	f.plan.Steps[len(f.plan.Steps)-1].Job = job
 }

@@ -37,8 +37,9 @@ type Step struct {
 type Job struct {
 	Key      string
 	Version  actuators.Version
-	Prepare  bool // the prepare steps
-	Activate bool // files and the activate steps, after them
+	Previous string // the release proven on the node before; empty: none
+	Prepare  bool   // the prepare steps
+	Activate bool   // files and the activate steps, after them
 }
 
 // A Hold is why something is not done now.

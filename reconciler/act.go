@@ -1,0 +1,312 @@
+package reconciler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/health"
+	"windlass/reconciler/plan"
+)
+
+// follow points the watches at what the plan asks for.
+func (a *actor) follow() {
+	now := time.Now()
+	asked := make(map[string]plan.Watch, len(a.plan.Watch))
+	for _, w := range a.plan.Watch {
+		asked[w.Node] = w
+	}
+	for _, n := range a.order {
+		w, wanted := asked[n.Name]
+		switch {
+		case wanted && n.watch.Watch != w:
+			n.watch = newWatch(w, now)
+			n.Health = plan.Health{Release: w.Release, Phase: w.Phase, Since: now, Verdict: health.Verdict{Status: health.Pending, Reason: "checks begin"}}
+		case !wanted && n.watch.Phase != plan.WatchIdle:
+			n.watch = watch{}
+		}
+	}
+	if a.plan.Reread {
+		a.nextGroups = now
+	}
+	a.settle(now)
+}
+
+// start carries out what the plan orders, each step apart from the loop.
+func (a *actor) start(ctx context.Context) {
+	for _, s := range a.plan.Steps {
+		if s.Kind == plan.Prune {
+			a.pruneMember(ctx, s)
+			continue
+		}
+		n := a.nodeNamed(s.Node)
+		if n == nil || n.Busy != "" {
+			continue
+		}
+		a.log(n, s)
+		n.Busy, n.Since = s.Kind, time.Now()
+		a.begin(ctx, n, s)
+	}
+}
+
+func (a *actor) log(n *node, s plan.Step) {
+	a.Log.Info(string(s.Kind), "fleet", a.name, "node", n.Name, "reason", s.Reason)
+}
+
+// begin runs one step: the record first, then the effect, and at the end what is known after it.
+func (a *actor) begin(ctx context.Context, n *node, s plan.Step) {
+	fleet, place, host := a.want.Fleet, n.place, n.host
+	a.tasks.begin(ctx, taskStep, identity(n.Node.Node), a.deadline(s), func(ctx context.Context) func() {
+		r := a.act(ctx, fleet, place, host, s)
+		return func() { a.acted(n, s, r) }
+	})
+}
+
+// deadline bounds a step as a whole; what bounds its parts is shorter.
+func (a *actor) deadline(s plan.Step) time.Duration {
+	d := writeDeadline + balancerDeadline*time.Duration(1+len(s.Targets))
+	if s.Job.Key == "" {
+		return d
+	}
+	steps := slices.Concat(a.want.Fleet.Configure.Prepare, a.want.Fleet.Configure.Activate)
+	for _, step := range steps {
+		d += step.Timeout
+	}
+	return d + jobSlack
+}
+
+// outcome is what a step left behind.
+type outcome struct {
+	state *actuators.HostState // after the record was written; nil: none was, or it is not known
+	job   *actuators.JobState  // of Prepare and Configure
+	err   error                // not empty: the step may or may not have had its effect (law 14)
+}
+
+// act is one step, start to end. It runs apart from the loop and touches nothing of it.
+func (a *actor) act(ctx context.Context, fleet *desired.Fleet, at actuators.Place, host *session, s plan.Step) outcome {
+	var out outcome
+	if s.Record != nil {
+		wctx, cancel := context.WithTimeout(ctx, writeDeadline)
+		defer cancel()
+		state, err := host.write(wctx, a.Host, at, *s.Record)
+		if err != nil {
+			return outcome{err: err}
+		}
+		out.state = &state
+	}
+	switch s.Kind {
+	case plan.Drain:
+		out.err = a.each(ctx, at, host, s.Targets, a.Balancer.Deregister)
+	case plan.Add:
+		out.err = a.each(ctx, at, host, s.Targets, a.Balancer.Register)
+	case plan.Prepare, plan.Configure:
+		out.job, out.err = a.runJob(ctx, fleet, at, s.Job)
+	}
+	return out
+}
+
+// each makes a balancer call for every place, while the claim outlives the call (law 18).
+func (a *actor) each(ctx context.Context, at actuators.Place, host *session, places []actuators.Membership, call func(context.Context, actuators.Membership) error) error {
+	for _, m := range places {
+		if err := host.hold(ctx, a.Host, at, a.Agent, balancerDeadline); err != nil {
+			return err
+		}
+		cctx, cancel := context.WithTimeout(ctx, balancerDeadline)
+		err := call(cctx, m)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *actor) runJob(ctx context.Context, fleet *desired.Fleet, at actuators.Place, j plan.Job) (*actuators.JobState, error) {
+	job, err := makeJob(fleet, at, a.Agent, j)
+	if err != nil {
+		return nil, err
+	}
+	state, err := a.Host.Run(ctx, at, job)
+	if err != nil {
+		return nil, err
+	}
+	return &state, nil
+}
+
+// makeJob turns a plan's job into commands. Values travel as environment only (G43).
+func makeJob(fleet *desired.Fleet, at actuators.Place, agent plan.Agent, j plan.Job) (actuators.Job, error) {
+	job := actuators.Job{Key: j.Key, Nonce: agent.Nonce, Dir: fleet.Configure.Dir, Env: environment(fleet, at, j)}
+	if j.Prepare {
+		job.Steps = append(job.Steps, jobSteps(fleet.Configure.Prepare)...)
+	}
+	if !j.Activate {
+		return job, nil
+	}
+	job.Steps = append(job.Steps, jobSteps(fleet.Configure.Activate)...)
+	for _, f := range fleet.Configure.Files {
+		content, err := fleet.Render(f, at.Node.Name)
+		if err != nil {
+			return job, err
+		}
+		job.Files = append(job.Files, actuators.JobFile{To: f.To, Mode: f.Mode, Owner: f.Owner, Content: content})
+	}
+	return job, nil
+}
+
+func environment(fleet *desired.Fleet, at actuators.Place, j plan.Job) []string {
+	return []string{
+		"WINDLASS_FLEET=" + fleet.Name,
+		"WINDLASS_NODE=" + at.Node.Name,
+		"WINDLASS_RELEASE=" + j.Version.Release,
+		"WINDLASS_PREVIOUS_RELEASE=" + j.Previous,
+		"WINDLASS_REVISION=" + j.Version.Revision,
+	}
+}
+
+func jobSteps(steps []desired.Step) []actuators.JobStep {
+	out := make([]actuators.JobStep, len(steps))
+	for i, s := range steps {
+		out[i] = actuators.JobStep{Name: s.Name, Run: s.Run, Timeout: s.Timeout}
+	}
+	return out
+}
+
+// acted takes a step's outcome. After an error nothing is believed of the node until it is read again.
+func (a *actor) acted(n *node, s plan.Step, r outcome) {
+	now := time.Now()
+	n.Busy = ""
+	if r.state != nil {
+		n.learn(*r.state, now)
+		n.renewAt = now.Add(actuators.RenewEvery)
+		n.nextRead = now.Add(a.readPace(n))
+	}
+	if r.job != nil && n.Host != nil {
+		n.Host.Job = *r.job
+	}
+	switch s.Kind {
+	case plan.Drain, plan.Add:
+		n.Asked, n.AskedAt = s.Kind, now
+		a.nextGroups = now
+	case plan.Prepare, plan.Configure:
+		n.Health, n.watch = plan.Health{}, watch{}
+		n.tail = failedTail(r.job)
+	case plan.Prove, plan.Adopt, plan.Restore:
+		n.tail = ""
+		a.rest(n)
+	}
+	if r.err != nil {
+		a.stumbled(n, s, r.err, now)
+	}
+}
+
+func failedTail(j *actuators.JobState) string {
+	if j == nil || j.Exit == 0 {
+		return ""
+	}
+	return j.Tail
+}
+
+// stumbled is a step that ended in an error nobody is to blame for: it is read how things stand, and decided anew.
+func (a *actor) stumbled(n *node, s plan.Step, err error, now time.Time) {
+	a.Log.Warn("step broke off; its node is read again", "fleet", a.name, "node", n.Name, "step", s.Kind, "error", err)
+	n.stumble(fmt.Errorf("%s: %w", s.Kind, err), now)
+	n.Stale = true
+	if errors.Is(err, actuators.ErrChanged) {
+		n.NotBefore, n.nextRead = now, now
+	}
+	if gone(err) {
+		a.nextInventory = now
+	}
+}
+
+func (a *actor) pruneMember(ctx context.Context, s plan.Step) {
+	m := s.Targets[0]
+	a.Log.Info(string(s.Kind), "fleet", a.name, "target", m.String(), "reason", s.Reason)
+	a.tasks.begin(ctx, taskStep, "prune", balancerDeadline, func(ctx context.Context) func() {
+		err := a.Balancer.Deregister(ctx, m)
+		return func() {
+			a.nextGroups = time.Now()
+			if err != nil {
+				a.nextGroups = time.Now().Add(a.Interval)
+				a.Log.Warn("cannot prune", "fleet", a.name, "target", m.String(), "error", err)
+			}
+		}
+	})
+}
+
+// settle notes which nodes changed their state with this plan.
+func (a *actor) settle(now time.Time) {
+	for _, s := range a.plan.Nodes {
+		n := a.nodeNamed(s.Name)
+		if n == nil || n.state == s.State {
+			continue
+		}
+		a.stageDone(n, s, now)
+		since := now
+		if n.state == "" && !s.Since.IsZero() {
+			since = s.Since
+		}
+		n.state, n.stateAt = s.State, since
+		a.progress = now
+	}
+	a.rollout.advance(a, now)
+}
+
+// stages maps the states that are stages of a journey to the names their durations are reported by.
+var stages = map[plan.State]string{
+	plan.Preparing: "prepare", plan.Draining: "drain", plan.Configuring: "configure",
+	plan.Verifying: "verify", plan.Joining: "add", plan.Baking: "bake",
+}
+
+// stageDone reports a stage that ended with the state before this one.
+func (a *actor) stageDone(n *node, s plan.NodeStatus, now time.Time) {
+	name, staged := stages[n.state]
+	if s.UnderWay && n.journey == "" {
+		n.journey = journeyOf(n, s)
+	}
+	if !staged {
+		return
+	}
+	done := StepDone{Fleet: a.name, Node: n.Name, Step: name, Result: "success", Took: now.Sub(n.stateAt)}
+	if failedHere(a.plan, s) {
+		done.Result = "failure"
+	}
+	if s.State == plan.InService {
+		done.Corrected = correction(n.journey)
+		n.journey = ""
+	}
+	a.Observer.StepDone(done)
+}
+
+func failedHere(p plan.Plan, s plan.NodeStatus) bool {
+	return s.State == plan.Failed || slices.ContainsFunc(p.Steps, func(x plan.Step) bool { return x.Node == s.Name && x.Kind == plan.Fail })
+}
+
+// The kinds of drift a journey puts right, as metrics name them; a journey that puts none right is a rollout.
+const (
+	journeyRollout    = "rollout"
+	journeyRelease    = "release"
+	journeyMembership = "membership"
+)
+
+func journeyOf(n *node, s plan.NodeStatus) string {
+	switch {
+	case s.Drift || n.Health.Status == health.Contradicted && n.Health.Phase == plan.WatchIdle:
+		return journeyRelease
+	case s.Foreign || n.state == plan.OutOfService && n.record().Known():
+		return journeyMembership
+	}
+	return journeyRollout
+}
+
+func correction(journey string) string {
+	if journey == journeyRollout {
+		return ""
+	}
+	return cmp.Or(journey, "")
+}

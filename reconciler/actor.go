@@ -1,0 +1,221 @@
+package reconciler
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/reconciler/plan"
+)
+
+// Deps are what an actor needs of the world. All are set; History may be nil when the accepted commit was not lost.
+type Deps struct {
+	Agent     plan.Agent
+	Inventory Inventory
+	Balancer  Balancer
+	Host      Host
+	Prober    Prober
+	History   History
+	Observer  Observer
+	Log       *slog.Logger
+	Interval  time.Duration // how often the node set and the balancers are read when nothing moves
+	Refresh   time.Duration // how often the record and the checks of an idle node are
+	ReadOnly  bool          // look and plan, start nothing
+}
+
+// How long one call to the outside may take. A job's deadline follows from its steps.
+const (
+	inventoryDeadline = 30 * time.Second
+	balancerDeadline  = 10 * time.Second // less than plan.TakeoverWait: another agent waits that long beyond a claim
+	readDeadline      = 20 * time.Second
+	writeDeadline     = 15 * time.Second
+	jobSlack          = 30 * time.Second // beyond the time-outs of a job's steps
+	stopGrace         = 20 * time.Second // for steps in hand when the agent stops
+)
+
+// An actor is one fleet's loop. Everything in it belongs to the goroutine of run; what happens elsewhere comes back as an event.
+type actor struct {
+	Deps
+	name    string
+	publish func(Status)
+
+	want     plan.Want
+	meta     meta
+	nodes    map[string]*node // by identity
+	order    []*node          // sorted by name
+	found    plan.Source
+	problems []string
+	groups   []actuators.GroupState
+	former   []actuators.GroupState
+	read     time.Time // when groups arrived
+	held     []string  // machines and groups, sorted
+	progress time.Time
+	plan     plan.Plan
+	rollout  rollout
+
+	tasks         tasks
+	nextInventory time.Time
+	nextGroups    time.Time
+	groupsTrouble int               // readings in a row that failed
+	history       map[string]string // by revision recorded on a node: why it cannot be built on; "" when it can
+}
+
+// meta is what is known of the wanted version besides what plans need.
+type meta struct {
+	committed time.Time
+	rejected  *desired.Rejection
+	pausedAt  time.Time
+}
+
+func newActor(name string, deps Deps, publish func(Status)) *actor {
+	return &actor{
+		Deps: deps, name: name, publish: publish,
+		nodes: map[string]*node{}, history: map[string]string{},
+		tasks: newTasks(),
+	}
+}
+
+// run is the loop: look at what is due, plan, start, wait for whatever happens first. It returns when ctx ends and what was
+// in hand has come to a safe point.
+func (a *actor) run(ctx context.Context, orders <-chan order) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer a.tasks.wait()
+	defer cancel()
+	for {
+		wait := time.NewTimer(a.pass(work))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			a.stop(work)
+			return
+		case o := <-orders:
+			a.take(o)
+		case apply := <-a.tasks.done:
+			apply()
+			a.tasks.drain()
+		case <-wait.C:
+		}
+		wait.Stop()
+	}
+}
+
+// pass observes what is due, plans and starts, and returns how long nothing but an event can change the answer.
+func (a *actor) pass(ctx context.Context) time.Duration {
+	if a.want.Fleet == nil {
+		a.publish(a.status())
+		return time.Hour
+	}
+	began := time.Now()
+	a.observe(ctx)
+	a.plan = plan.Next(a.question(), a.world())
+	a.follow()
+	if !a.ReadOnly {
+		a.start(ctx)
+	}
+	a.publish(a.status())
+	a.Observer.PassDone(a.name, time.Since(began))
+	return a.untilDue()
+}
+
+// stop lets the steps in hand come to a safe point: short ones end, long ones go on detached on their nodes. Nothing new
+// starts, and what is under way is left as it stands for the next agent to take over.
+func (a *actor) stop(work context.Context) {
+	grace, cancel := context.WithTimeout(work, stopGrace)
+	defer cancel()
+	for a.tasks.busyWith(taskStep) > 0 && !a.onlyJobs() {
+		select {
+		case apply := <-a.tasks.done:
+			apply()
+			a.tasks.drain()
+		case <-grace.Done():
+			a.leave()
+			return
+		}
+	}
+	a.leave()
+}
+
+// onlyJobs reports whether all that runs are jobs, which outlive the agent on their nodes (law 19).
+func (a *actor) onlyJobs() bool {
+	for _, n := range a.order {
+		if n.Busy != "" && n.Busy != plan.Configure && n.Busy != plan.Prepare {
+			return false
+		}
+	}
+	return true
+}
+
+// leave says what is left for the next agent.
+func (a *actor) leave() {
+	for _, s := range a.plan.Nodes {
+		if s.UnderWay {
+			a.Log.Info("left under way; the next agent goes on", "fleet", a.name, "node", s.Name, "state", s.State, "reason", s.Reason)
+		}
+	}
+}
+
+// order is a message to an actor: what the fleet should be from now on.
+type order struct {
+	want plan.Want
+	meta meta
+}
+
+// take accepts a new order. A change of the fleet file makes the readings of its groups worthless; the rest stays.
+func (a *actor) take(o order) {
+	old := a.want
+	a.want, a.meta = o.want, o.meta
+	a.meta.pausedAt = a.pausedSince(old)
+	if old.Fleet == nil || old.Version != o.want.Version || old.Fleet.Retry != o.want.Fleet.Retry {
+		a.progress = time.Now()
+	}
+	if old.Fleet == nil || old.Fleet != o.want.Fleet {
+		a.groups, a.former = nil, nil
+		a.nextGroups, a.nextInventory = time.Time{}, time.Time{}
+	}
+}
+
+func (a *actor) pausedSince(old plan.Want) time.Time {
+	switch {
+	case a.want.Fleet == nil || a.want.Fleet.Paused == nil:
+		return time.Time{}
+	case old.Fleet != nil && old.Fleet.Paused != nil:
+		return a.meta.pausedAt
+	}
+	return time.Now()
+}
+
+// question is what is wanted, with what only the nodes' records can say against it.
+func (a *actor) question() plan.Want {
+	w := a.want
+	for _, n := range a.order {
+		if why := a.history[n.revision()]; why != "" && w.Blocked == "" {
+			w.Blocked = n.Name + ": " + why
+		}
+	}
+	return w
+}
+
+// world is what is seen now, as plans take it.
+func (a *actor) world() plan.World {
+	w := plan.World{
+		Now: time.Now(), Agent: a.Agent, Inventory: a.found,
+		Groups: a.groups, Former: a.former, GroupsRead: a.read, Progress: a.progress,
+		Nodes: make([]plan.Node, len(a.order)),
+	}
+	for i, n := range a.order {
+		w.Nodes[i] = n.seen()
+	}
+	return w
+}
+
+// untilDue is how long until something is due or the plan wants to be asked again.
+func (a *actor) untilDue() time.Duration {
+	now := time.Now()
+	due := a.nextDue(now)
+	if !a.plan.WakeAt.IsZero() && a.plan.WakeAt.Before(due) {
+		due = a.plan.WakeAt
+	}
+	return max(0, due.Sub(now))
+}

@@ -1,0 +1,209 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/reconciler/plan"
+)
+
+// An Agent runs an actor for each fleet of the deploy repo. The zero value is of no use; New makes one, Run starts it.
+type Agent struct {
+	deps Deps
+
+	mu      sync.Mutex
+	fleets  map[string]*member
+	repo    Repo
+	changed chan struct{}
+}
+
+// A member is one fleet's actor as the agent keeps it.
+type member struct {
+	orders chan order // holds the newest order only
+	order  order
+	status Status
+	clash  string // why it is refused: another fleet has the same node or group
+	stop   context.CancelFunc
+	done   chan struct{}
+}
+
+// New makes an agent. It starts nothing.
+func New(deps Deps) *Agent {
+	return &Agent{deps: deps, fleets: map[string]*member{}, changed: make(chan struct{})}
+}
+
+// Run takes what git says, as often as that changes, and returns when ctx has ended and every fleet has come to a safe point.
+func (g *Agent) Run(ctx context.Context, states <-chan desired.State) {
+	for {
+		select {
+		case <-ctx.Done():
+			g.await()
+			return
+		case s := <-states:
+			g.take(ctx, s)
+		}
+	}
+}
+
+// Snapshot returns all that is known now.
+func (g *Agent) Snapshot() Snapshot {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := Snapshot{At: time.Now(), Repo: g.repo}
+	for _, name := range slices.Sorted(maps.Keys(g.fleets)) {
+		s.Fleets = append(s.Fleets, g.fleets[name].status)
+	}
+	return s
+}
+
+// Changed returns a channel that is closed when Snapshot has something new to say.
+func (g *Agent) Changed() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.changed
+}
+
+// tell wakes those who wait for a change. The caller holds the lock.
+func (g *Agent) tell() {
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// take passes on what git says to the fleets it concerns.
+func (g *Agent) take(ctx context.Context, s desired.State) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.repo = Repo{Revision: s.Revision, Committed: s.Committed, Checked: s.Checked, Problem: s.Problem}
+	for name, v := range s.Fleets {
+		g.direct(ctx, name, orderOf(v, s, name))
+	}
+	for name, r := range s.Rejected {
+		if _, good := s.Fleets[name]; !good {
+			g.direct(ctx, name, order{meta: meta{rejected: &r}})
+		}
+	}
+	g.dropStale(s)
+	g.tell()
+}
+
+// orderOf is what a version of a fleet file asks of its actor.
+func orderOf(v desired.Version, s desired.State, name string) order {
+	o := order{meta: meta{committed: v.Committed}}
+	if r, broken := s.Rejected[name]; broken {
+		o.meta.rejected = &r
+	}
+	o.want = plan.Want{
+		Fleet: v.Fleet, Released: v.Released,
+		Version: actuators.Version{
+			Release: v.Fleet.Release, Digest: v.Fleet.Digest(desired.DigestAlgorithm),
+			Algorithm: desired.DigestAlgorithm, Revision: v.Revision,
+		},
+	}
+	return o
+}
+
+// direct gives a fleet its order, and starts its actor when it has none.
+func (g *Agent) direct(ctx context.Context, name string, o order) {
+	m := g.fleets[name]
+	if m == nil {
+		m = g.enlist(ctx, name)
+	}
+	m.order = o
+	g.send(m)
+}
+
+// send replaces whatever order the actor has not taken yet.
+func (g *Agent) send(m *member) {
+	o := m.order
+	if o.want.Blocked == "" {
+		o.want.Blocked = m.clash
+	}
+	select {
+	case <-m.orders:
+	default:
+	}
+	m.orders <- o
+}
+
+func (g *Agent) enlist(ctx context.Context, name string) *member {
+	ctx, stop := context.WithCancel(ctx)
+	m := &member{orders: make(chan order, 1), stop: stop, done: make(chan struct{}), status: Status{Name: name}}
+	g.fleets[name] = m
+	a := newActor(name, g.deps, func(s Status) { g.report(m, s) })
+	go func() {
+		defer close(m.done)
+		a.run(ctx, m.orders)
+	}()
+	return m
+}
+
+// dropStale ends the actors of fleets that were only ever rejected and are gone.
+func (g *Agent) dropStale(s desired.State) {
+	for name, m := range g.fleets {
+		_, good := s.Fleets[name]
+		_, bad := s.Rejected[name]
+		if !good && !bad {
+			m.stop()
+			delete(g.fleets, name)
+		}
+	}
+}
+
+// report takes a fleet's status from its actor.
+func (g *Agent) report(m *member, s Status) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	changed := !slices.Equal(m.status.holdings, s.holdings)
+	m.status = s
+	if changed {
+		g.findClashes()
+	}
+	g.tell()
+}
+
+// findClashes refuses fleets that turn out to share a machine or a group (law 3).
+func (g *Agent) findClashes() {
+	owners := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(g.fleets)) {
+		if m := g.fleets[name]; !m.order.want.Released {
+			for _, h := range m.status.holdings {
+				owners[h] = append(owners[h], name)
+			}
+		}
+	}
+	for name, m := range g.fleets {
+		clash := ""
+		for _, h := range m.status.holdings {
+			if names := owners[h]; len(names) > 1 && clash == "" {
+				other := names[0]
+				if other == name {
+					other = names[1]
+				}
+				clash = fmt.Sprintf("%s is in fleet %s too; a machine or a group belongs to one fleet", h, other)
+			}
+		}
+		if clash != m.clash && m.order.want.Fleet != nil {
+			m.clash = clash
+			g.send(m)
+		}
+	}
+}
+
+// await returns when every actor has ended.
+func (g *Agent) await() {
+	g.mu.Lock()
+	members := slices.Collect(maps.Values(g.fleets))
+	g.mu.Unlock()
+	for _, m := range members {
+		m.stop()
+	}
+	for _, m := range members {
+		<-m.done
+	}
+}

@@ -1,0 +1,208 @@
+package reconciler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	"windlass/actuators"
+	"windlass/health"
+	"windlass/reconciler/plan"
+)
+
+// A node is what an actor keeps of one machine. All of it could be seen again.
+type node struct {
+	plan.Node
+	place    actuators.Place
+	host     *session
+	watch    watch
+	nextRead time.Time
+	nextIdle time.Time // when its idle checks are due
+	troubles int       // failures in a row that are nobody's fault
+	renewAt  time.Time
+
+	claim   actuators.Claim // as first seen at Claimed
+	state   plan.State      // at the newest plan, since stateAt
+	stateAt time.Time
+	journey string // what the journey in hand puts right, if it is a correction
+	serving bool
+	tail    string // output of the step that failed here
+}
+
+// identity tells machines apart: the instance id where there is one, else where it is reached (G16).
+func identity(n actuators.Node) string { return cmp.Or(n.ID, n.Name+"@"+n.Address) }
+
+// spread returns a moment within period that is the node's own, so that idle nodes are read evenly.
+func (n *node) spread(period time.Duration) time.Duration {
+	h := fnv.New32a()
+	h.Write([]byte(identity(n.Node.Node)))
+	return time.Duration(uint64(h.Sum32()) * uint64(period) >> 32)
+}
+
+// seen is the node as plans take it.
+func (n *node) seen() plan.Node {
+	out := n.Node
+	if n.Host != nil {
+		host := *n.Host
+		out.Host = &host
+	}
+	return out
+}
+
+// revision is the commit that the node's record came from; empty: there is none.
+func (n *node) revision() string {
+	if n.Host == nil {
+		return ""
+	}
+	return n.Host.Record.On.Revision
+}
+
+func (n *node) record() actuators.NodeRecord {
+	if n.Host == nil {
+		return actuators.NodeRecord{}
+	}
+	return n.Host.Record
+}
+
+// learn takes a good reading of the host.
+func (n *node) learn(s actuators.HostState, at time.Time) {
+	job := s.Job
+	if n.Host != nil && job.Key == "" {
+		job = n.Host.Job
+	}
+	s.Job = job
+	n.Host, n.Read, n.Stale = &s, plan.Source{At: at}, false
+	n.troubles, n.NotBefore, n.Trouble = 0, time.Time{}, ""
+	var claim actuators.Claim
+	if s.Record.Claim != nil {
+		claim = *s.Record.Claim
+	}
+	if claim != n.claim || n.Claimed.IsZero() {
+		n.claim, n.Claimed = claim, at
+	}
+}
+
+// miss takes a failed reading. What was known stays, marked as not to be built on.
+func (n *node) miss(err error, at time.Time) {
+	n.Read.Err = err.Error()
+	n.stumble(err, at)
+}
+
+// stumble backs off after a failure that is nobody's fault: twice as long each time, up to half a minute.
+func (n *node) stumble(err error, at time.Time) {
+	pause := min(30*time.Second, time.Second<<min(n.troubles, 10))
+	n.troubles++
+	n.NotBefore, n.Trouble = at.Add(pause), err.Error()
+	n.nextRead = n.NotBefore
+}
+
+// A session is an agent's hold on a node's record: the newest bytes it saw, and until when its claim surely lasts. Steps and
+// renewals write through it one at a time.
+type session struct {
+	mu     sync.Mutex
+	state  actuators.HostState
+	readAt time.Time
+	until  time.Time // the claim lasts till then by this agent's clock, counted from before it was written
+}
+
+// saw takes a reading made outside of the session.
+func (s *session) saw(state actuators.HostState, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.readAt = state, at
+}
+
+// write puts a record in place of the newest one seen. Times left zero, and the claim's expiry, are filled in by the node's clock.
+func (s *session) write(ctx context.Context, host Host, at actuators.Place, r actuators.NodeRecord) (actuators.HostState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.put(ctx, host, at, r)
+}
+
+func (s *session) put(ctx context.Context, host Host, at actuators.Place, r actuators.NodeRecord) (actuators.HostState, error) {
+	now := time.Now()
+	stamp(&r, s.state.Now.Add(now.Sub(s.readAt)))
+	state, err := host.Write(ctx, at, s.state.Version, r)
+	if err != nil {
+		return state, err
+	}
+	s.state, s.readAt = state, time.Now()
+	if r.Claim != nil {
+		s.until = now.Add(actuators.ClaimTime)
+	}
+	return state, nil
+}
+
+// renew writes the newest record again with a later expiry.
+func (s *session) renew(ctx context.Context, host Host, at actuators.Place, agent plan.Agent) (actuators.HostState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.state.Record.Clone()
+	if r.Claim == nil || r.Claim.Nonce != agent.Nonce {
+		return s.state, actuators.ErrChanged
+	}
+	return s.put(ctx, host, at, r)
+}
+
+// hold makes sure that the claim outlives a call of this length (law 18).
+func (s *session) hold(ctx context.Context, host Host, at actuators.Place, agent plan.Agent, call time.Duration) error {
+	s.mu.Lock()
+	held := time.Until(s.until) > call
+	s.mu.Unlock()
+	if held {
+		return nil
+	}
+	_, err := s.renew(ctx, host, at, agent)
+	return err
+}
+
+// stamp fills in what only the moment of writing knows. Seconds are enough, and every node's shell can compare them.
+func stamp(r *actuators.NodeRecord, now time.Time) {
+	now = now.UTC().Truncate(time.Second)
+	if r.Claim != nil {
+		c := *r.Claim
+		c.Expires = now.Add(actuators.ClaimTime)
+		r.Claim = &c
+	}
+	if r.StageAt.IsZero() {
+		r.StageAt = now
+	}
+	if r.Try.Failures > 0 && r.Try.At.IsZero() {
+		r.Try.At = now
+	}
+	for i := range r.Halts {
+		if r.Halts[i].At.IsZero() {
+			r.Halts[i].At = now
+		}
+	}
+}
+
+// A watch probes a node for as long as a plan asks for it.
+type watch struct {
+	plan.Watch
+	since   time.Time // zero: nothing is watched
+	samples []health.Sample
+	tried   map[string]int
+	next    map[string]time.Time
+	failing map[string]bool // whether the newest conclusive sample failed
+}
+
+// mostSamples is how many samples a watch keeps.
+const mostSamples = 256
+
+func newWatch(w plan.Watch, now time.Time) watch {
+	return watch{Watch: w, since: now, tried: map[string]int{}, next: map[string]time.Time{}, failing: map[string]bool{}}
+}
+
+func (w *watch) add(s health.Sample) {
+	if len(w.samples) == mostSamples {
+		w.samples = append(w.samples[:0], w.samples[mostSamples/2:]...)
+	}
+	w.samples = append(w.samples, s)
+}
+
+// gone reports whether an error says that the machine is no more.
+func gone(err error) bool { return errors.Is(err, actuators.ErrGone) }

@@ -1,0 +1,98 @@
+package reconciler
+
+import (
+	"cmp"
+	"slices"
+
+	"windlass/reconciler/plan"
+)
+
+// status is the fleet as it stands after a pass, sharing nothing with the loop.
+func (a *actor) status() Status {
+	s := Status{
+		Name: a.name, Phase: a.plan.Phase, Reason: a.plan.Reason,
+		Rejected: a.meta.rejected, Released: a.want.Released, PausedAt: a.meta.pausedAt,
+		InService: a.plan.InService, Floor: a.plan.Floor, Size: a.plan.Size,
+		Releases: map[string]int{}, Holds: a.plan.Holds, WakeAt: a.plan.WakeAt,
+		Ready: a.ready(), Rollout: a.rollout.Rollout,
+	}
+	if a.want.Fleet != nil {
+		v := a.want.Version
+		s.Desired = Desired{Release: v.Release, Revision: v.Revision, Digest: v.Digest, Committed: a.meta.committed}
+	}
+	if s.Rejected != nil && (a.want.Fleet == nil || s.Phase == plan.PhaseIdle || s.Phase == plan.PhaseWaiting || s.Phase == "") {
+		s.Phase, s.Reason = plan.PhaseInvalid, s.Rejected.Errors.Error()
+	}
+	for _, p := range a.plan.Nodes {
+		s.add(a.nodeNamed(p.Name), p)
+	}
+	s.addMissing(a)
+	s.holdings = a.held
+	return s
+}
+
+func (s *Status) add(n *node, p plan.NodeStatus) {
+	if n == nil {
+		return
+	}
+	p.Since = n.stateAt
+	out := Node{NodeStatus: p, Instance: n.ID, Address: n.Address, Zone: n.Zone, Tail: n.tail}
+	if n.Host != nil {
+		out.Instance = cmp.Or(n.ID, n.Host.Machine)
+	}
+	if out.Tail == "" && p.State == plan.Failed && n.Host != nil {
+		out.Tail = n.Host.Job.Tail
+	}
+	s.Nodes = append(s.Nodes, out)
+	if p.Release != "" {
+		s.Releases[p.Release]++
+	}
+	if kind, staged := stages[p.State]; staged && p.UnderWay {
+		since := n.stateAt
+		if p.State == plan.Baking && !n.Health.Since.IsZero() {
+			since = n.Health.Since
+		}
+		s.Steps = append(s.Steps, Step{Node: p.Name, Kind: kind, Reason: p.Reason, Since: since, Deadline: p.Deadline})
+	}
+}
+
+// addMissing stands for the nodes that are expected and were not found.
+func (s *Status) addMissing(a *actor) {
+	if a.want.Fleet == nil || !a.found.Complete() {
+		return
+	}
+	for range a.want.Fleet.Nodes.Expect - len(a.order) {
+		s.Nodes = append(s.Nodes, Node{NodeStatus: plan.NodeStatus{State: plan.Missing, Reason: "expected, and not found"}})
+	}
+}
+
+// holdings are the machines and groups the fleet works with.
+func (a *actor) holdings() []string {
+	var all []string
+	for _, n := range a.order {
+		all = append(all, cmp.Or(n.ID, n.Address))
+	}
+	for _, g := range a.groups {
+		if g.ID != "" {
+			all = append(all, g.ID)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// ready reports whether every source was tried once.
+func (a *actor) ready() bool {
+	if a.want.Fleet == nil {
+		return true
+	}
+	if a.found.At.IsZero() && a.found.Err == "" || len(a.groups) < len(a.want.Fleet.LoadBalancers) {
+		return false
+	}
+	for _, n := range a.order {
+		if n.Host == nil && n.Read.Err == "" {
+			return false
+		}
+	}
+	return true
+}
