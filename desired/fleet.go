@@ -3,6 +3,7 @@ package desired
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -159,7 +160,8 @@ type TCPCheck struct {
 	Port int
 }
 
-// CommandCheck runs a command on the node; exit status 0 passes.
+// A CommandCheck runs a command on the node; exit status 0 passes. Its environment is that of a step, and {release} and
+// {node} are replaced as in a page's text: their patterns hold nothing that a shell reads otherwise.
 type CommandCheck struct {
 	Run string
 }
@@ -213,7 +215,13 @@ func (a Amount) MarshalJSON() ([]byte, error) {
 	return json.Marshal(a.String())
 }
 
-// NamesRelease reports whether passing the check proves which release is served.
+// NamesRelease reports whether passing the check proves which release is served: a page shows it, or a command asks for it.
 func (c Check) NamesRelease() bool {
-	return c.HTTP != nil && containsRelease(c.HTTP.Body) || c.Command != nil && containsRelease(c.Command.Run)
+	switch {
+	case c.HTTP != nil:
+		return strings.Contains(c.HTTP.Body, ReleasePlaceholder)
+	case c.Command != nil:
+		return strings.Contains(c.Command.Run, ReleasePlaceholder) || strings.Contains(c.Command.Run, ReleaseVariable)
+	}
+	return false
 }

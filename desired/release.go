@@ -2,13 +2,14 @@ package desired
 
 import "strings"
 
+// ReleaseVariable is the environment variable that tells a step or a command check the release.
+const ReleaseVariable = "WINDLASS_RELEASE"
+
 // Placeholders of a check's text that are replaced before it is used.
 const (
 	ReleasePlaceholder = "{release}"
 	NodePlaceholder    = "{node}"
 )
-
-func containsRelease(s string) bool { return strings.Contains(s, ReleasePlaceholder) }
 
 // Expand replaces {release} and {node} in a check's text.
 func Expand(text, release, node string) string {

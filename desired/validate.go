@@ -142,8 +142,9 @@ func (v *validation) proof() {
 
 func (v *validation) namesRelease() *value {
 	for _, check := range v.document.each("health") {
-		c := Check{HTTP: &HTTPCheck{Body: check.text("http", "body")}, Command: &CommandCheck{Run: check.text("command", "run")}}
-		if c.NamesRelease() {
+		page := Check{HTTP: &HTTPCheck{Body: check.text("http", "body")}}
+		command := Check{Command: &CommandCheck{Run: check.text("command", "run")}}
+		if page.NamesRelease() || command.NamesRelease() {
 			return check
 		}
 	}

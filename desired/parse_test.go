@@ -1,0 +1,60 @@
+package desired_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// G41: bytes and shapes that no person writes.
+func TestHostileYAMLIsRefusedInOneLine(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"NUL":          {"name: a\x00b", "1:8: control character 0x00"},
+		"escape":       {"name: a\n# \x1b[31m", "2:3: control character 0x1b"},
+		"Latin-1":      {"# d\xe9j\xe0", "1:4: byte 0xe9 is not UTF-8"},
+		"UTF-16":       {"\xff\xfen\x00", "1:1: byte 0xff is not UTF-8"},
+		"flow nesting": {"a: " + strings.Repeat("[", 1<<19), "1:1: this is not YAML: exceeded max depth"},
+		"no value":     {"---\n", "the file is empty"},
+		"second":       {"name: a\n---\n", "2:1: a second document starts here"},
+		"third broken": {"name: a\n---\nb: [\n", "this is not YAML"},
+		"text":         {"hello", `1:1: the file is "hello"; it must be a mapping`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree := load(t, "fleets/a.yaml", c.text)
+			for _, rejection := range tree.Rejected {
+				if !strings.Contains(rejection.Errors.Error(), c.want) {
+					t.Errorf("got %v", rejection.Errors)
+				}
+				return
+			}
+			t.Error("not rejected")
+		})
+	}
+}
+
+func TestNestingIsBounded(t *testing.T) {
+	deep := edited(t, "configure:\n", "configure:\n  vars: {a: "+strings.Repeat("[", 40)+strings.Repeat("]", 40)+"}\n")
+	got := load(t, "fleets/a.yaml", deep).Rejected["web-live"].Errors
+	if len(got) != 1 || got[0].Error() != "fleets/a.yaml:9:43: this is nested more than 32 levels deep" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestTheNumberOfValuesIsBounded(t *testing.T) {
+	wide := edited(t, "configure:\n", "configure:\n  vars: {a: ["+strings.Repeat("a,", 250_000)+"]}\n")
+	got := load(t, "fleets/a.yaml", wide).Rejected["web-live"].Errors
+	if len(got) != 1 || !strings.Contains(got[0].Error(), "the file holds more than 200000 values from here on") {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestTheNumberOfErrorsIsBounded(t *testing.T) {
+	var b strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&b, "key%d: 1\nname: a\n", i)
+	}
+	got := load(t, "fleets/a.yaml", b.String()).Rejected["a"].Errors
+	if len(got) != 101 || !strings.Contains(got[100].Message, "there is more wrong from here on") {
+		t.Errorf("got %d errors, the last %v", len(got), got[len(got)-1])
+	}
+}

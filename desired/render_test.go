@@ -1,0 +1,41 @@
+package desired_test
+
+import (
+	"errors"
+	"testing"
+
+	"windlass/desired"
+)
+
+func TestRendersForANode(t *testing.T) {
+	fleet := &desired.Fleet{Name: "web", Release: "v1", Configure: desired.Configure{Vars: map[string]any{"workers": int64(4_000_000), "list": []any{"a", "b"}}}}
+	for name, c := range map[string]struct {
+		file desired.File
+		want string
+	}{
+		"plain":    {desired.File{Content: []byte("{{.Node}}")}, "{{.Node}}"},
+		"template": {desired.File{Template: true, Content: []byte("{{.Fleet}}/{{.Node}} {{.Release}} {{.Vars.workers}}{{range .Vars.list}} {{.}}{{end}}")}, "web/web-1 v1 4000000 a b"},
+	} {
+		got, err := fleet.Render(c.file, "web-1")
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s: got %q, error %v", name, got, err)
+		}
+	}
+}
+
+func TestARenderingThatFailsSaysWhere(t *testing.T) {
+	fleet := &desired.Fleet{Name: "web", Configure: desired.Configure{Vars: map[string]any{"list": make([]any, 5000)}}}
+	for content, want := range map[string]string{
+		"a\n  {{.Vars.port}}":  `files/x:2:10: template: <.Vars.port>: map has no entry for key "port"`,
+		"a\n{{.Nodes}}":        `files/x:2:3: template: <.Nodes>: can't evaluate field Nodes in type desired.TemplateData`,
+		"a\nb\n{{end}}":        `files/x:3:1: template: unexpected {{end}}`,
+		`{{template "other"}}`: `files/x:1:12: template: <{{template "other"}}>: template "other" not defined`,
+		"{{range .Vars.list}}{{range $.Vars.list}}xxxxxxxx{{end}}{{end}}": "files/x: it renders to more than 4194304 bytes",
+	} {
+		_, err := fleet.Render(desired.File{From: "files/x", Template: true, Content: []byte(content)}, "web-1")
+		var wrong desired.Error
+		if !errors.As(err, &wrong) || wrong.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
