@@ -2,6 +2,7 @@ package desired
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -53,8 +54,10 @@ func conflicts(fleets map[string]*Fleet) []conflict {
 	nodes, groups := map[string][]claim{}, map[string][]claim{}
 	for _, name := range sortedKeys(fleets) {
 		for i, node := range fleets[name].Nodes.Static {
-			address := strings.ToLower(node.Address)
-			nodes[address] = append(nodes[address], claim{name, []any{"nodes", "static", i, "address"}, "address " + node.Address})
+			claimNode(nodes, node.Address, claim{name, []any{"nodes", "static", i, "address"}, "address " + node.Address})
+			if node.Target != "" && node.Target != node.Address {
+				claimNode(nodes, node.Target, claim{name, []any{"nodes", "static", i, "target"}, "target " + node.Target})
+			}
 		}
 		for i, lb := range fleets[name].LoadBalancers {
 			groups[groupName(lb)] = append(groups[groupName(lb)], claim{name, []any{"loadBalancers", i}, lb.String()})
@@ -72,6 +75,15 @@ func conflicts(fleets map[string]*Fleet) []conflict {
 	return append(found, clashes(selections(fleets), func(a, b claim) bool {
 		return sameInstances(fleets[a.fleet].Nodes.EC2.Tags, fleets[b.fleet].Nodes.EC2.Tags)
 	})...)
+}
+
+// claimNode files c under id, an address or a target's id, however it is spelled.
+func claimNode(nodes map[string][]claim, id string, c claim) {
+	if address, err := netip.ParseAddr(id); err == nil {
+		id = address.Unmap().String()
+	}
+	id = strings.TrimSuffix(strings.ToLower(id), ".")
+	nodes[id] = append(nodes[id], c)
 }
 
 func selections(fleets map[string]*Fleet) []claim {

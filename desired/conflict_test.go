@@ -49,3 +49,22 @@ func TestGroupsOfOneNameInTwoRegionsDoNotConflict(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestANodeIsTheSameHoweverItIsSpelled(t *testing.T) {
+	fleet := func(address, target string) *desired.Fleet {
+		return &desired.Fleet{Nodes: desired.NodeSet{Static: []desired.StaticNode{{Address: address, Target: target}}}}
+	}
+	for _, pair := range [][2]*desired.Fleet{
+		{fleet("fd00::2", "fd00::2"), fleet("FD00:0::2", "FD00:0::2")},
+		{fleet("web-1.example.com", "web-1.example.com"), fleet("Web-1.example.com.", "Web-1.example.com.")},
+		{fleet("10.0.0.1", "i-0a"), fleet("10.0.0.2", "i-0a")},
+		{fleet("web-1", "10.0.0.1"), fleet("10.0.0.1", "i-0a")},
+	} {
+		if got := desired.Conflicts(map[string]*desired.Fleet{"a": pair[0], "b": pair[1]}); len(got) != 2 {
+			t.Errorf("%v and %v: got %v", pair[0].Nodes, pair[1].Nodes, got)
+		}
+	}
+	if got := desired.Conflicts(map[string]*desired.Fleet{"a": fleet("10.0.0.1", ""), "b": fleet("10.0.0.2", "")}); len(got) != 0 {
+		t.Errorf("two nodes: got %v", got)
+	}
+}

@@ -112,7 +112,7 @@ func (f finding) unknownKeys() Errors {
 	known := sortedKeys(properties)
 	var all Errors
 	for _, key := range f.at.keys {
-		if _, ok := properties[key]; ok || len(all) == maxErrors {
+		if _, ok := properties[key]; ok || len(all) > maxErrors {
 			continue
 		}
 		hint := "known here: " + strings.Join(known, ", ")

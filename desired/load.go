@@ -25,7 +25,8 @@ type Tree struct {
 
 // Load reads every fleet of a deploy repo: each .yaml and .yml file below fleets/, with its bases and the files it names.
 // A broken file is rejected whole, with everything that is wrong with it, and hides no other (law 3). Without fleets/ the
-// Tree is empty and has a warning; what that means is for the caller (law 2).
+// Tree is empty and has a warning; what that means is for the caller (law 2). Fleets share the contents of files, which are
+// only to be read.
 //
 // An error means that tree could not be read, which says nothing about its content. Of tree is asked that a missing file
 // is fs.ErrNotExist, and that a symbolic link shows in the mode that fs.Lstat gives: none is followed (G42).
@@ -140,7 +141,7 @@ func (l *loader) load(c *candidate) error {
 	if own.root == nil {
 		return nil
 	}
-	if name := own.root.text("name"); fleetName.MatchString(name) {
+	if name := own.root.text("name"); theSchema().name.MatchString(name) {
 		c.name = name
 	}
 	if c.document, err = l.withBase(c, own.root, []string{c.path}); err != nil {
@@ -167,6 +168,7 @@ func (l *loader) build(c *candidate) error {
 		c.fleet.Configure.Files[i].From = files[i].path
 		c.fleet.Configure.Files[i].Content = files[i].content
 	}
+	c.errors = append(c.errors, impossible(c.document, c.fleet)...)
 	c.checkTemplates()
 	c.warnings = append(c.warnings, advise(c.document, c.fleet)...)
 	return nil

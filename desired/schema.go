@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -36,6 +37,7 @@ func Schema() []byte {
 type fleetSchema struct {
 	tree     map[string]any
 	compiled *jsonschema.Schema
+	name     *regexp.Regexp // of a fleet
 }
 
 // theSchema panics when the embedded schema is broken, which any test of this package shows.
@@ -61,7 +63,9 @@ var theSchema = sync.OnceValue(func() fleetSchema {
 	if err := compiler.AddResource(schemaURL, tree); err != nil {
 		panic(fmt.Sprintf("cannot add the embedded schema: %v", err))
 	}
-	return fleetSchema{tree: tree, compiled: compiler.MustCompile(schemaURL)}
+	s := fleetSchema{tree: tree, compiled: compiler.MustCompile(schemaURL)}
+	s.name = regexp.MustCompile(s.part("#/properties/name")["pattern"].(string))
+	return s
 })
 
 const schemaURL = "fleet:schema"

@@ -67,24 +67,22 @@ func missingOr(err error) error {
 	return err
 }
 
-// walkTo walks to name, a directory or a regular file as wanted.
+// walkTo looks at each part of the way to name, which is to be a directory or a regular file as wanted.
 func walkTo(tree fs.FS, name string, wantDir bool) error {
-	for end := 0; end < len(name); {
-		next := strings.IndexByte(name[end+1:], '/')
-		if next < 0 {
-			end = len(name)
-		} else {
-			end += 1 + next
-		}
-		info, err := fs.Lstat(tree, name[:end])
+	parts := strings.Split(name, "/")
+	for i := range parts {
+		at, last := path.Join(parts[:i+1]...), i == len(parts)-1
+		info, err := fs.Lstat(tree, at)
 		if err != nil {
 			return missingOr(err)
 		}
-		if p := wrongKind(info.Mode(), wantDir || end < len(name)); p != "" {
-			if end < len(name) {
-				return problem(fmt.Sprintf("cannot be reached: %s %s", name[:end], p))
-			}
-			return p
+		wrong := wrongKind(info.Mode(), wantDir || !last)
+		switch {
+		case wrong == "":
+		case last:
+			return wrong
+		default:
+			return problem(fmt.Sprintf("cannot be reached: %s %s", at, wrong))
 		}
 	}
 	return nil

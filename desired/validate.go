@@ -1,15 +1,11 @@
 package desired
 
 import (
-	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
-
-var fleetName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // validate finds what a schema cannot say of a document. It works on what is there, so that it says its part about a
 // document that is broken elsewhere too.
@@ -26,7 +22,6 @@ func validate(document *value) Errors {
 	v.knownExclusions()
 	v.prune()
 	v.proof()
-	v.reachable()
 	return v.errors
 }
 
@@ -151,21 +146,18 @@ func (v *validation) namesRelease() *value {
 	return nil
 }
 
-// reachable: a check that cannot pass in time, even when every try passes at once, halts every rollout.
-func (v *validation) reachable() {
-	defaults := theSchema().tree["properties"].(map[string]any)["health"].(map[string]any)["items"].(map[string]any)["properties"].(map[string]any)
-	for i, check := range v.document.each("health") {
-		duration := func(key string) time.Duration {
-			fallback, _ := defaults[key].(map[string]any)["default"].(string)
-			d, _ := time.ParseDuration(cmp.Or(check.text(key), fallback))
-			return d
-		}
-		successes, _ := check.scalarAt("successes").(int64)
-		least := time.Duration(max(0, min(successes, 1000)-1)) * duration("interval")
-		if within := duration("within"); within > 0 && least > within {
-			v.report(check, "health[%d] can never pass: %d successes at an interval of %v take %v, and within is %v", i, successes, duration("interval"), least, within)
+// impossible finds what a whole fleet asks for and cannot be: a check that cannot pass in time, even when every try passes
+// at once, would halt every rollout.
+func impossible(document *value, f *Fleet) Errors {
+	var all Errors
+	for i, check := range f.Health {
+		least := time.Duration(check.Successes-1) * check.Interval
+		if least > check.Within {
+			all = append(all, errorAt(document.get("health", i).at, "health[%d] can never pass: %d successes at an interval of %v take %v, and within is %v",
+				i, check.Successes, check.Interval, least, check.Within))
 		}
 	}
+	return all
 }
 
 // advise warns of what is allowed and yet hardly meant.
