@@ -1,0 +1,150 @@
+package gitrepo
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os/exec"
+	"path"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+)
+
+// Defaults of Options.
+const (
+	DefaultBranch  = "main"
+	DefaultPath    = "."
+	DefaultDepth   = 100
+	DefaultTimeout = 30 * time.Second
+)
+
+// Options say which repo is polled and how it is reached.
+type Options struct {
+	URL    string // https://, ssh://, user@host:path, file:// or a path; http:// without credentials
+	Branch string // default DefaultBranch
+	Path   string // directory in the repo that fleets/ is in; default DefaultPath
+
+	Dir            string // where the accepted commit is kept; of this agent alone, made when it is missing
+	AcceptRevision string // the commit (7 hex digits or more) whose rewritten history a person accepted; empty: none
+
+	Token      string // password for https; the user comes from URL, else "git"
+	SSHKey     string // file of an unencrypted private key; empty: the agent at SSHAgent
+	SSHAgent   string // socket of an ssh agent
+	KnownHosts string // file; needed for ssh, read again at each connection
+
+	Depth   int           // commits fetched when the head moved; default DefaultDepth
+	Timeout time.Duration // of a listing, and of any silence in a transfer; default DefaultTimeout
+}
+
+var (
+	revisionPrefix = regexp.MustCompile(`^[0-9a-f]{7,40}$`)
+	errNoURL       = errors.New("no deploy repo is named: give its URL with --repo")
+)
+
+// withDefaults fills what was left out and refuses what cannot work.
+func (o Options) withDefaults() (Options, error) {
+	o.Branch = strings.TrimPrefix(orDefault(o.Branch, DefaultBranch), "refs/heads/")
+	o.Path = path.Clean(orDefault(o.Path, DefaultPath))
+	o.Depth = orDefault(o.Depth, DefaultDepth)
+	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
+	o.AcceptRevision = strings.ToLower(o.AcceptRevision)
+	switch {
+	case o.URL == "":
+		return o, errNoURL
+	case o.Dir == "":
+		return o, errors.New("no directory is named to keep the accepted commit in: give --state-dir")
+	case o.Depth < 0 || o.Timeout < 0:
+		return o, errors.New("a depth or a timeout cannot be negative")
+	case !fs.ValidPath(o.Path):
+		return o, fmt.Errorf("path %q is not inside the deploy repo: name a directory relative to its root", o.Path)
+	case o.AcceptRevision != "" && !revisionPrefix.MatchString(o.AcceptRevision):
+		return o, fmt.Errorf("--accept-revision %q is no commit: give 7 to 40 hex digits of its hash", o.AcceptRevision)
+	}
+	if err := plumbing.NewBranchReferenceName(o.Branch).Validate(); err != nil {
+		return o, fmt.Errorf("%q is no branch name: %w", o.Branch, err)
+	}
+	return o, nil
+}
+
+func orDefault[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
+
+// newRemote makes the remote that the options name. It connects nowhere. Its errors never quote the URL, which may hold a
+// password that a malformed URL hides from redaction (G40).
+func newRemote(o Options) (*remote, error) {
+	acceptMultiACK()
+	endpoint, err := transport.NewEndpoint(o.URL)
+	if err != nil {
+		return nil, errors.New("the deploy repo's URL cannot be read: use https://HOST/PATH, ssh://USER@HOST/PATH or file:///PATH")
+	}
+	r := &remote{branch: o.Branch, timeout: o.Timeout, secrets: secretsOf(endpoint, o.Token), close: func() {}}
+	r.name = publicName(*endpoint)
+	switch endpoint.Protocol {
+	case "https", "http":
+		return r, r.useHTTP(*endpoint, o)
+	case "ssh":
+		return r, r.useSSH(*endpoint, o)
+	case "file":
+		return r, r.useFile(*endpoint)
+	}
+	return nil, fmt.Errorf("cannot read a deploy repo over %q: use https, ssh or file", endpoint.Protocol)
+}
+
+// acceptMultiACK lets go-git ask for multi_ack where a server offers it: AWS CodeCommit and Azure DevOps refuse clients that
+// do not (G37). go-git cannot negotiate with it, but a fetch into an empty store has nothing to negotiate.
+var acceptMultiACK = sync.OnceFunc(func() {
+	transport.UnsupportedCapabilities = []capability.Capability{capability.ThinPack}
+})
+
+// publicName is the repo's URL without credentials. An ssh user is none; an http user may be a token.
+func publicName(endpoint transport.Endpoint) string {
+	endpoint.Password = ""
+	if endpoint.Protocol != "ssh" {
+		endpoint.User = ""
+	}
+	if endpoint.Protocol == "file" {
+		return endpoint.Path
+	}
+	return endpoint.String()
+}
+
+// secretsOf lists what must never be shown, in each spelling it may turn up in.
+func secretsOf(endpoint *transport.Endpoint, token string) []string {
+	found := []string{endpoint.Password, token}
+	if endpoint.Protocol != "ssh" && endpoint.Password == "" {
+		found = append(found, endpoint.User)
+	}
+	var secrets []string
+	for _, secret := range found {
+		if secret != "" {
+			secrets = append(secrets, secret, url.QueryEscape(secret), url.PathEscape(secret))
+		}
+	}
+	return secrets
+}
+
+// needGit says early that file URLs are read by git itself.
+func needGit() error {
+	if _, err := exec.LookPath("git"); err != nil {
+		return errors.New("a deploy repo on this machine's disk is read with git, which is not installed: install git, or name the repo by https or ssh")
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

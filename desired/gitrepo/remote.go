@@ -1,0 +1,161 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/storage/memory"
+)
+
+// A remote is the deploy repo at its server. It keeps no connection state but what net/http pools.
+type remote struct {
+	name    string // of the repo, for people; without credentials
+	secrets []string
+	branch  string
+	timeout time.Duration // of a listing, and of any silence
+	open    func(ctx context.Context) (session, error)
+	close   func()
+}
+
+// A session is one conversation with a git server: its references, then at most one pack. go-git's transports have it.
+type session interface {
+	AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, error)
+	UploadPack(context.Context, *packp.UploadPackRequest) (*packp.UploadPackResponse, error)
+	Close() error
+}
+
+const (
+	// transferFactor is how many timeouts a pack may take: silence is noticed by the connection itself, this only bounds a
+	// trickle.
+	transferFactor = 20
+	// largestPack bounds what a server can make us hold, in bytes.
+	largestPack = 512 << 20
+)
+
+// An extent is how much history is fetched.
+type extent struct {
+	depth       int  // in commits; 0: all
+	commitsOnly bool // without trees and files, where the server can
+}
+
+// A fetched is a head of the branch with its history in a store of its own. Stores are never fetched into twice: go-git
+// loses objects when depths mix in one (go-git issue 1443), keeps every pack (G35), and reports success without moving a
+// rewritten reference (G34). Asking a fresh store for a hash leaves it no room for any of that.
+type fetched struct {
+	head  plumbing.Hash
+	store *memory.Storage
+}
+
+// fetch lists the references once and, unless the branch's head is known, fetches it in the same conversation. The answer is
+// nil when the head is known.
+func (r *remote) fetch(ctx context.Context, known plumbing.Hash, want extent) (*fetched, error) {
+	listing, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	conversation, err := r.open(listing)
+	if err != nil {
+		return nil, inContext(listing, err)
+	}
+	defer conversation.Close()
+	advertised, err := conversation.AdvertisedReferencesContext(listing)
+	if err != nil {
+		return nil, inContext(listing, err)
+	}
+	head, err := r.headOf(advertised)
+	if err != nil || head == known {
+		return nil, err
+	}
+	transfer, cancel := context.WithTimeout(ctx, transferFactor*r.timeout)
+	defer cancel()
+	store, err := receive(transfer, conversation, request(advertised.Capabilities, head, want))
+	if err != nil {
+		return nil, inContext(transfer, err)
+	}
+	return &fetched{head, store}, nil
+}
+
+// inContext prefers the context's own error: a connection that was cut because time was up fails with whatever was going on.
+func inContext(ctx context.Context, err error) error {
+	if cause := ctx.Err(); cause != nil {
+		return cause
+	}
+	if errors.Is(err, transport.ErrEmptyRemoteRepository) {
+		return fail(NotFound, "it is empty: push a branch to it")
+	}
+	return err
+}
+
+func (r *remote) headOf(advertised *packp.AdvRefs) (plumbing.Hash, error) {
+	head, ok := advertised.References[plumbing.NewBranchReferenceName(r.branch).String()]
+	if !ok {
+		return head, fail(NotFound, "it has no branch %s: push it, or name another with --branch", r.branch)
+	}
+	return head, nil
+}
+
+func request(offered *capability.List, head plumbing.Hash, want extent) *packp.UploadPackRequest {
+	req := packp.NewUploadPackRequestFromCapabilities(offered)
+	req.Wants = []plumbing.Hash{head}
+	if want.depth > 0 && offered.Supports(capability.Shallow) {
+		req.Depth = packp.DepthCommits(want.depth)
+		_ = req.Capabilities.Set(capability.Shallow)
+	}
+	if want.commitsOnly && offered.Supports(capability.Filter) {
+		req.Filter = packp.FilterTreeDepth(0)
+		_ = req.Capabilities.Set(capability.Filter)
+	}
+	return req
+}
+
+// receive reads one pack into a fresh store.
+func receive(ctx context.Context, from session, req *packp.UploadPackRequest) (*memory.Storage, error) {
+	answer, err := from.UploadPack(ctx, req)
+	if errors.Is(err, transport.ErrEmptyUploadPackRequest) {
+		return nil, io.ErrUnexpectedEOF // the server closed instead of sending a pack
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	store := memory.NewStorage()
+	pack := &bounded{from: demultiplex(req.Capabilities, answer), left: largestPack}
+	if err := packfile.UpdateObjectStorage(store, pack); err != nil {
+		return nil, err
+	}
+	if store.HasEncodedObject(req.Wants[0]) != nil {
+		return nil, fail(Corrupt, "the server's pack lacks the commit %s it was asked for", req.Wants[0])
+	}
+	return store, nil
+}
+
+func demultiplex(agreed *capability.List, answer io.Reader) io.Reader {
+	switch {
+	case agreed.Supports(capability.Sideband64k):
+		return sideband.NewDemuxer(sideband.Sideband64k, answer)
+	case agreed.Supports(capability.Sideband):
+		return sideband.NewDemuxer(sideband.Sideband, answer)
+	}
+	return answer
+}
+
+// bounded fails, rather than ends, when more than left bytes come.
+type bounded struct {
+	from io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("its history is larger than %d MB: keep only what fleets need in the deploy repo", largestPack>>20)
+	}
+	return n, err
+}

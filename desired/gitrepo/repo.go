@@ -1,0 +1,282 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"windlass/desired"
+)
+
+// fleetsDir holds the fleet files, below Options.Path.
+const fleetsDir = "fleets"
+
+// A loader reads the fleets of one commit: desired.Load.
+type loader func(fs.FS) (desired.Tree, error)
+
+// A Repo is the deploy repo as one agent follows it. Its methods may be called from several goroutines.
+type Repo struct {
+	options Options
+	remote  *remote
+	keeper  keeper
+	load    loader
+
+	// pass is held (by a value in it) during a conversation with the server and the change that follows from it. Only its
+	// holder changes what mu guards.
+	pass chan struct{}
+
+	mu      sync.Mutex
+	force   desired.State // what is in force; Problem is composed when it is handed out
+	byHand  bool          // a person accepted the history that force.Revision is of
+	past    history       // of force.Revision
+	seen    plumbing.Hash // the newest head that was judged; zero: none by this process
+	refusal string        // why seen is not in force; empty: it is
+	outage  string        // why the last poll failed; empty: it did not
+	deepen  failedDeepening
+	stats   Stats
+}
+
+// Open prepares to follow the repo that the options name, and takes up what an earlier process had accepted. It connects
+// nowhere and starts nothing. Its errors say what to change in the options or the state directory.
+func Open(options Options) (*Repo, error) {
+	return open(options, desired.Load)
+}
+
+func open(options Options, load loader) (*Repo, error) {
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	remote, err := newRemote(options)
+	if err != nil {
+		return nil, err
+	}
+	r := &Repo{options: options, remote: remote, keeper: keeper{options.Dir}, load: load, pass: make(chan struct{}, 1)}
+	r.stats = Stats{Branch: options.Branch, Errors: map[Reason]int{}}
+	for _, reason := range Reasons() {
+		r.stats.Errors[reason] = 0
+	}
+	return r, r.resume()
+}
+
+// Close lets go of idle connections. Polling again is still possible.
+func (r *Repo) Close() { r.remote.close() }
+
+// resume puts in force what an earlier process kept. A version whose files are lost is left out until the repo is read.
+func (r *Repo) resume() error {
+	kept, err := r.keeper.read()
+	if err != nil || kept.Revision == "" {
+		return err
+	}
+	trees := map[string]desired.Tree{}
+	tree := func(revision string) desired.Tree {
+		if _, ok := trees[revision]; !ok {
+			trees[revision], _ = r.keeper.load(revision, r.load)
+		}
+		return trees[revision]
+	}
+	r.force = desired.State{Revision: kept.Revision, Committed: kept.Committed, Checked: kept.Checked, Fleets: map[string]desired.Version{}}
+	r.byHand = kept.ByHand
+	for name, version := range kept.Fleets {
+		if fleet := tree(version.Revision).Fleets[name]; fleet != nil {
+			r.force.Fleets[name] = desired.Version{Fleet: fleet, Revision: version.Revision, Committed: version.Committed, Released: version.Released}
+		}
+	}
+	r.force.Rejected = attribute(tree(kept.Revision).Rejected, kept.Revision, r.force.Fleets)
+	return nil
+}
+
+// State returns what is in force. It never waits for a poll.
+func (r *Repo) State() desired.State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	state := r.force
+	problems := slices.DeleteFunc([]string{r.outage, r.refusal}, func(text string) bool { return text == "" })
+	state.Problem = strings.Join(problems, "; ")
+	return state
+}
+
+// Poll makes one pass: it lists the repo's references and, when the branch's head moved, fetches it and judges it. It always
+// returns the State in force. The error is why the repo could not be read, an *Error unless ctx ended; a head that was read and
+// refused is no error but the State's Problem.
+func (r *Repo) Poll(ctx context.Context) (desired.State, error) {
+	release, err := r.enter(ctx)
+	if err != nil {
+		return r.State(), err
+	}
+	defer release()
+	err = r.refresh(ctx)
+	if err != nil && ctx.Err() != nil {
+		return r.State(), ctx.Err()
+	}
+	err = r.note(err)
+	return r.State(), err
+}
+
+func (r *Repo) enter(ctx context.Context) (release func(), err error) {
+	select {
+	case r.pass <- struct{}{}:
+		return func() { <-r.pass }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// note records how a pass ended, and makes its error presentable.
+func (r *Repo) note(err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.Polls++
+	if err == nil {
+		r.outage = ""
+		r.force.Checked = time.Now()
+		r.stats.LastSuccess = r.force.Checked
+		return nil
+	}
+	explained := r.remote.explain(err)
+	r.outage = explained.Error()
+	r.stats.Errors[explained.Reason]++
+	return explained
+}
+
+func (r *Repo) refresh(ctx context.Context) error {
+	got, err := r.remote.fetch(ctx, r.seen, extent{depth: r.options.Depth})
+	if err != nil || got == nil {
+		return err
+	}
+	r.count(func(s *Stats) { s.Fetches++ })
+	past, err := walk(got.store, got.head)
+	if err != nil {
+		return err
+	}
+	accepted := plumbing.NewHash(r.force.Revision)
+	if !accepted.IsZero() && !past.has(accepted) && !past.whole() {
+		if past, err = r.wholeHistory(ctx, got.head); err != nil {
+			return err
+		}
+	}
+	if !accepted.IsZero() && !past.has(accepted) && !r.acceptedByHand(got.head, past) {
+		r.refuse(got.head, fmt.Sprintf("the history of branch %s was rewritten: commit %s does not follow the accepted commit %s, which stays in force; if that is intended, run `windlass run --accept-revision %s`",
+			r.options.Branch, got.head, accepted, got.head), func(s *Stats) { s.Rewrites++ })
+		return nil
+	}
+	return r.judge(got, past)
+}
+
+// wholeHistory fetches every commit, into a store of its own, and keeps the hashes only. It tells a long gap from a rewritten
+// history.
+func (r *Repo) wholeHistory(ctx context.Context, of plumbing.Hash) (history, error) {
+	got, err := r.remote.fetch(ctx, plumbing.ZeroHash, extent{commitsOnly: true})
+	if err != nil {
+		return history{}, err
+	}
+	r.count(func(s *Stats) { s.Fetches++ })
+	past, err := walk(got.store, of)
+	switch {
+	case err != nil:
+		return history{}, err
+	case !past.has(of):
+		return history{}, fail(Other, "the branch was rewritten while it was read; the next poll looks again")
+	case !past.whole():
+		return history{}, fail(Corrupt, "the server's copy lacks a part of the history: unshallow it")
+	}
+	return past, nil
+}
+
+// acceptedByHand reports whether --accept-revision names head, and no other commit of its history.
+func (r *Repo) acceptedByHand(head plumbing.Hash, past history) bool {
+	prefix := r.options.AcceptRevision
+	if prefix == "" || !strings.HasPrefix(head.String(), prefix) {
+		return false
+	}
+	for commit := range past.commits {
+		if commit != head && strings.HasPrefix(commit.String(), prefix) {
+			return false
+		}
+	}
+	return true
+}
+
+// refuse leaves what is in force alone, until the head moves again.
+func (r *Repo) refuse(head plumbing.Hash, why string, count func(*Stats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen, r.refusal = head, r.remote.redact(why)
+	count(&r.stats)
+}
+
+// judge puts a head that follows the accepted commit in force, fleet by fleet.
+func (r *Repo) judge(got *fetched, past history) error {
+	commit, err := object.GetCommit(got.store, got.head)
+	if err != nil {
+		return fail(Corrupt, "cannot read commit %s: %w", got.head, err)
+	}
+	tree, files, err := r.read(got, commit)
+	if errors.Is(err, fs.ErrNotExist) {
+		r.refuse(got.head, fmt.Sprintf("commit %s has no directory %s: put the fleet files there, or name another directory with --path",
+			got.head, path.Join(r.options.Path, fleetsDir)), func(*Stats) {})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	before := r.force.Fleets
+	if r.seen.IsZero() {
+		before = r.recall(got, commit, tree, before)
+	}
+	next := advance(before, tree, commit)
+	byHand := r.byHand || r.acceptedByHand(got.head, past)
+	if err := r.keeper.write(describe(next, r.options.Path, byHand), files); err != nil {
+		return &failure{Other, fmt.Errorf("commit %s is not in force yet: %w", got.head, err), true}
+	}
+	r.adopt(got.head, next, past, byHand)
+	return nil
+}
+
+func (r *Repo) adopt(head plumbing.Hash, next desired.State, past history, byHand bool) {
+	if past.has(plumbing.NewHash(r.force.Revision)) {
+		past = past.join(r.past)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next.Checked = r.force.Checked
+	r.force, r.byHand, r.past, r.seen, r.refusal = next, byHand, past, head, ""
+}
+
+// read loads the fleets of one commit; fs.ErrNotExist means that the directory for them is missing.
+func (r *Repo) read(from *fetched, commit *object.Commit) (desired.Tree, *treeFS, error) {
+	files, err := newTree(from.store, commit, r.options.Path)
+	if err != nil {
+		return desired.Tree{}, nil, err
+	}
+	info, err := fs.Stat(files, fleetsDir)
+	if err != nil {
+		return desired.Tree{}, nil, err
+	}
+	if !info.IsDir() {
+		return desired.Tree{}, nil, fs.ErrNotExist
+	}
+	tree, err := r.load(files)
+	if err != nil {
+		return desired.Tree{}, nil, fmt.Errorf("cannot read the fleets of commit %s: %w", commit.Hash, err)
+	}
+	return tree, files, nil
+}
+
+var fullRevision = regexp.MustCompile(`^[0-9a-f]{40}$`)
+
+func isRevision(text string) bool { return fullRevision.MatchString(text) }
+
+// StateDir is where below an agent's state directory the accepted commit is kept.
+func StateDir(stateDir string) string { return filepath.Join(stateDir, "git") }

@@ -1,0 +1,734 @@
+package gitrepo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"windlass/desired"
+)
+
+func wantReleases(t *testing.T, state desired.State, want map[string]string) {
+	t.Helper()
+	if diff := cmp.Diff(want, releases(state)); diff != "" {
+		t.Errorf("in force (-want +got):\n%s\nproblem: %s", diff, state.Problem)
+	}
+}
+
+func wantProblem(t *testing.T, state desired.State, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(state.Problem, part) {
+			t.Errorf("problem %q does not say %q", state.Problem, part)
+		}
+	}
+	if len(parts) == 0 && state.Problem != "" {
+		t.Errorf("unexpected problem: %s", state.Problem)
+	}
+}
+
+func wantRejected(t *testing.T, state desired.State, names ...string) {
+	t.Helper()
+	var got []string
+	for name := range state.Rejected {
+		got = append(got, name)
+	}
+	if len(got) != len(names) {
+		t.Fatalf("rejected %v, want %v", got, names)
+	}
+	for _, name := range names {
+		rejection, ok := state.Rejected[name]
+		if !ok || len(rejection.Errors) == 0 || rejection.Revision == "" {
+			t.Errorf("rejected %v, want %s with its errors and revision", state.Rejected, name)
+		}
+	}
+}
+
+func TestHeadOfTheBranchIsInForce(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	repo := server.open(server.options())
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
+
+	head := server.commit(files{"fleets/web.yaml": fleet("web", "v2"), "fleets/db.yaml": fleet("db", "v7")})
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v2", "db": "v7"})
+	wantProblem(t, state)
+	if state.Revision != head || state.Fleets["web"].Revision != head || state.Committed.IsZero() || time.Since(state.Checked) > time.Minute {
+		t.Errorf("state %+v is not of commit %s", state, head)
+	}
+}
+
+func TestG38OneListingPerPollAndAFetchOnlyWhenTheHeadMoved(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	repo := server.open(server.options())
+	list, pack := "GET /repo.git/info/refs", "POST /repo.git/git-upload-pack"
+	for i, want := range [][]string{{list, pack}, {list}, {list}} {
+		poll(t, repo)
+		if diff := cmp.Diff(want, server.took()); diff != "" {
+			t.Errorf("poll %d (-want +got):\n%s", i, diff)
+		}
+	}
+	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	poll(t, repo)
+	if diff := cmp.Diff([]string{list, pack}, server.took()); diff != "" {
+		t.Errorf("after a push (-want +got):\n%s", diff)
+	}
+	if stats := repo.Stats(); stats.Polls != 4 || stats.Fetches != 2 {
+		t.Errorf("stats %+v", stats)
+	}
+}
+
+// status answers every request with a code.
+func status(code int, header ...string) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		for i := 0; i < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		http.Error(w, "<html>\x1b[31mgo away", code)
+	}
+}
+
+// onPack misbehaves once the pack is asked for.
+func onPack(misbehave http.HandlerFunc) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, backend http.Handler) {
+		if r.Method == http.MethodPost {
+			misbehave(w, r)
+			return
+		}
+		backend.ServeHTTP(w, r)
+	}
+}
+
+func TestG33OutageLeavesTheAcceptedCommitInForce(t *testing.T) {
+	t.Parallel()
+	cut := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100000")
+		fmt.Fprint(w, "0008NAK\n0014\x01PACK\x00\x00\x00\x02\x00\x00\x00\x09")
+		panic(http.ErrAbortHandler)
+	}
+	garbage := func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "0008NAK\n000f\x01no pack at")
+	}
+	silent := func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client left
+		<-r.Context().Done()
+	}
+	for name, test := range map[string]struct {
+		answer func(http.ResponseWriter, *http.Request, http.Handler)
+		reason Reason
+	}{
+		"500":                  {status(500), Network},
+		"503":                  {status(503), Network},
+		"401":                  {status(401), Auth},
+		"403":                  {status(403), Auth},
+		"403 with Retry-After": {status(403, "Retry-After", "60"), RateLimited},
+		"404":                  {status(404), NotFound},
+		"429":                  {status(429), RateLimited},
+		"a page instead": {func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			fmt.Fprint(w, "<html>please log in</html>")
+		}, Corrupt},
+		"cut off": {func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }, Network},
+		"silent": {func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+			<-r.Context().Done()
+		}, Timeout},
+		"pack cut off": {onPack(cut), Network},
+		"pack garbage": {onPack(garbage), Corrupt},
+		"pack 500":     {onPack(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "", 500) }), Network},
+		"pack empty":   {onPack(func(http.ResponseWriter, *http.Request) {}), Network},
+		"pack silent":  {onPack(silent), Timeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newGitServer(t)
+			first := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+			options := server.options()
+			if test.reason == Timeout {
+				options.Timeout = patience
+			}
+			repo := server.open(options)
+			before := poll(t, repo)
+			server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+			server.answer(test.answer)
+
+			state, err := repo.Poll(t.Context())
+			wantOutage(t, state, err, test.reason)
+			wantReleases(t, state, map[string]string{"web": "v1"})
+			if state.Revision != first || !state.Checked.Equal(before.Checked) {
+				t.Errorf("revision %s checked %s, want %s of %s", state.Revision, state.Checked, first, before.Checked)
+			}
+			if got := repo.Stats().Errors[test.reason]; got != 1 {
+				t.Errorf("%d errors counted as %s, want 1", got, test.reason)
+			}
+
+			server.answer(nil)
+			state = poll(t, repo)
+			wantReleases(t, state, map[string]string{"web": "v2"})
+			wantProblem(t, state)
+		})
+	}
+}
+
+func wantOutage(t *testing.T, state desired.State, err error, reason Reason) {
+	t.Helper()
+	var explained *Error
+	if !errors.As(err, &explained) || explained.Reason != reason {
+		t.Errorf("error %v, want one for reason %s", err, reason)
+		return
+	}
+	if strings.ContainsAny(explained.Error(), "\x1b\n") || state.Problem != explained.Error() {
+		t.Errorf("problem %q, want the error %q on one plain line", state.Problem, explained)
+	}
+}
+
+func TestG33NothingToReadIsNoOrder(t *testing.T) {
+	t.Parallel()
+	for name, empty := range map[string]func(*gitServer){
+		"branch gone": func(s *gitServer) {
+			s.run(s.bare, "update-ref", "refs/heads/other", "refs/heads/main")
+			s.run(s.bare, "update-ref", "-d", "refs/heads/main")
+		},
+		"repo empty": func(s *gitServer) { s.run(s.bare, "update-ref", "-d", "refs/heads/main") },
+		"repo gone":  func(s *gitServer) { s.check(os.Rename(s.bare, s.bare+".away")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newGitServer(t)
+			server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+			repo := server.open(server.options())
+			poll(t, repo)
+			empty(server)
+			state, err := repo.Poll(t.Context())
+			wantOutage(t, state, err, NotFound)
+			wantReleases(t, state, map[string]string{"web": "v1"})
+		})
+	}
+}
+
+func TestG33NobodyListens(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	repo, err := Open(Options{URL: "http://" + address + "/repo.git", Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := repo.Poll(t.Context())
+	wantOutage(t, state, err, Network)
+	if state.Revision != "" || len(state.Fleets) != 0 {
+		t.Errorf("state %+v out of nothing", state)
+	}
+}
+
+func TestMissingDirectoryIsNoOrder(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	first := server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "README": text("x")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	server.commit(files{"fleets/web.yaml": nil})
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v1"})
+	wantProblem(t, state, "has no directory fleets", "--path")
+	if state.Revision != first {
+		t.Errorf("revision %s, want %s", state.Revision, first)
+	}
+	server.took()
+	poll(t, repo)
+	if took := server.took(); len(took) != 1 {
+		t.Errorf("a refused head was fetched again: %v", took)
+	}
+	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	state = poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v2"})
+	wantProblem(t, state)
+}
+
+func TestPathNamesADirectoryOfTheRepo(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"deploy/eu/fleets/web.yaml": fleet("web", "v1"), "fleets/other.yaml": fleet("other", "v9")})
+	options := server.options()
+	options.Path = "deploy/eu/"
+	wantReleases(t, poll(t, server.open(options)), map[string]string{"web": "v1"})
+
+	options = server.options()
+	options.Path = "deploy/us"
+	state := poll(t, server.open(options))
+	wantReleases(t, state, map[string]string{})
+	wantProblem(t, state, "has no directory deploy/us/fleets")
+}
+
+func TestG34RewrittenHistoryIsRefusedUntilAPersonAcceptsIt(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	base := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	accepted := server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	options := server.options()
+	repo := server.open(options)
+	poll(t, repo)
+
+	server.rewind(base)
+	head := server.commit(files{"fleets/web.yaml": fleet("web", "v3")})
+	for range 2 {
+		state := poll(t, repo)
+		wantReleases(t, state, map[string]string{"web": "v2"})
+		wantProblem(t, state, "windlass run --accept-revision "+head, accepted)
+	}
+	if rewrites := repo.Stats().Rewrites; rewrites != 1 {
+		t.Errorf("%d rewrites counted, want 1", rewrites)
+	}
+
+	// A restart remembers, although the server has no way to send the accepted commit any more.
+	state := poll(t, server.open(options))
+	wantReleases(t, state, map[string]string{"web": "v2"})
+	wantProblem(t, state, "--accept-revision "+head)
+
+	options.AcceptRevision = accepted[:10] // names something else
+	wantReleases(t, poll(t, server.open(options)), map[string]string{"web": "v2"})
+
+	options.AcceptRevision = strings.ToUpper(head[:7])
+	state = poll(t, server.open(options))
+	wantReleases(t, state, map[string]string{"web": "v3"})
+	wantProblem(t, state)
+
+	options.AcceptRevision = "" // accepted once is accepted
+	repo = server.open(options)
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v3"})
+	wantContains(t, repo, accepted, true)
+}
+
+func TestG39ReplayOfAnOlderCommitIsARewrite(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	older := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	server.rewind(older)
+	server.push()
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v2"})
+	wantProblem(t, state, "history of branch main was rewritten")
+
+	// The branch put right again is followed again.
+	server.run(server.work, "reset", "-q", "--hard", "ORIG_HEAD")
+	server.commit(files{"fleets/web.yaml": fleet("web", "v3")})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v3"})
+}
+
+func TestG35LongGapIsNoRewrite(t *testing.T) {
+	t.Parallel()
+	for _, filter := range []string{"true", "false"} {
+		t.Run("server filters "+filter, func(t *testing.T) {
+			t.Parallel()
+			server := newGitServer(t)
+			server.run(server.bare, "config", "uploadpack.allowFilter", filter)
+			base := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+			repo := server.open(server.options())
+			poll(t, repo)
+			server.gap(300)
+			server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+			wantReleases(t, poll(t, repo), map[string]string{"web": "v2"})
+			if stats := repo.Stats(); stats.Fetches != 3 {
+				t.Errorf("%d fetches, want 3: one at first, a bounded and a whole one for the gap", stats.Fetches)
+			}
+			wantContains(t, repo, base, true)
+
+			server.rewind(base)
+			server.gap(150)
+			state := poll(t, repo)
+			wantReleases(t, state, map[string]string{"web": "v2"})
+			wantProblem(t, state, "was rewritten")
+		})
+	}
+}
+
+func wantContains(t *testing.T, repo *Repo, revision string, want bool) {
+	t.Helper()
+	got, err := repo.Contains(t.Context(), revision)
+	if err != nil || got != want {
+		t.Errorf("contains %s: %v, %v; want %v", revision, got, err, want)
+	}
+}
+
+func TestContains(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	first := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	server.gap(150)
+	head := server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	repo := server.open(server.options())
+	if _, err := repo.Contains(t.Context(), head); err == nil {
+		t.Error("an answer before anything is accepted")
+	}
+	poll(t, repo)
+	stranger := strings.Repeat("5", 40)
+	server.took()
+	wantContains(t, repo, head, true)
+	wantContains(t, repo, "; rm -rf /", false)
+	wantContains(t, repo, "", false)
+	if took := server.took(); len(took) != 0 {
+		t.Errorf("known answers asked the server: %v", took)
+	}
+	wantContains(t, repo, first, true)
+	wantContains(t, repo, stranger, false)
+	if took := server.took(); len(took) != 2 {
+		t.Errorf("the whole history is fetched once, not %v", took)
+	}
+	server.commit(files{"fleets/web.yaml": fleet("web", "v3")})
+	poll(t, repo)
+	server.took()
+	wantContains(t, repo, first, true)
+	wantContains(t, repo, stranger, false)
+	if took := server.took(); len(took) != 0 {
+		t.Errorf("what is known was lost when the head moved: %v", took)
+	}
+}
+
+func TestContainsCannotTellDuringAnOutage(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	server.gap(150)
+	options := server.options()
+	repo := server.open(options)
+	head := poll(t, repo).Revision
+	server.answer(status(503))
+	server.took()
+	for range 3 {
+		if contained, err := repo.Contains(t.Context(), strings.Repeat("5", 40)); err == nil || contained {
+			t.Errorf("contains: %v, %v; want an error", contained, err)
+		}
+	}
+	if took := server.took(); len(took) != 1 {
+		t.Errorf("a server in trouble was asked again and again: %v", took)
+	}
+	wantContains(t, repo, head, true)
+}
+
+func TestLaw2LostStateDirectory(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	base := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	old := server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	server.rewind(base)
+	head := server.commit(files{"fleets/web.yaml": fleet("web", "v3")})
+
+	repo := server.open(server.options())
+	poll(t, repo)
+	wantContains(t, repo, base, true)
+	wantContains(t, repo, old, false) // a node that records it shows that history was rewritten
+
+	options := server.options()
+	options.AcceptRevision = head
+	repo = server.open(options)
+	poll(t, repo)
+	wantContains(t, repo, old, true)
+}
+
+func TestLaw2LostStateDirectoryRecallsTheLastGoodVersion(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "fleets/db.yaml": fleet("db", "v1")})
+	good := server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	server.commit(files{"fleets/web.yaml": broken("web"), "fleets/db.yaml": garbled(), "fleets/new.yaml": broken("new")})
+	server.gap(5)
+	state := poll(t, server.open(server.options()))
+	wantReleases(t, state, map[string]string{"web": "v2", "db": "v1"})
+	wantRejected(t, state, "web", "db", "new")
+	if state.Fleets["web"].Revision != good {
+		t.Errorf("web is of %s, want %s", state.Fleets["web"].Revision, good)
+	}
+}
+
+func TestLaw3BrokenFleetKeepsItsLastGoodVersionAcrossRestarts(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	good := server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "fleets/db.yaml": fleet("db", "v1")})
+	options := server.options()
+	repo := server.open(options)
+	poll(t, repo)
+	server.commit(files{"fleets/web.yaml": broken("web"), "fleets/db.yaml": fleet("db", "v2"), "fleets/new.yaml": broken("new")})
+	server.commit(files{"fleets/db.yaml": fleet("db", "v3")})
+	server.gap(120)
+	check := func(state desired.State) {
+		t.Helper()
+		wantReleases(t, state, map[string]string{"web": "v1", "db": "v3"})
+		wantRejected(t, state, "web", "new")
+		if state.Fleets["web"].Revision != good {
+			t.Errorf("web is of %s, want %s", state.Fleets["web"].Revision, good)
+		}
+	}
+	check(poll(t, repo))
+	check(poll(t, server.open(options)))
+
+	server.answer(status(503))
+	repo = server.open(options)
+	check(repo.State())
+	state, err := repo.Poll(t.Context())
+	wantOutage(t, state, err, Network)
+	check(state)
+}
+
+func TestLaw2RemovedFileReleasesItsFleet(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "fleets/db.yaml": fleet("db", "v1")})
+	options := server.options()
+	repo := server.open(options)
+	poll(t, repo)
+	server.commit(files{"fleets/web.yaml": nil})
+	released := map[string]string{"web": "v1 released", "db": "v1"}
+	wantReleases(t, poll(t, repo), released)
+	wantReleases(t, poll(t, server.open(options)), released)
+	server.commit(files{"fleets/web.yaml": broken("web")})
+	wantReleases(t, poll(t, repo), released)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v2", "db": "v1"})
+}
+
+func TestRenamedFileIsNoRelease(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "fleets/db.yaml": fleet("db", "v1")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	server.commit(files{"fleets/web.yaml": nil, "fleets/eu/web.yml": fleet("web", "v2")})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v2", "db": "v1"})
+	// Renamed and so broken that its name cannot be told: it may be web, so web is not released.
+	server.commit(files{"fleets/eu/web.yml": nil, "fleets/web.yaml": garbled()})
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v2", "db": "v1"})
+	wantRejected(t, state, "fleets/web.yaml")
+}
+
+func TestGarbledFileIsRejectedUnderItsFleetsName(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	server.commit(files{"fleets/web.yaml": garbled()})
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v1"})
+	wantRejected(t, state, "web")
+}
+
+func TestG36NoTornReads(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	pair := func(i int) files {
+		release := fmt.Sprintf("v%d", i)
+		return files{"fleets/web.yaml": fleet("web", release), "fleets/db.yaml": fleet("db", release)}
+	}
+	server.commit(pair(0))
+	repo := server.open(server.options())
+	pushed := make(chan struct{})
+	go func() {
+		defer close(pushed)
+		for i := range 15 {
+			server.commit(pair(i + 1))
+		}
+	}()
+	for done := false; !done; {
+		select {
+		case <-pushed:
+			done = true
+		default:
+		}
+		state, err := repo.Poll(t.Context())
+		if err != nil && !done {
+			continue // the head moved between listing and pack: the next poll reads it
+		}
+		if web, db := state.Fleets["web"].Fleet.Release, state.Fleets["db"].Fleet.Release; web != db {
+			t.Fatalf("web is %s and db is %s: of two commits", web, db)
+		}
+	}
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v15", "db": "v15"})
+}
+
+func TestG37ServerThatInsistsOnMultiACK(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	server.answer(func(w http.ResponseWriter, r *http.Request, backend http.Handler) {
+		if r.Method == http.MethodPost {
+			asked := peek(t, r)
+			if !strings.Contains(asked, " multi_ack") {
+				http.Error(w, "multi_ack is required", http.StatusBadRequest)
+				return
+			}
+		}
+		backend.ServeHTTP(w, r)
+	})
+	wantReleases(t, poll(t, server.open(server.options())), map[string]string{"web": "v1"})
+}
+
+func TestG40CredentialsAreShownNowhere(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2/+&%"
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	server.answer(func(w http.ResponseWriter, r *http.Request, backend http.Handler) {
+		if user, password, _ := r.BasicAuth(); user != "deploy" || password != secret {
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		backend.ServeHTTP(w, r)
+	})
+	withUser := strings.Replace(server.url, "http://", "http://deploy:hunter2%2F+&%25@", 1)
+	withToken := strings.Replace(server.url, "http://", "http://deploy@", 1)
+	for _, options := range []Options{{URL: withUser}, {URL: withToken, Token: secret}} {
+		options.Dir = t.TempDir()
+		repo := server.open(options)
+		wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
+		if kept := readAll(t, options.Dir); strings.Contains(kept, "hunter2") {
+			t.Error("the state directory holds the password")
+		}
+		server.answer(func(w http.ResponseWriter, r *http.Request, _ http.Handler) { panic(http.ErrAbortHandler) })
+		state, err := repo.Poll(t.Context())
+		if text := fmt.Sprintf("%v %+v %#v %v", err, err, err, state.Problem); strings.Contains(text, "hunter2") {
+			t.Errorf("the password is shown: %s", text)
+		}
+		server.answer(func(w http.ResponseWriter, r *http.Request, backend http.Handler) {
+			if user, password, _ := r.BasicAuth(); user == "deploy" && password == secret {
+				backend.ServeHTTP(w, r)
+			}
+		})
+	}
+	_, err := Open(Options{URL: "https://hunter2:\x7f@host/%zz", Dir: t.TempDir()})
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("open: %v", err)
+	}
+	wrong := server.open(Options{URL: strings.Replace(server.url, "http://", "http://hunter2token@", 1), Dir: t.TempDir()})
+	server.answer(status(401))
+	if _, err := wrong.Poll(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("poll: %v", err)
+	}
+}
+
+func TestFileURLsAndPaths(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	for _, url := range []string{"file://" + server.bare, server.bare} {
+		options := server.options()
+		options.URL = url
+		repo := server.open(options)
+		wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
+		poll(t, repo)
+	}
+	options := server.options()
+	options.URL = "file://" + server.bare + ".nowhere"
+	state, err := server.open(options).Poll(t.Context())
+	wantOutage(t, state, err, NotFound)
+}
+
+func TestFileURLWithoutGit(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, err := Open(Options{URL: "file:///srv/deploy.git", Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "install git") {
+		t.Errorf("open: %v", err)
+	}
+}
+
+func TestOptionsThatCannotWork(t *testing.T) {
+	t.Parallel()
+	for want, options := range map[string]Options{
+		"--repo":            {},
+		"--state-dir":       {URL: "https://host/repo"},
+		"not inside":        {URL: "https://host/repo", Path: "../x"},
+		"--accept-revision": {URL: "https://host/repo", AcceptRevision: "abc"},
+		"no branch name":    {URL: "https://host/repo", Branch: "a..b"},
+		"\"git\"":           {URL: "git://host/repo"},
+		"clear text":        {URL: "http://user:secret@host/repo"},
+		"known_hosts":       {URL: "git@host:repo", SSHKey: "key"},
+		"no key":            {URL: "git@host:repo", KnownHosts: "known_hosts"},
+		"holds a password":  {URL: "ssh://git:secret@host/repo", KnownHosts: "known_hosts", SSHKey: "key"},
+	} {
+		if options.Dir == "" && want != "--state-dir" && want != "--repo" {
+			options.Dir = t.TempDir()
+		}
+		if _, err := Open(options); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("open: %v; want it to say %q", err, want)
+		}
+	}
+}
+
+func TestDamagedOrNewerStateStopsWithWhatToDo(t *testing.T) {
+	t.Parallel()
+	newer := fmt.Sprintf(`{"schema":99,"revision":"%s"}`, strings.Repeat("a", 40))
+	for content, want := range map[string]string{"{": "move the file away", "{}": "move the file away", newer: "newer windlass"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "accepted.json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(Options{URL: "https://host/repo", Dir: dir}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("open with %s: %v; want %q", content, err, want)
+		}
+	}
+}
+
+func TestCommitThatCannotBeKeptIsNotInForce(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	options := server.options()
+	repo := server.open(options)
+	server.check(os.WriteFile(options.Dir, nil, 0o600)) // stands where the directory should be
+	state, err := repo.Poll(t.Context())
+	wantOutage(t, state, err, Other)
+	wantReleases(t, state, map[string]string{})
+	wantProblem(t, state, "not in force yet", options.Dir)
+	server.check(os.Remove(options.Dir))
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
+}
+
+func TestOldArchivesAreRemoved(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	options := server.options()
+	repo := server.open(options)
+	for i := range 4 {
+		server.commit(files{"fleets/web.yaml": fleet("web", fmt.Sprintf("v%d", i)), "fleets/big.bin": text("not read")})
+		poll(t, repo)
+	}
+	found, err := os.ReadDir(options.Dir)
+	if err != nil || len(found) != 2 {
+		t.Errorf("%v, %v; want accepted.json and one archive", found, err)
+	}
+}
+
+func TestPollEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	server.answer(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+		cancel()
+		<-r.Context().Done()
+	})
+	repo := server.open(server.options())
+	if _, err := repo.Poll(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("poll: %v", err)
+	}
+	if total := repo.Stats().Polls; total != 0 {
+		t.Errorf("a stop was counted as a failed poll")
+	}
+}
