@@ -126,7 +126,11 @@ func (h *Host) record(ctx context.Context, at actuators.Place, script string, ar
 	if err != nil {
 		return actuators.HostState{}, nil, err
 	}
-	return parseReport(out.stdout)
+	state, rest, err := parseReport(out.stdout)
+	if err == nil {
+		err = checkReport(state)
+	}
+	return state, rest, err
 }
 
 // versionOf names a record's bytes; the node's sha256sum says the same.

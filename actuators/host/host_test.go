@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -132,11 +133,11 @@ func BenchmarkNode(b *testing.B) {
 			}
 		}
 	})
+	n := 0
 	b.Run("step", func(b *testing.B) {
-		n := 0
 		for b.Loop() {
 			n++
-			job := actuators.Job{Key: "job-" + time.Now().Format("150405000000000"), Nonce: "nonce-1", Steps: []actuators.JobStep{step("true", "true")}}
+			job := actuators.Job{Key: fmt.Sprintf("job-%d", n), Nonce: "nonce-1", Steps: []actuators.JobStep{step("true", "true")}}
 			if _, err := h.Run(context.Background(), at, job); err != nil {
 				b.Fatal(err)
 			}

@@ -16,7 +16,7 @@ case $2 in
 esac
 dir=$root/$3
 
-for tool in date flock head mkfifo mktemp setsid sha256sum stat sync tail timeout; do
+for tool in date dd flock head mktemp setsid sha256sum stat sync tail timeout; do
 	command -v "$tool" >/dev/null || fail $MISSING "$tool is not installed"
 done
 

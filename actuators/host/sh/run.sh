@@ -40,19 +40,21 @@ claimed() {
 	if [ "$(date -u +%Y%m%d%H%M%S)" -ge "$year$month$day$hour$minute$second" ]; then fail $CHANGED "our claim expired at $until"; fi
 }
 
-# start runs the job detached. Descriptor 8, the lock on job/lock, passes to the runner; nobody else may inherit it.
+# start runs the job detached, and returns when it has ended. Descriptor 8, the lock on job/lock, passes to the runner; as soon as
+# job/current names the job, it counts as running, and the record may be written again while it runs. The runner is in the foreground here
+# because a shell makes what it starts in the background deaf to SIGINT, and with it every service that a step starts.
 start() {
 	prune
 	if [ -e "job/$key" ]; then rm -rf "job/$key"; fi
-	if ! mkdir -m 700 "job/$key" || ! mkfifo -m 600 "job/$key/pipe"; then
+	if ! mkdir -m 700 "job/$key"; then
 		space "$need"
 		fail $UNWRITABLE "$dir/job/$key cannot be created"
 	fi
 	if [ -n "$sizes" ]; then mv "$stage" "job/$key/files" || fail $BROKEN 'the staged files are gone'; fi
 	if ! echo "$limit" >"job/$key/limit" || ! echo "$key" >job/current; then fail $FULL "$dir/job cannot be written"; fi
-	drain "job/$key" <"job/$key/pipe" >/dev/null 2>&1 8>&- 9>&- &
-	setsid -f sh -c "$runner" windlass-job "$dir" "$dir/job/$key" "$@" </dev/null >"job/$key/pipe" 2>&1 9>&- ||
-		fail $BROKEN 'the job cannot be started'
+	unlock
+	setsid sh -c "$runner" windlass-job "$dir" "$dir/job/$key" "$@" </dev/null 2>&1 |
+		{ drain "job/$key" <&3 >/dev/null 2>&1 3<&- 8>&- & } 3<&0
 	exec 8>&-
 }
 
@@ -79,27 +81,27 @@ prune() {
 await() {
 	if ! first job/current || ! first "job/$line/limit"; then line=$limit; fi
 	if flock -s -w $((line + 60)) 7 7<job/lock; then return; fi
-	if first job/current && first "job/$line/group"; then kill -KILL -- "-$line"; fi
+	if first job/current && first job/group; then kill -KILL -- "-$line"; fi
 	flock -s -w 10 7 7<job/lock || fail $BUSY 'the job before does not end, not even when killed'
 }
 
-if ended "$key"; then
-	report
-	exit
+if ! ended "$key"; then
+	space "$need"
+	receive
 fi
-space "$need"
-receive
-while lock && ! ended "$key"; do
+while ! ended "$key"; do
+	lock
 	command exec 8>>job/lock || fail $UNWRITABLE "$dir/job/lock cannot be written"
+	if ended "$key"; then break; fi
 	if flock -n 8; then
 		claimed
 		start "$@"
-		unlock
-		await
 		break
 	fi
 	exec 8>&-
 	unlock
 	await
 done
-report
+echo 'windlass 1'
+job "$key"
+echo end

@@ -60,7 +60,10 @@ timed_out() {
 	esac
 }
 
-export WINDLASS_DIR="$dir"
+# What a step begins with. timeout leads its process group, and keeps the lock so that the job counts as running even when this shell is
+# killed; the step itself, and any service it starts, must not have it.
+# shellcheck disable=SC2016 # expands in the step
+leave='echo "$PPID" >"$WINDLASS_DIR/job/group"; exec 8>&-'
 
 count=$1 i=0
 shift
@@ -79,13 +82,12 @@ while [ "$count" -gt 0 ]; do
 	shift
 done
 
+export WINDLASS_DIR="$dir"
 cd "${where:-$dir}" || finish 1
 
 while [ $# -gt 0 ]; do
 	echo "$1" >"$job/step"
-	# timeout leads the step's process group. It keeps the lock, so that the job counts as running even when this shell is killed.
-	# shellcheck disable=SC2016 # expands there
-	timeout -k 10 "$2" sh -c 'echo "$PPID" >"$2/group"; exec sh -c "$1" 8>&-' windlass "$3" "$job" </dev/null
+	timeout -k 10 "$2" sh -c "$leave; $3" </dev/null
 	code=$?
 	if timed_out "$2" $code; then
 		echo "windlass: step $1 was ended after $2 s, its time-out"
