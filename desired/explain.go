@@ -14,7 +14,7 @@ import (
 func (s fleetSchema) explain(document *value, invalid *jsonschema.ValidationError) Errors {
 	part := s.part(invalid.SchemaURL)
 	switch invalid.ErrorKind.(type) {
-	case *kind.OneOf, *kind.AnyOf: // one sentence, not one for each alternative
+	case *kind.OneOf, *kind.AnyOf, *kind.PropertyNames: // one sentence, not one for each cause
 	default:
 		if len(invalid.Causes) > 0 {
 			var all Errors
@@ -25,7 +25,10 @@ func (s fleetSchema) explain(document *value, invalid *jsonschema.ValidationErro
 		}
 	}
 	at, path := resolve(document, invalid.InstanceLocation)
-	if at == nil || at.flawed || document.partial && lacks(invalid.ErrorKind) {
+	if at == nil {
+		at, path = document, nil // cannot be; but what is invalid must not pass for want of words
+	}
+	if at.flawed || document.partial && lacks(invalid.ErrorKind) {
 		return nil
 	}
 	f := finding{part: part, at: at, path: keyPath(path...)}
@@ -76,6 +79,8 @@ func (f finding) explain(why jsonschema.ErrorKind) Errors {
 		return f.missing("", why.Missing)
 	case *kind.DependentRequired:
 		return f.missing(why.Prop+" of ", why.Missing)
+	case *kind.PropertyNames:
+		return Errors{errorAt(f.at.fields[why.Property].at, "key %q of %s: %v", shorten(why.Property), f.path, f.part["errorMessage"])}
 	case *kind.Type:
 		return f.say("%s", f.wrongType(why.Want))
 	case *kind.Enum:
@@ -146,7 +151,7 @@ func (f finding) wrongType(want []string) string {
 		return fmt.Sprint(f.part["patternErrorMessage"])
 	}
 	if f.at.kind == scalarValue && f.at.scalar != nil && slices.Contains(want, "string") {
-		return fmt.Sprintf("%s: quote it, %q", must, f.at.source)
+		return fmt.Sprintf("%s: quote it, %q", must, shorten(f.at.source))
 	}
 	return must
 }

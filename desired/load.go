@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 const fleetsDir = "fleets"
@@ -102,6 +103,11 @@ func (l *loader) findFleets() error {
 
 // found takes a fleet file on. A symbolic link counts whatever it is called: it may lead to a directory of fleets.
 func (l *loader) found(name string, mode fs.FileMode) {
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		name = fmt.Sprintf("%q", name)
+		l.candidates = append(l.candidates, &candidate{path: name, errors: Errors{errorAt(Position{name, 1, 1}, "the file's name holds control characters")}})
+		return
+	}
 	c := &candidate{path: name, uses: map[string]bool{name: true}}
 	if wrong := wrongKind(mode, false); wrong != "" {
 		c.errors = Errors{errorAt(Position{name, 1, 1}, "the file %s", wrong)}

@@ -319,6 +319,34 @@ func (o outage) Lstat(name string) (fs.FileInfo, error) {
 	return o.MapFS.Lstat(name)
 }
 
+// Law 22: what a commit says is hostile text.
+func TestMessagesAreOneHarmlessLine(t *testing.T) {
+	tree := load(t,
+		"fleets/a\nb.yaml", "",
+		"fleets/long.yaml", edited(t, "release: v1.4.2", `release: "\e[31m`+strings.Repeat("x", 10_000)+`"`),
+		"fleets/other.yaml", edited(t, "web-live", "other", "app: web", `"a\nb": 1`, "env: live", `"": x`)+`"x\u202Ey": 1`+"\n",
+	)
+	want := []string{
+		`"fleets/a\nb.yaml": "fleets/a\nb.yaml":1:1: the file's name holds control characters`,
+		`other: fleets/other.yaml:5:30: nodes.ec2.tags.a�b is 1; it must be text: quote it, "1"`,
+		`other: fleets/other.yaml:5:33: key "" of nodes.ec2.tags: it must have 1 to 128 characters`,
+		`other: fleets/other.yaml:13:1: unknown key "x\u202ey" in the fleet; known here: `,
+		`web-live: fleets/long.yaml:4:10: release is "\x1b[31mxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…"; it must be`,
+	}
+	var got []string
+	for _, name := range slices.Sorted(keys(tree.Rejected)) {
+		for _, err := range tree.Rejected[name].Errors {
+			got = append(got, name+": "+err.Error())
+		}
+	}
+	for i, line := range want {
+		if i >= len(got) || !strings.HasPrefix(got[i], line) {
+			t.Errorf("want %s\ngot  %s", line, strings.Join(got, "\n     "))
+			break
+		}
+	}
+}
+
 func TestABrokenFleetHidesNoOther(t *testing.T) {
 	tree := load(t, "fleets/a.yaml", "name: [\n", "fleets/b.yaml", smallest, "fleets/c.yaml", "name: c\n")
 	if tree.Fleets["web-live"] == nil || len(tree.Fleets) != 1 {

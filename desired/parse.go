@@ -90,7 +90,7 @@ func syntaxError(file string, text []byte, err error) Error {
 		return errorAt(at, "a tab indents this line; YAML allows only spaces there")
 	}
 	at.Column = len(indent) + 1
-	return errorAt(at, "this is not YAML: %s (here or just above)", message)
+	return errorAt(at, "this is not YAML: %s (here or just above)", shorten(message))
 }
 
 type parser struct {
@@ -123,11 +123,11 @@ func (p *parser) value(n *yaml.Node, depth int) *value {
 	case depth > maxDocumentDepth:
 		return p.flaw(n, "this is nested more than %d levels deep", maxDocumentDepth)
 	case n.Kind == yaml.AliasNode:
-		return p.flaw(n, "alias *%s: aliases are not allowed; write the value out, or use base", n.Value)
+		return p.flaw(n, "alias *%s: aliases are not allowed; write the value out, or use base", shorten(n.Value))
 	case n.Anchor != "":
-		p.report(n, "anchor &%s: anchors are not allowed; write the value out where it is needed, or use base", n.Anchor)
+		p.report(n, "anchor &%s: anchors are not allowed; write the value out where it is needed, or use base", shorten(n.Anchor))
 	case n.Style&yaml.TaggedStyle != 0:
-		return p.flaw(n, "tag %s: tags are not allowed; quote the value when it is text", n.Tag)
+		return p.flaw(n, "tag %s: tags are not allowed; quote the value when it is text", shorten(n.Tag))
 	}
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -172,7 +172,7 @@ func (p *parser) isKey(key *yaml.Node) bool {
 	case key.Anchor != "" || key.Style&yaml.TaggedStyle != 0:
 		p.report(key, "anchors and tags are not allowed on a key")
 	case key.Tag != "!!str" || elsewhereBool(key):
-		p.report(key, "key %s is not read as text; quote it: %q", key.Value, key.Value)
+		p.report(key, "key %s is not read as text; quote it", shorten(key.Value))
 	default:
 		return true
 	}
@@ -184,7 +184,7 @@ func (p *parser) scalar(n *yaml.Node) *value {
 	switch n.Tag {
 	case "!!str":
 		if elsewhereBool(n) {
-			return p.flaw(n, "%s is read as true or false by some YAML readers; write true or false, or quote it when it is text: %q", n.Value, n.Value)
+			return p.flaw(n, "%s is read as true or false by some YAML readers; write true or false, or quote it when it is text: %[1]q", shorten(n.Value))
 		}
 		v.scalar = n.Value
 	case "!!null":
@@ -193,11 +193,11 @@ func (p *parser) scalar(n *yaml.Node) *value {
 	case "!!int", "!!float":
 		number, ok := exactNumber(n.Value)
 		if !ok {
-			return p.flaw(n, "%s is read as a number and would not come out as it is written; quote it when it is text: %q", n.Value, n.Value)
+			return p.flaw(n, "%s is read as a number and would not come out as it is written; quote it when it is text: %[1]q", shorten(n.Value))
 		}
 		v.scalar = number
 	default:
-		return p.flaw(n, "%s is not read as text; quote it: %q", n.Value, n.Value)
+		return p.flaw(n, "%s is not read as text; quote it: %[1]q", shorten(n.Value))
 	}
 	return v
 }

@@ -50,7 +50,7 @@ func templateError(name string, err error) Error {
 	at := Position{File: name}
 	rest, ok := strings.CutPrefix(err.Error(), "template: "+name+":")
 	if !ok {
-		return Error{Position: at, Message: err.Error()}
+		return errorAt(at, "%v", err)
 	}
 	if number, after, ok := strings.Cut(rest, ":"); ok {
 		if line, err := strconv.Atoi(number); err == nil {
@@ -63,7 +63,7 @@ func templateError(name string, err error) Error {
 		}
 	}
 	rest = strings.TrimPrefix(strings.TrimSpace(rest), fmt.Sprintf("executing %q at ", name))
-	return Error{Position: at, Message: "template: " + rest}
+	return errorAt(at, "template: %.300s", rest)
 }
 
 // bounded is a buffer that refuses to grow beyond what a file may have.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -33,6 +34,8 @@ func Schema() []byte {
 	return out.Bytes()
 }
 
+const schemaURL = "fleet:schema"
+
 // A fleetSchema is the schema with its references replaced by what they refer to, as a tree and compiled.
 type fleetSchema struct {
 	tree     map[string]any
@@ -48,8 +51,13 @@ var theSchema = sync.OnceValue(func() fleetSchema {
 	}
 	defs, _ := tree["$defs"].(map[string]any)
 	delete(tree, "$defs")
-	tree = withoutReferences(tree, defs).(map[string]any)
+	s := fleetSchema{tree: withoutReferences(tree, defs).(map[string]any)}
+	s.compiled = compile(s.tree)
+	s.name = regexp.MustCompile(s.part("#/properties/name")["pattern"].(string))
+	return s
+})
 
+func compile(tree map[string]any) *jsonschema.Schema {
 	compiler := jsonschema.NewCompiler()
 	for name, check := range formats {
 		compiler.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(v any) error {
@@ -63,12 +71,8 @@ var theSchema = sync.OnceValue(func() fleetSchema {
 	if err := compiler.AddResource(schemaURL, tree); err != nil {
 		panic(fmt.Sprintf("cannot add the embedded schema: %v", err))
 	}
-	s := fleetSchema{tree: tree, compiled: compiler.MustCompile(schemaURL)}
-	s.name = regexp.MustCompile(s.part("#/properties/name")["pattern"].(string))
-	return s
-})
-
-const schemaURL = "fleet:schema"
+	return compiler.MustCompile(schemaURL)
+}
 
 // withoutReferences replaces each $ref by the definition it names; what stands beside it is merged over that.
 func withoutReferences(schema any, defs map[string]any) any {
@@ -110,9 +114,13 @@ func mergedOver(base, over map[string]any) map[string]any {
 
 // check reports everything in document that the schema does not allow.
 func (s fleetSchema) check(document *value) Errors {
-	var invalid *jsonschema.ValidationError
-	if !errors.As(s.compiled.Validate(document.plain()), &invalid) {
+	err := s.compiled.Validate(document.plain())
+	if err == nil {
 		return nil
+	}
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return Errors{errorAt(document.at, "the fleet is not valid: %v", err)}
 	}
 	return s.explain(document, invalid)
 }
@@ -128,8 +136,8 @@ func (s fleetSchema) part(location string) map[string]any {
 				at = node[unescapePointer.Replace(step)]
 			}
 		case []any:
-			var i int
-			if _, err := fmt.Sscan(step, &i); err != nil || i >= len(node) {
+			i, err := strconv.Atoi(step)
+			if err != nil || i >= len(node) {
 				return nil
 			}
 			at = node[i]

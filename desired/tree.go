@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"unicode"
 )
 
 // Dir is the working tree at path, for Load. Nothing outside of it can be read through it, whatever links it holds. Close
@@ -110,8 +111,8 @@ func repoPath(dir, reference string) (string, error) {
 	switch {
 	case strings.HasPrefix(reference, "/"):
 		return "", problem("is an absolute path; write one relative to " + dirWords(dir))
-	case strings.ContainsAny(reference, "\\\x00"):
-		return "", problem(`is not a path in a repo: it holds a backslash or a NUL`)
+	case strings.ContainsRune(reference, '\\') || strings.ContainsFunc(reference, unicode.IsControl):
+		return "", problem("is not a path in a repo: it holds a backslash or a control character")
 	case joined == ".." || strings.HasPrefix(joined, "../"):
 		return "", problem("leaves the repo; everything a fleet needs lies in its repo")
 	case joined == "." || strings.HasSuffix(reference, "/"):

@@ -3,7 +3,6 @@ package desired
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -80,14 +79,6 @@ func (v *validation) uniqueGroups() {
 func readGroup(lb *value) LoadBalancer {
 	port, _ := lb.scalarAt("port").(int64)
 	return LoadBalancer{TargetGroup: lb.text("targetGroup"), Classic: lb.text("classic"), Port: int(port)}
-}
-
-// scalarAt is the scalar at path, nil when there is none.
-func (v *value) scalarAt(path ...any) any {
-	if v = v.get(path...); v == nil {
-		return nil
-	}
-	return v.scalar
 }
 
 // knownExclusions: without EC2 every node is named in the file, so that an exclusion of another is a slip, and a node that
@@ -185,7 +176,7 @@ func advise(document *value, f *Fleet) []Error {
 	}
 	for i, file := range c.Files {
 		if file.Owner != "" && f.SSH.User != "root" && !f.SSH.Sudo {
-			warn([]any{"configure", "files", i, "owner"}, "configure.files[%d].owner is set, but %s can hardly give files away; set ssh.sudo: true", i, strings.TrimSpace(f.SSH.User))
+			warn([]any{"configure", "files", i, "owner"}, "configure.files[%d].owner is set, but %s can hardly give files away; set ssh.sudo: true", i, f.SSH.User)
 		}
 	}
 	return warnings

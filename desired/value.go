@@ -3,6 +3,7 @@ package desired
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 type valueKind int
@@ -55,12 +56,16 @@ func (v *value) get(path ...any) *value {
 
 // text is the string at path, or empty.
 func (v *value) text(path ...any) string {
-	v = v.get(path...)
-	if v == nil {
-		return ""
-	}
-	s, _ := v.scalar.(string)
+	s, _ := v.scalarAt(path...).(string)
 	return s
+}
+
+// scalarAt is the scalar at path, nil when there is none.
+func (v *value) scalarAt(path ...any) any {
+	if v = v.get(path...); v == nil {
+		return nil
+	}
+	return v.scalar
 }
 
 // each are the items of the list at path.
@@ -104,7 +109,7 @@ func (v *value) shown() string {
 	if s, ok := v.scalar.(string); ok {
 		return fmt.Sprintf("%q", shorten(s))
 	}
-	return v.source
+	return shorten(v.source)
 }
 
 // shorten keeps hostile or long text from flooding a message.
@@ -120,18 +125,26 @@ func shorten(s string) string {
 func keyPath(path ...any) string {
 	var b strings.Builder
 	for _, step := range path {
-		if i, ok := step.(int); ok {
-			fmt.Fprintf(&b, "[%d]", i)
-			continue
+		switch step := step.(type) {
+		case int:
+			fmt.Fprintf(&b, "[%d]", step)
+		case string:
+			if b.Len() > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(shorten(step))
 		}
-		if b.Len() > 0 {
-			b.WriteByte('.')
-		}
-		fmt.Fprint(&b, step)
 	}
 	return b.String()
 }
 
+// errorAt makes a message of one line out of what may be hostile text.
 func errorAt(at Position, format string, args ...any) Error {
-	return Error{Position: at, Message: fmt.Sprintf(format, args...)}
+	printable := func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}
+	return Error{Position: at, Message: strings.Map(printable, fmt.Sprintf(format, args...))}
 }
