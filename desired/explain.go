@@ -14,7 +14,7 @@ import (
 func (s fleetSchema) explain(document *value, invalid *jsonschema.ValidationError) Errors {
 	part := s.part(invalid.SchemaURL)
 	switch invalid.ErrorKind.(type) {
-	case *kind.OneOf, *kind.AnyOf, *kind.PropertyNames: // one sentence, not one for each cause
+	case *kind.OneOf, *kind.AnyOf: // one sentence, not one for each alternative
 	default:
 		if len(invalid.Causes) > 0 {
 			var all Errors
@@ -79,8 +79,6 @@ func (f finding) explain(why jsonschema.ErrorKind) Errors {
 		return f.missing("", why.Missing)
 	case *kind.DependentRequired:
 		return f.missing(why.Prop+" of ", why.Missing)
-	case *kind.PropertyNames:
-		return Errors{errorAt(f.at.fields[why.Property].at, "key %q of %s: %v", shorten(why.Property), f.path, f.part["errorMessage"])}
 	case *kind.Type:
 		return f.say("%s", f.wrongType(why.Want))
 	case *kind.Enum:

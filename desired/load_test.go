@@ -329,7 +329,7 @@ func TestMessagesAreOneHarmlessLine(t *testing.T) {
 	want := []string{
 		`"fleets/a\nb.yaml": "fleets/a\nb.yaml":1:1: the file's name holds control characters`,
 		`other: fleets/other.yaml:5:30: nodes.ec2.tags.a�b is 1; it must be text: quote it, "1"`,
-		`other: fleets/other.yaml:5:33: key "" of nodes.ec2.tags: it must have 1 to 128 characters`,
+		`other: fleets/other.yaml:5:33: key "" of nodes.ec2.tags: a tag's key has 1 to 128 characters`,
 		`other: fleets/other.yaml:13:1: unknown key "x\u202ey" in the fleet; known here: `,
 		`web-live: fleets/long.yaml:4:10: release is "\x1b[31mxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…"; it must be`,
 	}

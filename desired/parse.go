@@ -43,6 +43,9 @@ func parseDocument(file string, text []byte) (*value, Errors) {
 	case !errors.Is(err, io.EOF):
 		p.errors = append(p.errors, syntaxError(file, text, err))
 	}
+	if root.kind == scalarValue && root.scalar == nil && !root.flawed {
+		return nil, append(p.errors, errorAt(Position{file, 1, 1}, "the file is empty"))
+	}
 	if root.kind != mappingValue && !root.flawed {
 		p.errors = append(p.errors, errorAt(root.at, "the file is %s; it must be a mapping of keys such as apiVersion: %s", root.shown(), APIVersion))
 		return nil, p.errors

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 )
 
 // validate finds what a schema cannot say of a document. It works on what is there, so that it says its part about a
 // document that is broken elsewhere too.
 func validate(document *value) Errors {
 	v := validation{document: document}
+	v.tagKeys()
 	v.unique("name", "nodes", "static")
 	v.unique("address", "nodes", "static")
 	v.unique("target", "nodes", "static")
@@ -32,6 +34,19 @@ type validation struct {
 func (v *validation) report(at *value, format string, args ...any) {
 	if !at.flawed && len(v.errors) <= maxErrors {
 		v.errors = append(v.errors, errorAt(at.at, format, args...))
+	}
+}
+
+// tagKeys is here because the schema library misplaces what it finds with propertyNames.
+func (v *validation) tagKeys() {
+	tags := v.document.get("nodes", "ec2", "tags")
+	if tags == nil {
+		return
+	}
+	for _, key := range tags.keys {
+		if n := utf8.RuneCountInString(key); n < 1 || n > 128 {
+			v.errors = append(v.errors, errorAt(tags.fields[key].at, "key %q of nodes.ec2.tags: a tag's key has 1 to 128 characters", shorten(key)))
+		}
 	}
 }
 
