@@ -3,6 +3,7 @@ package elb
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -57,20 +58,29 @@ func nameIn(id string) string {
 	return id
 }
 
-// check refuses what cannot be asked about in a region: AWS answers it in many ways, some of which look like "not there".
+// errGone is that a group is not there, by the word of AWS or because it cannot be.
+var errGone = errors.New("there is no such group")
+
+// errNoNodes is that a group is one that no machine can be in.
+var errNoNodes = errors.New("windlass works on groups of instances and of IP addresses")
+
+func gone(region string) error {
+	return fmt.Errorf("%w in region %s; check loadBalancers in the fleet file and AWS_REGION", errGone, region)
+}
+
+var groupResource = regexp.MustCompile(`^targetgroup/[^/]+/[0-9a-f]+$`)
+
+// check refuses what cannot be asked about in a region: AWS has many answers to it.
 func (r ref) check(region string) error {
 	if !r.isARN() {
-		if r.name == "" {
-			return errors.New("it has no name; check loadBalancers in the fleet file")
-		}
 		return nil
 	}
 	parsed, err := arn.Parse(r.name)
-	if err != nil || parsed.Service != "elasticloadbalancing" || !strings.HasPrefix(parsed.Resource, "targetgroup/") {
-		return fmt.Errorf("%s is not the ARN of a target group; check loadBalancers in the fleet file", r.name)
+	if err != nil || parsed.Service != "elasticloadbalancing" || !groupResource.MatchString(parsed.Resource) {
+		return fmt.Errorf("%w: that is not the ARN of a target group; check loadBalancers in the fleet file", errGone)
 	}
 	if parsed.Region != region {
-		return fmt.Errorf("it is in region %s and this agent works in %s; check loadBalancers in the fleet file and AWS_REGION", parsed.Region, region)
+		return fmt.Errorf("%w here: it is in region %s and this agent works in %s; check loadBalancers in the fleet file and AWS_REGION", errGone, parsed.Region, region)
 	}
 	return nil
 }
@@ -108,11 +118,21 @@ func distinct(asks []ask) []ref {
 
 // state is the answer to an ask.
 func (a ask) state(got reading, at time.Time) actuators.GroupState {
-	if a.void() {
-		return actuators.GroupState{Group: actuators.Group{ID: a.group.name, Name: awsapi.OneLine(a.group.name)}, At: at}
-	}
-	if got.err != nil {
-		return a.failed(got.err, at)
+	switch {
+	case a.void():
+		return actuators.GroupState{
+			Group:   actuators.Group{ID: a.group.name, Name: a.group.name},
+			Err:     awsapi.OneLine(fmt.Sprintf("cannot read %q: a node's record has it, and it names no group", a.group.name)),
+			Missing: true,
+			At:      at,
+		}
+	case got.err != nil:
+		return actuators.GroupState{
+			Group:   a.group.identity(),
+			Err:     awsapi.OneLine(fmt.Sprintf("cannot read %s: %v", a.group, got.err)),
+			Missing: errors.Is(got.err, errGone) || errors.Is(got.err, errNoNodes),
+			At:      at,
+		}
 	}
 	state := got.state
 	state.Members = slices.Clone(state.Members)
@@ -120,33 +140,4 @@ func (a ask) state(got reading, at time.Time) actuators.GroupState {
 		state.Port = a.port
 	}
 	return state
-}
-
-func (a ask) failed(err error, at time.Time) actuators.GroupState {
-	state := actuators.GroupState{Group: a.group.identity(), At: at}
-	if !isGone(err) {
-		state.Err = awsapi.OneLine(fmt.Sprintf("cannot read %s: %v", a.group, err))
-	} else if !a.recorded {
-		state.Err = awsapi.OneLine(err.Error())
-	}
-	return state
-}
-
-// goneError is AWS saying that there is no such group.
-type goneError struct {
-	group  ref
-	region string
-}
-
-func (e *goneError) Error() string {
-	kind := "target group"
-	if e.group.classic {
-		kind = "classic load balancer"
-	}
-	return fmt.Sprintf("no %s named %q in region %s; check loadBalancers in the fleet file and AWS_REGION", kind, e.group.identity().Name, e.region)
-}
-
-func isGone(err error) bool {
-	var gone *goneError
-	return errors.As(err, &gone)
 }

@@ -2,6 +2,7 @@ package elb
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,8 +73,8 @@ func New(cfg aws.Config) *Balancer {
 // Observe reads the named groups and the recorded ones, by Group.ID, and returns one state for each, in that order; a
 // group asked for twice is read once and returned twice. Each reading began after the call did.
 //
-// A group that cannot be read carries Err, one line for people. A recorded group that AWS says does not exist any more
-// has no Err, no TargetType and no members: nobody can be in it.
+// A group that cannot be read carries Err, one line for people, and Missing when no machine can be in it: AWS says that it
+// does not exist, or it is in another region, or no group at all.
 //
 // When the groups are known, and they are looked up once and then every few minutes, it costs one DescribeTargetHealth for
 // each target group and one DescribeInstanceHealth for each Classic ELB (G9). The error is always nil.
@@ -116,7 +117,7 @@ func (b *Balancer) readOne(ctx context.Context, r ref, unknown error, began uint
 		return reading{err: unknown}
 	}
 	got := b.read(ctx, r, began)
-	if !isGone(got.err) {
+	if !errors.Is(got.err, errGone) {
 		return got
 	}
 	b.directory.forget(r)

@@ -80,7 +80,7 @@ func (b *Balancer) register(ctx context.Context, group ref, m actuators.Membersh
 	}
 	switch code := awsapi.Code(err); code {
 	case "TargetGroupNotFound", "LoadBalancerNotFound":
-		return &goneError{group: group, region: b.region}
+		return gone(b.region)
 	case "TooManyTargets", "TooManyRegistrationsForTargetId": // G12
 		return fmt.Errorf("the quota of targets is used up (%s): raise it, or take members out that nobody needs: %w", code, awsapi.Explain(err))
 	}

@@ -114,8 +114,8 @@ func TestRefusedRegistrationsSayWhy(t *testing.T) { // G12
 	}{
 		{actuators.Membership{Group: arn, ID: "127.0.0.3", Port: 80}, "the quota of targets is used up (TooManyTargets): raise it"},
 		{actuators.Membership{Group: instances, ID: "i-0000000f", Port: 80}, "AWS answers elasticloadbalancing:RegisterTargets with InvalidTarget"},
-		{actuators.Membership{Group: strings.Replace(arn, "/web/", "/gone/", 1), ID: "127.0.0.3", Port: 80}, `no target group named "gone" in region eu-central-1`},
-		{actuators.Membership{Group: "classic/gone", ID: "i-0000000f"}, `no classic load balancer named "gone"`},
+		{actuators.Membership{Group: strings.Replace(arn, "/web/", "/gone/", 1), ID: "127.0.0.3", Port: 80}, "there is no such group in region eu-central-1"},
+		{actuators.Membership{Group: "classic/gone", ID: "i-0000000f"}, "there is no such group in region eu-central-1"},
 		{actuators.Membership{Group: "web", ID: "127.0.0.3", Port: 80}, "neither an ARN nor a classic load balancer"},
 		{actuators.Membership{Group: arn, Port: 80}, "it has no target id"},
 		{actuators.Membership{Group: arn, ID: "127.0.0.3", Port: 70000}, "its port is not known"},

@@ -2,6 +2,7 @@ package elb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -144,7 +145,7 @@ func (b *Balancer) keep(r ref, answer looked) error {
 	case answer.err == nil:
 		b.directory.put(r, answer.facts)
 		return nil
-	case isGone(answer.err):
+	case errors.Is(answer.err, errGone):
 		b.directory.forget(r)
 	case b.directory.postpone(r):
 		return nil

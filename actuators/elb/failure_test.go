@@ -53,6 +53,26 @@ func TestADeniedCallNamesThePermission(t *testing.T) {
 	w.one("web")
 }
 
+// AWS refuses a call for one name it does not like; a record may hold such a name.
+func TestABadNameHarmsNoOther(t *testing.T) {
+	w := newWorld(t)
+	arn := w.group(aws.TargetGroup{Name: "web"}, false)
+	bad := strings.Replace(arn, "/web/", "/-/", 1)
+	w.Adjust(func(f *aws.Faults) {
+		f.Before = func(_ string, form url.Values) error {
+			if strings.Contains(form.Encode(), url.QueryEscape(bad)) {
+				return &aws.Error{Code: "ValidationError", Message: "not a valid target group ARN"}
+			}
+			return nil
+		}
+	})
+	states, _ := w.lb.Observe(t.Context(), nil, []string{bad, arn})
+	if states[1].Err != "" {
+		t.Error(states[1].Err)
+	}
+	wantLine(t, states[0].Err, "AWS answers elasticloadbalancing:DescribeTargetGroups with ValidationError: not a valid target group ARN")
+}
+
 func TestSettingsThatAreMissing(t *testing.T) {
 	t.Run("region", func(t *testing.T) {
 		cfg := config("http://127.0.0.1:1")

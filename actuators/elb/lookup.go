@@ -68,19 +68,18 @@ func (b *Balancer) lookUp(ctx context.Context, refs []ref) map[ref]looked {
 	return found.of
 }
 
-// lookUpGroups asks for several target groups at once. One that is missing fails the whole call, so that it is halved until
-// the missing ones stand alone.
+// lookUpGroups asks for several target groups at once. One that is missing or no name at all fails the whole call, which is
+// halved until such ones stand alone.
 func (b *Balancer) lookUpGroups(ctx context.Context, refs []ref, found *answers) {
 	groups, err := b.describeGroups(ctx, refs)
-	missing := awsapi.Code(err) == "TargetGroupNotFound"
-	switch {
-	case missing && len(refs) > 1:
+	switch code := awsapi.Code(err); {
+	case len(refs) > 1 && (code == "TargetGroupNotFound" || code == "ValidationError"):
 		half := len(refs) / 2
 		b.lookUpGroups(ctx, refs[:half], found)
 		b.lookUpGroups(ctx, refs[half:], found)
 		return
-	case missing:
-		found.put(refs[0], facts{}, &goneError{group: refs[0], region: b.region})
+	case code == "TargetGroupNotFound":
+		found.put(refs[0], facts{}, gone(b.region))
 		return
 	}
 	for _, r := range refs {
@@ -170,7 +169,7 @@ func (b *Balancer) lookUpClassic(ctx context.Context, r ref, found *answers) {
 	out, err := b.api.describeClassicAttributes(ctx, &v1.DescribeLoadBalancerAttributesInput{LoadBalancerName: &r.name})
 	switch {
 	case awsapi.Code(err) == "LoadBalancerNotFound":
-		found.put(r, facts{}, &goneError{group: r, region: b.region})
+		found.put(r, facts{}, gone(b.region))
 		return
 	case err == nil && (out.LoadBalancerAttributes == nil || out.LoadBalancerAttributes.ConnectionDraining == nil):
 		err = fmt.Errorf("DescribeLoadBalancerAttributes leaves out ConnectionDraining: %w", awsapi.ErrIncomplete)
@@ -187,5 +186,5 @@ func (b *Balancer) lookUpClassic(ctx context.Context, r ref, found *answers) {
 }
 
 func unusableType(targetType string) error {
-	return fmt.Errorf("its target type is %q; windlass works on groups of instances and of IP addresses, name another one in the fleet file", targetType)
+	return fmt.Errorf("its target type is %q: %w, name another one in the fleet file", targetType, errNoNodes)
 }

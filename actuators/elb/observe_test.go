@@ -89,16 +89,16 @@ func TestAnIdlePassCostsOneCallForEachGroup(t *testing.T) { // G9, G11
 func TestAGroupThatIsMissingHarmsNoOther(t *testing.T) {
 	w := newWorld(t)
 	w.group(aws.TargetGroup{Name: "web"}, false)
-	states := w.observe(desired.LoadBalancer{TargetGroup: "web"}, desired.LoadBalancer{TargetGroup: "wbe"}, desired.LoadBalancer{Classic: "old"}, desired.LoadBalancer{TargetGroup: "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"}, desired.LoadBalancer{TargetGroup: "arn:aws:s3:::web"})
+	states := w.observe(desired.LoadBalancer{TargetGroup: "web"}, desired.LoadBalancer{TargetGroup: "wbe"}, desired.LoadBalancer{Classic: "old"}, desired.LoadBalancer{TargetGroup: "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/0a"}, desired.LoadBalancer{TargetGroup: "arn:aws:s3:::web"})
 	want := []string{
 		"",
-		`no target group named "wbe" in region eu-central-1; check loadBalancers in the fleet file and AWS_REGION`,
-		`no classic load balancer named "old" in region eu-central-1; check loadBalancers in the fleet file and AWS_REGION`,
-		"cannot read target group arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1: it is in region us-east-1 and this agent works in eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
-		"cannot read target group arn:aws:s3:::web: arn:aws:s3:::web is not the ARN of a target group; check loadBalancers in the fleet file",
+		"cannot read target group wbe: there is no such group in region eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
+		"cannot read classic load balancer old: there is no such group in region eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
+		"cannot read target group arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/0a: there is no such group here: it is in region us-east-1 and this agent works in eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
+		"cannot read target group arn:aws:s3:::web: there is no such group: that is not the ARN of a target group; check loadBalancers in the fleet file",
 	}
 	for i := range want {
-		if states[i].Err != want[i] {
+		if states[i].Err != want[i] || states[i].Missing != (i > 0) {
 			t.Errorf("state %d: %q\nwant     %q", i, states[i].Err, want[i])
 		}
 	}
@@ -108,10 +108,10 @@ func TestAGroupThatIsMissingHarmsNoOther(t *testing.T) {
 
 func TestARecordedGroupThatIsGoneHoldsNobody(t *testing.T) {
 	w := newWorld(t)
-	gone := []string{"arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/old/1", "classic/old", "no\ngroup at all"}
+	gone := []string{"arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/old/1", "classic/old", "no\ngroup at all", "arn:hostile"}
 	states, _ := w.lb.Observe(t.Context(), nil, gone)
 	for i, state := range states {
-		if state.Err != "" || len(state.Members) != 0 || state.TargetType != "" {
+		if state.Err == "" || !state.Missing || len(state.Members) != 0 || state.ID != gone[i] {
 			t.Errorf("%q: %+v", gone[i], state)
 		}
 	}
@@ -320,7 +320,7 @@ func TestUnusableGroupTypes(t *testing.T) {
 		s := webScript(targets())
 		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, "<TargetType>ip", "<TargetType>"+kind, 1)}
 		states, _ := scripted(s).Observe(t.Context(), web, nil)
-		want := fmt.Sprintf("cannot read target group web: its target type is %q; windlass works on groups of instances and of IP addresses, name another one in the fleet file", kind)
+		want := fmt.Sprintf("cannot read target group web: its target type is %q: windlass works on groups of instances and of IP addresses, name another one in the fleet file", kind)
 		if states[0].Err != want {
 			t.Errorf("%q\nwant %q", states[0].Err, want)
 		}

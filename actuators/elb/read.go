@@ -39,7 +39,7 @@ func newMemory() *memory {
 func (b *Balancer) read(ctx context.Context, r ref, asked uint64) reading {
 	known, memory, ok := b.directory.get(r)
 	if !ok {
-		return reading{err: &goneError{group: r, region: b.region}}
+		return reading{err: gone(b.region)}
 	}
 	if err := acquire(ctx, memory.turn); err != nil {
 		return reading{err: err}
@@ -96,7 +96,7 @@ func (b *Balancer) members(ctx context.Context, r ref, known facts) ([]actuators
 	}
 	members, err := ask(ctx, known)
 	if awsapi.Code(err) == missing {
-		return nil, &goneError{group: r, region: b.region}
+		return nil, gone(b.region)
 	}
 	if err != nil {
 		return nil, awsapi.Explain(err)

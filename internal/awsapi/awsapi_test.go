@@ -1,6 +1,7 @@
 package awsapi_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/smithy-go"
 
 	"windlass/internal/awsapi"
 )
@@ -54,7 +56,8 @@ func TestExplain(t *testing.T) {
 		{403, failure("InvalidClientTokenId"), "InvalidClientTokenId", "AWS rejects the agent's credentials at elasticloadbalancing:DescribeTargetGroups (InvalidClientTokenId): renew them"},
 		{400, failure("ValidationError"), "ValidationError", "AWS answers elasticloadbalancing:DescribeTargetGroups with ValidationError: a message"},
 		{400, failure("no label, this"), "other", "with no label, this: a message"},
-		{502, "<html>Bad gateway</html>", "", "elasticloadbalancing:DescribeTargetGroups"},
+		{502, "<html>Bad gateway</html>", "HTTP502", "the answer to elasticloadbalancing:DescribeTargetGroups is HTTP 502 without a word of AWS: does something else answer? check the proxy and AWS_ENDPOINT_URL"},
+		{302, "", "HTTP302", "is HTTP 302 without a word of AWS"},
 		{200, "<html>", "network", "cannot be read: does something else than AWS answer?"},
 		{200, "<DescribeTargetGroupsResponse><DescribeTargetGroupsResult/></DescribeTargetGroupsResponse>", "ok", ""},
 	} {
@@ -69,7 +72,7 @@ func TestExplain(t *testing.T) {
 		case !errors.Is(explained, err) || awsapi.Code(explained) != awsapi.Code(err):
 			t.Errorf("%v lost its cause", explained)
 		}
-		if want := "elasticloadbalancing DescribeTargetGroups " + c.code; len(*counted) != 1 || c.code != "" && (*counted)[0] != want {
+		if want := "elasticloadbalancing DescribeTargetGroups " + c.code; len(*counted) != 1 || (*counted)[0] != want {
 			t.Errorf("counted %q, want %q", *counted, want)
 		}
 	}
@@ -82,6 +85,18 @@ func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
 	}
 	if err := awsapi.Explain(nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// An assumed role that is denied is no lack of permission for the call that needed it.
+func TestCredentialsThatAreDeniedAreNoDeniedCall(t *testing.T) {
+	t.Parallel()
+	cfg := aws.Config{Region: "eu-central-1", Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{}, &smithy.GenericAPIError{Code: "AccessDenied", Message: "not allowed to sts:AssumeRole"}
+	})}
+	_, err := v2.NewFromConfig(awsapi.Prepare(cfg, nil)).DescribeTargetGroups(t.Context(), nil)
+	if got := awsapi.Explain(err); got == nil || !strings.HasPrefix(got.Error(), "no AWS credentials for") || !strings.Contains(got.Error(), "sts:AssumeRole") {
+		t.Error(got)
 	}
 }
 

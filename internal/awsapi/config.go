@@ -13,7 +13,8 @@ import (
 )
 
 // An Observer is told of each request that left for AWS, retries included: the service as IAM calls it, the operation,
-// and "ok", the API's error code, or "network" when no answer came. It is called from many goroutines.
+// and "ok", the API's error code, "HTTP502" and the like for an answer without one, or "network" when none came. It is
+// called from many goroutines.
 type Observer func(service, operation, code string)
 
 // Load reads the SDK's own settings: environment, shared files, instance role. It asks nobody and it does not fail:

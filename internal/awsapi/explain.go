@@ -24,10 +24,19 @@ var ErrIncomplete = errors.New("the answer is incomplete or garbled; does someth
 // Code is the error code an AWS API answered with; "" when err holds none.
 func Code(err error) string {
 	var api smithy.APIError
-	if errors.As(err, &api) {
+	if errors.As(err, &api) && api.ErrorCode() != "UnknownError" { // which is the SDK's word for an answer without a code
 		return api.ErrorCode()
 	}
 	return ""
+}
+
+// refusedWith is the HTTP status of an answer that is no success, 0 when err holds none.
+func refusedWith(err error) int {
+	var answer *smithyhttp.ResponseError
+	if errors.As(err, &answer) && answer.HTTPStatusCode() >= 300 {
+		return answer.HTTPStatusCode()
+	}
+	return 0
 }
 
 // Explain turns an error of an SDK call into one line that says what happened and what to do. The cause stays in its
@@ -49,7 +58,7 @@ func (e *explained) Error() string { return e.text }
 func (e *explained) Unwrap() error { return e.cause }
 
 func explain(err error) string {
-	if code := Code(err); code != "" {
+	if code := Code(err); code != "" && !lacksCredentials(err) {
 		return explainCode(err, code)
 	}
 	var unreadable *smithy.DeserializationError
@@ -65,6 +74,8 @@ func explain(err error) string {
 		return "no answer to " + call + " in time: check the network, the proxy and AWS_ENDPOINT_URL"
 	case errors.Is(err, context.Canceled):
 		return call + " was interrupted"
+	case refusedWith(err) != 0:
+		return fmt.Sprintf("the answer to %s is HTTP %d without a word of AWS: does something else answer? check the proxy and AWS_ENDPOINT_URL", call, refusedWith(err))
 	case errors.As(err, &unreadable):
 		return "the answer to " + call + " cannot be read: does something else than AWS answer? check the proxy and AWS_ENDPOINT_URL (" + unreadable.Err.Error() + ")"
 	case errors.As(err, &unsent):
@@ -128,6 +139,8 @@ func outcome(err error) string {
 	switch {
 	case err == nil:
 		return "ok"
+	case code == "" && refusedWith(err) != 0:
+		return fmt.Sprintf("HTTP%d", refusedWith(err))
 	case code == "":
 		return "network"
 	case !codePattern.MatchString(code):
