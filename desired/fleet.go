@@ -17,7 +17,7 @@ const (
 // Load returned without an error is valid; nothing downstream checks it again.
 type Fleet struct {
 	Name    string // unique in the repo; [a-z0-9-]
-	Release string // what to run; matches ReleasePattern
+	Release string // what to run; letters, digits and . _ + -, at most 128
 	Retry   int    // raised by a person to try a halted digest again
 	Paused  *Pause // nil: not paused
 	Adopt   bool   // a recordless node that proves the wanted release is recorded, not rolled
