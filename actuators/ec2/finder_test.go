@@ -101,6 +101,18 @@ func TestTheSameMachineTwiceIsOneNode(t *testing.T) {
 	}
 }
 
+func TestTwoStaticNodesOfOneMachineAreAProblem(t *testing.T) {
+	w := newWorld(t)
+	w.add(aws.Instance{ID: "i-0000000a", PrivateAddress: "10.0.0.1"}, "web-1")
+	set := tagged("app", "web")
+	set.Static = []desired.StaticNode{{Name: "one", Address: "10.0.0.1"}, {Name: "two", Address: "two.example", Target: "i-0000000a"}}
+	got := w.nodes(set)
+	want := "static nodes one and two are both instance i-0000000a, and two is left out: remove one of them"
+	if !slices.Equal(names(got), []string{"one"}) || !slices.Equal(got.Problems, []string{want}) {
+		t.Errorf("got %+v\nwant problem %q", got, want)
+	}
+}
+
 func TestExcludedNodesAreListed(t *testing.T) {
 	w := newWorld(t)
 	w.add(aws.Instance{ID: "i-0000000a", PrivateAddress: "10.0.0.1"}, "web-1")

@@ -17,14 +17,27 @@ import (
 // join makes nodes of the static ones and the instances, each machine once, sorted by name.
 func join(set desired.NodeSet, instances []types.Instance) actuators.Inventory {
 	var inventory actuators.Inventory
+	owners := map[string]string{} // names of static nodes, by instance id
 	for _, static := range set.Static {
 		node := staticNode(static)
 		if i := slices.IndexFunc(instances, func(i types.Instance) bool { return same(static, i) }); i >= 0 {
 			node = merged(node, instances[i])
-			instances = slices.Delete(slices.Clone(instances), i, i+1)
 		}
+		if owner := owners[node.ID]; node.ID != "" && owner != "" {
+			inventory.Problems = append(inventory.Problems, fmt.Sprintf("static nodes %s and %s are both instance %s, and %[2]s is left out: remove one of them", owner, node.Name, node.ID))
+			continue
+		}
+		owners[node.ID] = node.Name
 		inventory.Nodes = append(inventory.Nodes, node)
 	}
+	rest := slices.DeleteFunc(slices.Clone(instances), func(i types.Instance) bool { return owners[*i.InstanceId] != "" })
+	addInstances(&inventory, set, rest)
+	slices.SortFunc(inventory.Nodes, func(a, b actuators.Node) int { return strings.Compare(a.Name, b.Name) })
+	return inventory
+}
+
+// addInstances adds those instances that have the address asked for, and a problem for each that has not.
+func addInstances(inventory *actuators.Inventory, set desired.NodeSet, instances []types.Instance) {
 	names := namesFor(instances, inventory.Nodes)
 	for i, instance := range instances {
 		node := instanceNode(instance, names[i], set.EC2.Address)
@@ -34,8 +47,6 @@ func join(set desired.NodeSet, instances []types.Instance) actuators.Inventory {
 		}
 		inventory.Nodes = append(inventory.Nodes, node)
 	}
-	slices.SortFunc(inventory.Nodes, func(a, b actuators.Node) int { return strings.Compare(a.Name, b.Name) })
-	return inventory
 }
 
 // staticNode is a machine as the fleet file has it. Its target is an instance id or an address, and the other kind of group
