@@ -133,12 +133,14 @@ func reasonByText(err error) Reason {
 		return false
 	}
 	switch {
-	case has("host key", "host certificate", "certificate signed by unrecognized authority"):
+	case has("host key", "no authorities for hostname"):
 		return HostKey
 	case has("unable to authenticate", "permission denied", "access denied", "no supported methods"):
 		return Auth
 	case has("not found", "does not exist", "does not appear to be a git repository", "no such repository"):
 		return NotFound
+	case has("not our ref"): // rewritten between listing and pack; the next poll looks again
+		return Other
 	case errors.As(err, &operation), has("eof", "connection reset", "broken pipe", "closed network connection"):
 		return Network
 	case has("malformed", "unexpected", "invalid", "pkt-line", "zlib", "checksum"):

@@ -27,7 +27,6 @@ type kept struct {
 	Schema    int                  `json:"schema"`
 	Revision  string               `json:"revision"`
 	Committed time.Time            `json:"committed"`
-	Path      string               `json:"path"`
 	Checked   time.Time            `json:"checked"`
 	ByHand    bool                 `json:"acceptedByHand,omitempty"` // a person accepted a rewritten history up to here
 	Fleets    map[string]keptFleet `json:"fleets"`

@@ -87,7 +87,7 @@ func (r *Repo) resume() error {
 		return trees[revision]
 	}
 	r.force = desired.State{Revision: kept.Revision, Committed: kept.Committed, Checked: kept.Checked, Fleets: map[string]desired.Version{}}
-	r.byHand = kept.ByHand
+	r.byHand, r.stats.LastSuccess = kept.ByHand, kept.Checked
 	for name, version := range kept.Fleets {
 		if fleet := tree(version.Revision).Fleets[name]; fleet != nil {
 			r.force.Fleets[name] = desired.Version{Fleet: fleet, Revision: version.Revision, Committed: version.Committed, Released: version.Released}
@@ -236,8 +236,9 @@ func (r *Repo) judge(got *fetched, past history) error {
 		before = r.recall(got, commit, tree, before)
 	}
 	next := advance(before, tree, commit)
+	next.Checked = time.Now()
 	byHand := r.byHand || r.acceptedByHand(got.head, past)
-	if err := r.keeper.write(describe(next, r.options.Path, byHand), files); err != nil {
+	if err := r.keeper.write(describe(next, byHand), files); err != nil {
 		return &failure{Other, fmt.Errorf("commit %s is not in force yet: %w", got.head, err), true}
 	}
 	r.adopt(got.head, next, past, byHand)
@@ -250,7 +251,6 @@ func (r *Repo) adopt(head plumbing.Hash, next desired.State, past history, byHan
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next.Checked = r.force.Checked
 	r.force, r.byHand, r.past, r.seen, r.refusal = next, byHand, past, head, ""
 }
 
@@ -260,12 +260,8 @@ func (r *Repo) read(from *fetched, commit *object.Commit) (desired.Tree, *treeFS
 	if err != nil {
 		return desired.Tree{}, nil, err
 	}
-	info, err := fs.Stat(files, fleetsDir)
-	if err != nil {
+	if _, err := files.below(fleetsDir); err != nil {
 		return desired.Tree{}, nil, err
-	}
-	if !info.IsDir() {
-		return desired.Tree{}, nil, fs.ErrNotExist
 	}
 	tree, err := r.load(files)
 	if err != nil {

@@ -488,6 +488,55 @@ func TestLaw3BrokenFleetKeepsItsLastGoodVersionAcrossRestarts(t *testing.T) {
 	check(state)
 }
 
+func TestLaw3VersionsOfTwoCommitsMustNotShareANode(t *testing.T) {
+	t.Parallel()
+	moved := func(name, release string) *string {
+		return text(strings.ReplaceAll(*fleet(name, release), name+".invalid", "10.0.0.1"))
+	}
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": moved("web", "v1"), "fleets/db.yaml": fleet("db", "v1")})
+	options := server.options()
+	repo := server.open(options)
+	poll(t, repo)
+	// The node moves from web to db, but web's own file is broken: its last good version still has the node.
+	server.commit(files{"fleets/web.yaml": broken("web"), "fleets/db.yaml": moved("db", "v2"), "fleets/new.yaml": moved("new", "v1")})
+	for _, repo := range []*Repo{repo, server.open(options)} {
+		state := poll(t, repo)
+		wantReleases(t, state, map[string]string{"web": "v1", "db": "v1"})
+		wantRejected(t, state, "web", "db", "new")
+	}
+	server.commit(files{"fleets/web.yaml": fleet("web", "v2"), "fleets/new.yaml": nil})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v2", "db": "v2"})
+}
+
+func TestLostArchiveIsReadFromHistory(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	good := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	options := server.options()
+	poll(t, server.open(options))
+	server.commit(files{"fleets/web.yaml": broken("web")})
+	poll(t, server.open(options))
+	server.check(os.WriteFile(filepath.Join(options.Dir, good+".zip"), []byte("damaged"), 0o600))
+	repo := server.open(options)
+	wantReleases(t, repo.State(), map[string]string{})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
+}
+
+func TestFleetsThatIsNoDirectoryIsNoOrder(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	server.check(os.RemoveAll(filepath.Join(server.work, "fleets")))
+	server.check(os.Symlink("elsewhere", filepath.Join(server.work, "fleets")))
+	server.commit(files{"elsewhere/web.yaml": fleet("web", "v2")})
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v1"})
+	wantProblem(t, state, "has no directory fleets")
+}
+
 func TestLaw2RemovedFileReleasesItsFleet(t *testing.T) {
 	t.Parallel()
 	server := newGitServer(t)

@@ -2,6 +2,7 @@ package gitrepo
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -49,9 +50,10 @@ func (s *gitServer) handler(root string) http.Handler {
 		s.t.Fatal(err)
 	}
 	backend := &cgi.Handler{
-		Path: git,
-		Args: []string{"http-backend"},
-		Env:  append(gitEnv(), "GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=1"),
+		Path:   git,
+		Args:   []string{"http-backend"},
+		Env:    append(gitEnv(), "GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=1"),
+		Stderr: io.Discard,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()

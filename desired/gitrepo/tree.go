@@ -29,27 +29,32 @@ type treeFS struct {
 	store storer.EncodedObjectStorer
 	root  *object.Tree
 	when  time.Time // of the commit: every file's modification time
+	trees map[plumbing.Hash]*object.Tree
 	read  map[string]struct{}
 }
 
 // newTree returns the files of commit below dir ("." is all of them). It is fs.ErrNotExist when there is no such directory.
 func newTree(store storer.EncodedObjectStorer, commit *object.Commit, dir string) (*treeFS, error) {
-	root, err := object.GetTree(store, commit.TreeHash)
+	t := &treeFS{store: store, when: commit.Committer.When, trees: map[plumbing.Hash]*object.Tree{}, read: map[string]struct{}{}}
+	root, err := t.tree(commit.TreeHash)
 	if err != nil {
 		return nil, fail(Corrupt, "cannot read the files of commit %s: %w", commit.Hash, err)
 	}
-	t := &treeFS{store: store, root: root, when: commit.Committer.When, read: map[string]struct{}{}}
-	if dir == "." {
-		return t, nil
-	}
-	entry, err := t.find(dir)
-	if err == nil && entry.Mode != filemode.Dir {
-		err = fs.ErrNotExist
-	}
-	if err == nil {
-		t.root, err = object.GetTree(store, entry.Hash)
-	}
+	t.root = root
+	t.root, err = t.below(dir)
 	return t, err
+}
+
+// tree reads a directory's entries, once.
+func (t *treeFS) tree(hash plumbing.Hash) (*object.Tree, error) {
+	if known, ok := t.trees[hash]; ok {
+		return known, nil
+	}
+	read, err := object.GetTree(t.store, hash)
+	if err == nil {
+		t.trees[hash] = read
+	}
+	return read, err
 }
 
 // Open refuses symbolic links and submodules by name rather than reading something else in their place (G42).
@@ -102,7 +107,7 @@ func (t *treeFS) open(name string) (fs.File, error) {
 	}
 	switch entry.Mode {
 	case filemode.Dir:
-		tree, err := object.GetTree(t.store, entry.Hash)
+		tree, err := t.tree(entry.Hash)
 		if err != nil {
 			return nil, err
 		}
@@ -115,12 +120,32 @@ func (t *treeFS) open(name string) (fs.File, error) {
 	return t.file(name, entry)
 }
 
+// find looks one directory up at a time: what is missing in the commit is fs.ErrNotExist, what is missing in the store is not.
 func (t *treeFS) find(name string) (*object.TreeEntry, error) {
-	entry, err := t.root.FindEntry(name)
-	if errors.Is(err, object.ErrEntryNotFound) || errors.Is(err, object.ErrDirectoryNotFound) {
+	parent, err := t.below(path.Dir(name))
+	if err != nil {
+		return nil, err
+	}
+	entry, err := parent.FindEntry(path.Base(name))
+	if errors.Is(err, object.ErrEntryNotFound) {
 		return nil, fs.ErrNotExist
 	}
 	return entry, err
+}
+
+// below returns the directory called name.
+func (t *treeFS) below(name string) (*object.Tree, error) {
+	if name == "." {
+		return t.root, nil
+	}
+	entry, err := t.find(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case entry.Mode != filemode.Dir:
+		return nil, fs.ErrNotExist
+	}
+	return t.tree(entry.Hash)
 }
 
 func (t *treeFS) file(name string, entry *object.TreeEntry) (fs.File, error) {

@@ -32,7 +32,38 @@ func advance(before map[string]desired.Version, tree desired.Tree, commit *objec
 	for name, fleet := range tree.Fleets {
 		next.Fleets[name] = desired.Version{Fleet: fleet, Revision: revision, Committed: next.Committed}
 	}
+	settle(next, before)
 	return next
+}
+
+// settle takes new versions back that share a node or a group with a version of another commit: Load could not see both.
+func settle(next desired.State, before map[string]desired.Version) {
+	for settled := false; !settled; {
+		settled = true
+		for name, conflicts := range desired.Conflicts(following(next.Fleets)) {
+			version, last := next.Fleets[name], before[name]
+			if version.Revision != next.Revision || last.Revision == next.Revision {
+				continue
+			}
+			settled = false
+			next.Rejected[name] = desired.Rejection{Path: version.Fleet.Path, Revision: next.Revision, Errors: conflicts}
+			delete(next.Fleets, name)
+			if last.Fleet != nil {
+				next.Fleets[name] = last
+			}
+		}
+	}
+}
+
+// following are the fleets that are not released: a released one gives its nodes up.
+func following(versions map[string]desired.Version) map[string]*desired.Fleet {
+	fleets := map[string]*desired.Fleet{}
+	for name, version := range versions {
+		if !version.Released {
+			fleets[name] = version.Fleet
+		}
+	}
+	return fleets
 }
 
 // attribute names the commit in each rejection, and the fleet where a file is too broken to say it but is where a known
@@ -56,12 +87,11 @@ func attribute(rejected map[string]desired.Rejection, revision string, known map
 }
 
 // describe is what must be kept of a State to have it again.
-func describe(state desired.State, path string, byHand bool) kept {
+func describe(state desired.State, byHand bool) kept {
 	description := kept{
 		Schema:    keptSchema,
 		Revision:  state.Revision,
 		Committed: state.Committed,
-		Path:      path,
 		Checked:   state.Checked,
 		ByHand:    byHand,
 		Fleets:    map[string]keptFleet{},
