@@ -54,7 +54,7 @@ start() {
 	if ! echo "$limit" >"job/$key/limit" || ! echo "$key" >job/current; then fail $FULL "$dir/job cannot be written"; fi
 	unlock
 	setsid sh -c "$runner" windlass-job "$dir" "$dir/job/$key" "$@" </dev/null 2>&1 |
-		{ drain "job/$key" <&3 >/dev/null 2>&1 3<&- 8>&- & } 3<&0
+		{ { exec <&3 3<&- 8>&- >/dev/null 2>&1 && drain "job/$key"; } & } 3<&0
 	exec 8>&-
 }
 
@@ -77,11 +77,12 @@ prune() {
 	ls -dt job/*/ | tail -n +5 | while read -r old; do rm -rf "$old"; done
 }
 
-# await blocks until the newest job has ended. One that outlives its own time limit by a minute while we watch is killed.
+# await blocks until the newest job has ended. Its time-outs are enforced by its runner; one that outlives all of them while we watch is
+# killed.
 await() {
 	if ! first job/current || ! first "job/$line/limit"; then line=$limit; fi
-	if flock -s -w $((line + 60)) 7 7<job/lock; then return; fi
-	if first job/current && first job/group; then kill -KILL -- "-$line"; fi
+	if flock -s -w "$line" 7 7<job/lock; then return; fi
+	if first job/current && first job/group; then kill -s KILL -- "-$line"; fi
 	flock -s -w 10 7 7<job/lock || fail $BUSY 'the job before does not end, not even when killed'
 }
 

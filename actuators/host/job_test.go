@@ -1,0 +1,446 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"windlass/actuators"
+	"windlass/actuators/host"
+	"windlass/internal/sandbox/sshdtest"
+)
+
+// a bench is a claimed node.
+type bench struct {
+	*testing.T
+	server *sshdtest.Server
+	host   *host.Host
+	at     actuators.Place
+	dir    string // the fleet's directory
+}
+
+func workbench(t *testing.T) bench {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	h := agent(t, s, host.Options{})
+	claim(t, h, at, "nonce-1")
+	return bench{t, s, h, at, filepath.Join(s.Home, ".windlass", fleet)}
+}
+
+func job(key string, steps ...actuators.JobStep) actuators.Job {
+	return actuators.Job{Key: key, Nonce: "nonce-1", Steps: steps}
+}
+
+func (b bench) run(j actuators.Job) actuators.JobState {
+	b.Helper()
+	got, err := b.host.Run(b.Context(), b.at, j)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return got
+}
+
+func (b bench) content(name string) string {
+	b.Helper()
+	got, err := os.ReadFile(filepath.Join(b.dir, name))
+	if err != nil {
+		b.Error(err)
+	}
+	return string(got)
+}
+
+// until waits for a file that a step writes, and returns what it says.
+func (b bench) until(name string) string {
+	b.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if got, err := os.ReadFile(filepath.Join(b.dir, name)); err == nil && strings.HasSuffix(string(got), "\n") {
+			return strings.TrimSpace(string(got))
+		}
+	}
+	b.Fatalf("%s does not appear", name)
+	return ""
+}
+
+// gated is a step that says it began, waits for the file go, and ends with a status.
+func gated(name string, exit int) actuators.JobStep {
+	return step(name, fmt.Sprintf("echo begun >>began-%s; until [ -e go ]; do sleep 0.01; done; exit %d", name, exit))
+}
+
+func (b bench) open() { write(b, filepath.Join(b.dir, "go"), "") }
+
+func TestStepsSeeTheirEnvironmentAndNothingElse(t *testing.T) {
+	b := workbench(t)
+	j := job("one", step("look", `printf '%s|%s|%s|%s' "$WINDLASS_RELEASE" "$WINDLASS_DIR" "$PWD" "$0" >out; ls /proc/self/fd >fds; trap '' INT; trap >traps; cat >in`))
+	j.Env = []string{`WINDLASS_RELEASE=v1'"; $(reboot) é`}
+	if got := b.run(j); !got.Exited || got.Exit != 0 || got.Step != "" || got.Tail != "" {
+		t.Errorf("got %+v", got)
+	}
+	if got, want := b.content("out"), `v1'"; $(reboot) é|`+b.dir+"|"+b.dir+"|sh"; got != want {
+		t.Errorf("a step sees %q, want %q", got, want)
+	}
+	if got := strings.Fields(b.content("fds")); len(got) != 4 { // three, and the listing's own
+		t.Errorf("a step inherits descriptors %v", got)
+	}
+	if got := b.content("in"); got != "" {
+		t.Errorf("a step reads %q from its input", got)
+	}
+	j = job("two", step("look", "pwd >/dev/stderr; exit 1"))
+	j.Dir = "job"
+	if got := b.run(j); got.Tail != b.dir+"/job" {
+		t.Errorf("a step with a directory runs in %q", got.Tail)
+	}
+}
+
+// A shell makes what it starts in the background deaf to SIGINT; a service started by a step must not be.
+func TestStepsAreNotDeafToSignals(t *testing.T) {
+	b := workbench(t)
+	b.run(job("one", step("look", "grep SigIgn /proc/self/status >ignored")))
+	mask, err := strconv.ParseUint(strings.Fields(b.content("ignored"))[1], 16, 64)
+	if err != nil || mask&(1<<(syscall.SIGINT-1)|1<<(syscall.SIGQUIT-1)) != 0 {
+		t.Errorf("ignored signals: %x, %v", mask, err)
+	}
+}
+
+// Law 18: no step without our live claim.
+func TestNoStepWithoutTheClaim(t *testing.T) {
+	b := workbench(t)
+	state, err := b.host.Read(t.Context(), b.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(why string, j actuators.Job) {
+		t.Helper()
+		if _, err := b.host.Run(t.Context(), b.at, j); !errors.Is(err, actuators.ErrChanged) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	other := job("one", step("a", "touch ran"))
+	other.Nonce = "nonce-2"
+	refused("another's claim", other)
+
+	expired, err := b.host.Write(t.Context(), b.at, state.Version, claimed("nonce-1", state.Now, -time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("an expired claim", job("two", step("a", "touch ran")))
+
+	free := claimed("nonce-1", state.Now, time.Minute)
+	free.Claim = nil
+	if _, err := b.host.Write(t.Context(), b.at, expired.Version, free); err != nil {
+		t.Fatal(err)
+	}
+	refused("no claim", job("three", step("a", "touch ran")))
+	if _, err := os.Stat(filepath.Join(b.dir, "ran")); err == nil {
+		t.Error("it ran nevertheless")
+	}
+}
+
+// Law 19, G27: a lost connection is no failed step.
+func TestLostConnectionIsReattached(t *testing.T) {
+	b := workbench(t)
+	j := job("one", gated("a", 5))
+	lost := make(chan error, 1)
+	go func() { _, err := b.host.Run(t.Context(), b.at, j); lost <- err }()
+	b.until("began-a")
+	b.server.Drop()
+	if err := <-lost; err == nil || !strings.Contains(err.Error(), "lost") {
+		t.Errorf("the lost call says %v", err)
+	}
+	state, err := b.host.Read(t.Context(), b.at)
+	if err != nil || !state.Job.Running || state.Job.Step != "a" {
+		t.Errorf("meanwhile: %+v, %v", state.Job, err)
+	}
+	b.open()
+	if got := b.run(j); got.Exit != 5 || got.Step != "a" {
+		t.Errorf("re-attached: %+v", got)
+	}
+	if got := b.run(j); got.Exit != 5 {
+		t.Errorf("asked again: %+v", got)
+	}
+	if got := b.content("began-a"); got != "begun\n" {
+		t.Errorf("the step ran more than once: %q", got)
+	}
+}
+
+func TestCancelledCallLeavesTheJob(t *testing.T) {
+	b := workbench(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() { _, err := b.host.Run(ctx, b.at, job("one", gated("a", 0))); gone <- err }()
+	b.until("began-a")
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	b.open()
+	if got := b.run(job("one", gated("a", 0))); got.Exit != 0 || b.content("began-a") != "begun\n" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAnotherJobWaitsForTheFirst(t *testing.T) {
+	b := workbench(t)
+	first := make(chan error, 1)
+	go func() { _, err := b.host.Run(t.Context(), b.at, job("one", gated("a", 0))); first <- err }()
+	b.until("began-a")
+	second := make(chan error, 1)
+	go func() {
+		_, err := b.host.Run(t.Context(), b.at, job("two", step("b", "[ -e go ] && echo after >order")))
+		second <- err
+	}()
+	state, err := b.host.Read(t.Context(), b.at) // the lock is free while a job runs
+	if err != nil || state.Job.Key != "one" {
+		t.Errorf("meanwhile: %+v, %v", state.Job, err)
+	}
+	if _, err := b.host.Write(t.Context(), b.at, state.Version, claimed("nonce-1", state.Now, time.Minute)); err != nil {
+		t.Errorf("a claim cannot be renewed while a job runs: %v", err)
+	}
+	b.open()
+	if err := errors.Join(<-first, <-second); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.content("order"); got != "after\n" {
+		t.Errorf("the second ran beside the first: %q", got)
+	}
+}
+
+// A job that was killed from outside neither runs nor has ended, and is started again.
+func TestInterruptedJobStartsAgain(t *testing.T) {
+	b := workbench(t)
+	j := job("one", step("a", "echo $$ >>pids; [ -e go ] || sleep 60"))
+	lost := make(chan error, 1)
+	go func() { _, err := b.host.Run(t.Context(), b.at, j); lost <- err }()
+	pid, err := strconv.Atoi(b.until("pids"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := syscall.Getpgid(pid)
+	if err != nil || strconv.Itoa(group) != b.until("job/group") {
+		t.Errorf("the step's group is %d, not what is written: %v", group, err)
+	}
+	session := parentOf(t, group)
+	for _, p := range []int{session, -group} { // what a reboot would leave: nothing alive, no status
+		if err := syscall.Kill(p, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-lost; err == nil || !strings.Contains(err.Error(), "interrupted") {
+		t.Errorf("the call says %v", err)
+	}
+	state, err := b.host.Read(t.Context(), b.at)
+	if err != nil || state.Job.Key != "one" || state.Job.Running || state.Job.Exited {
+		t.Errorf("afterwards: %+v, %v", state.Job, err)
+	}
+	b.open()
+	if got := b.run(j); !got.Exited || got.Exit != 0 {
+		t.Errorf("again: %+v", got)
+	}
+}
+
+// With only its runner killed, the step still counts as running, and what comes next waits for it.
+func TestOrphanedStepIsAwaited(t *testing.T) {
+	b := workbench(t)
+	lost := make(chan error, 1)
+	go func() { _, err := b.host.Run(t.Context(), b.at, job("one", gated("a", 0))); lost <- err }()
+	b.until("began-a")
+	group, err := strconv.Atoi(b.until("job/group"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(parentOf(t, group), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-lost; err == nil {
+		t.Error("the call saw an end")
+	}
+	if state, err := b.host.Read(t.Context(), b.at); err != nil || !state.Job.Running {
+		t.Errorf("afterwards: %+v, %v", state.Job, err)
+	}
+	second := make(chan error, 1)
+	go func() {
+		_, err := b.host.Run(t.Context(), b.at, job("two", step("b", "[ -e go ] && echo after >order")))
+		second <- err
+	}()
+	b.open()
+	if err := <-second; err != nil || b.content("order") != "after\n" {
+		t.Errorf("the next job: %v", err)
+	}
+}
+
+// A job that outlives its own limit, as its runner's time-outs should never let it, is killed by what waits for it.
+func TestJobBeyondItsLimitIsKilled(t *testing.T) {
+	b := workbench(t)
+	stuck := make(chan error, 1)
+	go func() {
+		_, err := b.host.Run(t.Context(), b.at, job("one", step("a", "echo begun >began; exec sleep 600")))
+		stuck <- err
+	}()
+	b.until("began")
+	write(t, filepath.Join(b.dir, "job/one/limit"), "0\n")
+	if got := b.run(job("two", step("b", "true"))); got.Exit != 0 {
+		t.Errorf("got %+v", got)
+	}
+	<-stuck
+}
+
+// G27: a child in the background that holds the output holds up nothing, and does not hold the lock.
+func TestBackgroundChildHoldsUpNothing(t *testing.T) {
+	b := workbench(t)
+	t.Cleanup(func() {
+		for _, pid := range strings.Fields(b.content("children")) {
+			if n, err := strconv.Atoi(pid); err == nil {
+				_ = syscall.Kill(n, syscall.SIGKILL)
+			}
+		}
+	})
+	began := time.Now()
+	got := b.run(job("one", step("serve", "sleep 600 & echo $! >>children"), step("fail", "sleep 600 & echo $! >>children; echo last words; exit 1")))
+	if got.Exit != 1 || got.Tail != "last words" {
+		t.Errorf("got %+v", got)
+	}
+	if got := b.run(job("two", step("next", "true"))); got.Exit != 0 {
+		t.Errorf("the next job: %+v", got)
+	}
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("that took %v", took)
+	}
+}
+
+// G32: gigabytes, binary, secrets, terminal control.
+func TestOutputIsBoundedAndClean(t *testing.T) {
+	b := workbench(t)
+	got := b.run(job("flood", step("flood", `yes 'a long line of output' | head -c 30000000; printf '\033[2J\000password=hunter2 \377 end\r\n'; exit 1`)))
+	if got.Exit != 1 || len(got.Tail) > 4<<10 || !strings.HasSuffix(got.Tail, "[2Jpassword=[redacted] ? end") {
+		t.Errorf("got exit %d and %d bytes: …%q", got.Exit, len(got.Tail), got.Tail[max(0, len(got.Tail)-100):])
+	}
+	if n := strings.Count(got.Tail, "\n"); n != 19 {
+		t.Errorf("the tail has %d lines", n+1)
+	}
+	size := len(b.content("job/flood/output")) + len(b.content("job/flood/output.end"))
+	if size > 1<<20+64<<10 {
+		t.Errorf("%d bytes are kept on the node", size)
+	}
+}
+
+func TestTimeoutIsEnforcedOnTheNode(t *testing.T) {
+	b := workbench(t)
+	slow := actuators.JobStep{Name: "slow", Run: "echo $$ >slow; sleep 600", Timeout: 300 * time.Millisecond}
+	got := b.run(job("one", slow, step("never", "touch never")))
+	if got.Exit != 124 || got.Step != "slow" || !strings.Contains(got.Tail, "step slow was ended after 0.300 s, its time-out") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestFilesArePlacedOnlyWhenTheyDiffer(t *testing.T) {
+	b := workbench(t)
+	target, link := filepath.Join(b.dir, "web.env"), filepath.Join(b.dir, "link")
+	if err := os.Symlink("/etc/passwd", link); err != nil {
+		t.Fatal(err)
+	}
+	content := []byte("binary \x00\xff and '\"$(quotes)\n\n")
+	files := func(key, mode string) actuators.Job {
+		j := job(key, step("look", "cat web.env >seen"))
+		j.Files = []actuators.JobFile{{To: target, Mode: mode, Content: content}, {To: link, Mode: "600", Content: []byte("own")}, {To: b.dir + "/empty"}}
+		return j
+	}
+	stat := func() os.FileInfo {
+		info, err := os.Lstat(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	b.run(files("one", "0640"))
+	if b.content("seen") != string(content) || stat().Mode() != 0o640 || b.content("empty") != "" {
+		t.Errorf("placed %q, mode %v", b.content("seen"), stat().Mode())
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode() != 0o600 || b.content("link") != "own" {
+		t.Errorf("a link was followed: %v, %v", info, err)
+	}
+	first := stat()
+	b.run(files("two", "640"))
+	if !os.SameFile(first, stat()) {
+		t.Error("the same file was replaced")
+	}
+	b.run(files("three", "0600"))
+	if stat().Mode() != 0o600 {
+		t.Errorf("the mode stays %v", stat().Mode())
+	}
+	if left, _ := filepath.Glob(target + ".*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestFileWithoutItsDirectory(t *testing.T) {
+	b := workbench(t)
+	j := job("one", step("never", "touch never"))
+	j.Files = []actuators.JobFile{{To: b.dir + "/no/such/file", Content: []byte("x")}}
+	got := b.run(j)
+	if got.Exit != 1 || got.Step != "place "+j.Files[0].To || !strings.Contains(got.Tail, "create it in a prepare step") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestJobThatNeedsMoreSpaceThanThereIs(t *testing.T) {
+	b := workbench(t)
+	j := job("one", step("a", "touch ran"))
+	j.NeedsKB = 1 << 50
+	if _, err := b.host.Run(t.Context(), b.at, j); err == nil || !strings.Contains(err.Error(), "are needed") {
+		t.Errorf("G31: %v", err)
+	}
+}
+
+func TestOldJobsArePruned(t *testing.T) {
+	b := workbench(t)
+	for i := range 12 {
+		b.run(job(fmt.Sprintf("job-%d", i), step("a", "true")))
+	}
+	if left, _ := filepath.Glob(b.dir + "/job/*/"); len(left) > 9 {
+		t.Errorf("%d jobs are kept", len(left))
+	}
+	if got := b.run(job("job-11", step("a", "false"))); got.Exit != 0 {
+		t.Errorf("the newest is forgotten: %+v", got)
+	}
+}
+
+func TestJobsThatCouldBeMisreadAreRefused(t *testing.T) {
+	b := workbench(t)
+	for name, change := range map[string]func(*actuators.Job){
+		"key":     func(j *actuators.Job) { j.Key = "../../etc" },
+		"nonce":   func(j *actuators.Job) { j.Nonce = "" },
+		"env":     func(j *actuators.Job) { j.Env = []string{"-p"} },
+		"path":    func(j *actuators.Job) { j.Files = []actuators.JobFile{{To: "etc/passwd"}} },
+		"mode":    func(j *actuators.Job) { j.Files = []actuators.JobFile{{To: "/tmp/x", Mode: "u+s"}} },
+		"owner":   func(j *actuators.Job) { j.Files = []actuators.JobFile{{To: "/tmp/x", Owner: "--reference=/"}} },
+		"timeout": func(j *actuators.Job) { j.Steps[0].Timeout = 0 },
+		"name":    func(j *actuators.Job) { j.Steps[0].Name = "a\nb" },
+		"length":  func(j *actuators.Job) { j.Steps[0].Run = strings.Repeat("x", 200<<10) },
+	} {
+		j := job("one", step("a", "touch ran"))
+		change(&j)
+		if _, err := b.host.Run(t.Context(), b.at, j); err == nil {
+			t.Errorf("%s: was accepted", name)
+		}
+	}
+}
+
+func parentOf(tb testing.TB, pid int) int {
+	tb.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	fields := strings.Fields(string(b[strings.LastIndex(string(b), ")")+1:]))
+	parent, err := strconv.Atoi(fields[1])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return parent
+}

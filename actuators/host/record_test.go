@@ -1,0 +1,245 @@
+package host_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"windlass/actuators"
+	"windlass/actuators/host"
+	"windlass/internal/sandbox/sshdtest"
+)
+
+func TestOfRacingWritersOneWins(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	h := agent(t, s, host.Options{})
+	state := claim(t, h, at, "nonce-0")
+	const writers = 6
+	won := make([]string, 0, writers)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i := range writers {
+		nonce := "nonce-" + string(rune('a'+i))
+		wg.Go(func() {
+			_, err := h.Write(t.Context(), at, state.Version, claimed(nonce, state.Now, time.Minute))
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				won = append(won, nonce)
+			} else if !errors.Is(err, actuators.ErrChanged) {
+				t.Errorf("lost with %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	got, err := h.Read(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(won) != 1 || got.Record.Claim.Nonce != won[0] {
+		t.Errorf("%v won, the record says %s", won, got.Record.Claim.Nonce)
+	}
+}
+
+func TestCorruptRecordIsSetAside(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	dir := filepath.Join(s.Home, ".windlass", fleet)
+	write(t, filepath.Join(dir, "record.json"), `{"schema": 1, "fleet": "web-l`)
+
+	looker := agent(t, s, host.Options{ReadOnly: true})
+	got, err := looker.Read(t.Context(), at)
+	if err != nil || got.Problem == "" || got.Version != "" {
+		t.Errorf("read-only: %+v, %v", got, err)
+	}
+	if files := names(t, dir); len(files) != 1 || files[0] != "record.json" {
+		t.Errorf("law 21: a reader that changes nothing left %v", files)
+	}
+	if _, err := looker.Write(t.Context(), at, "", claimed("nonce-1", got.Now, time.Minute)); err == nil {
+		t.Error("law 21: a read-only host wrote")
+	}
+
+	h := agent(t, s, host.Options{})
+	got, err = h.Read(t.Context(), at)
+	if err != nil || !strings.Contains(got.Problem, "set aside") || got.Record.Known() {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	kept, _ := filepath.Glob(filepath.Join(dir, "record.json.corrupt-*"))
+	if len(kept) != 1 {
+		t.Errorf("the corrupt record is not there any more: %v", names(t, dir))
+	}
+	if again := claim(t, h, at, "nonce-1"); again.Problem != "" || again.Record.Claim == nil {
+		t.Errorf("afterwards: %+v", again)
+	}
+}
+
+func TestNewerRecordIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	dir := filepath.Join(s.Home, ".windlass", fleet)
+	const newer = `{"schema": 99, "fleet": "web-live"}`
+	write(t, filepath.Join(dir, "record.json"), newer)
+	h := agent(t, s, host.Options{})
+	if _, err := h.Read(t.Context(), at); !errors.Is(err, actuators.ErrNewerSchema) || !strings.Contains(err.Error(), "upgrade") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := h.Write(t.Context(), at, "", claimed("nonce-1", time.Now(), time.Minute)); !errors.Is(err, actuators.ErrChanged) {
+		t.Errorf("write over it: %v", err)
+	}
+	if b, _ := os.ReadFile(filepath.Join(dir, "record.json")); string(b) != newer {
+		t.Errorf("it became %q", b)
+	}
+}
+
+func TestEmptyRecordIsNone(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	write(t, filepath.Join(s.Home, ".windlass", fleet, "record.json"), "")
+	if got := claim(t, agent(t, s, host.Options{}), at, "nonce-1"); got.Version == "" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestReadChangesNothing(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	if _, err := agent(t, s, host.Options{}).Read(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	if found := names(t, s.Home); len(found) != 0 {
+		t.Errorf("a reading left %v", found)
+	}
+}
+
+func TestMachineIDOfAnImageCanBeOverridden(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	write(t, filepath.Join(s.Home, ".windlass", "machine-id"), "clone-7\n")
+	got, err := agent(t, s, host.Options{}).Read(t.Context(), at)
+	if err != nil || got.Machine != "clone-7" {
+		t.Errorf("got %q, %v", got.Machine, err)
+	}
+}
+
+// G31: a full disk is told as such, and the record that was there stays whole.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	at.SSH.StateDir = tinyDisk(t)
+	h := agent(t, s, host.Options{})
+	state := claim(t, h, at, "nonce-1")
+	filler := filepath.Join(at.SSH.StateDir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); err == nil {
+		t.Fatal("the small disk is not small")
+	}
+	long := claimed("nonce-1", state.Now, time.Hour)
+	long.Try.Error = strings.Repeat("x", 4000)
+	long.Groups = []string{strings.Repeat("g", 500), strings.Repeat("h", 500)}
+	_, err := h.Write(t.Context(), at, state.Version, long)
+	if err == nil || !strings.Contains(err.Error(), "the disk is full") || !strings.Contains(err.Error(), "free some space") {
+		t.Errorf("write: %v", err)
+	}
+	if _, err := h.Run(t.Context(), at, actuators.Job{Key: "one", Nonce: "nonce-1", Steps: []actuators.JobStep{step("a", "touch ran")}}); err == nil || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("run: %v", err)
+	}
+	if got, err := h.Read(t.Context(), at); err != nil || got.Version != state.Version || got.Job.Key != "" {
+		t.Errorf("afterwards: %+v, %v", got, err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Write(t.Context(), at, state.Version, long); err != nil {
+		t.Errorf("with space again: %v", err)
+	}
+}
+
+func TestUnusableStateDirectory(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	write(t, filepath.Join(s.Home, "file"), "")
+	at.SSH.StateDir = "file/below"
+	_, err := agent(t, s, host.Options{}).Read(t.Context(), at)
+	if err == nil || !strings.Contains(err.Error(), "not writable") || !strings.Contains(err.Error(), "ssh.stateDir") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMissingTools(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	if err := os.Symlink("/bin/sh", filepath.Join(bin, "sh")); err != nil {
+		t.Fatal(err)
+	}
+	s, at := node(t, sshdtest.Options{Env: map[string]string{"PATH": bin}})
+	_, err := agent(t, s, host.Options{}).Read(t.Context(), at)
+	if err == nil || !strings.Contains(err.Error(), "install coreutils and util-linux") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSudo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ script, want string }{
+		"allowed": {"#!/bin/sh\n[ \"$1\" = -n ] || exit 9\nshift\nHOME=/nowhere exec \"$@\"\n", ""},
+		"refused": {"#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n", "may not use sudo there without a password"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bin := t.TempDir()
+			write(t, filepath.Join(bin, "sudo"), c.script)
+			if err := os.Chmod(filepath.Join(bin, "sudo"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			s, at := node(t, sshdtest.Options{Env: map[string]string{"PATH": bin + ":/usr/bin:/bin"}})
+			at.SSH.Sudo = true
+			h := agent(t, s, host.Options{})
+			if c.want == "" {
+				claim(t, h, at, "nonce-1")
+				if names(t, filepath.Join(s.Home, ".windlass")); t.Failed() {
+					t.Error("the state directory is not the login user's")
+				}
+				return
+			}
+			if _, err := h.Read(t.Context(), at); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// A login shell that greets does not confuse anybody.
+func TestGreetingIsSkipped(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{Config: []string{"ForceCommand echo welcome; echo 'windlass 0'; eval \"$SSH_ORIGINAL_COMMAND\""}})
+	if got := claim(t, agent(t, s, host.Options{}), at, "nonce-1"); got.Record.Claim == nil {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func write(tb testing.TB, file, content string) {
+	tb.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func names(tb testing.TB, dir string) []string {
+	tb.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		tb.Error(err)
+	}
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
+}
