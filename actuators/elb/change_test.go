@@ -2,7 +2,12 @@ package elb_test
 
 import (
 	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +69,37 @@ func TestANodeLeavesAndReturnsToExactlyWhatItHad(t *testing.T) { // G4, G5, G10
 	for i := range taken {
 		if restored[i] != taken[i] {
 			t.Errorf("left as %+v, returned as %+v", taken[i], restored[i])
+		}
+	}
+}
+
+func TestAWholeJourneyThroughEachKindOfBalancer(t *testing.T) { // G1, G2, G5
+	service := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer service.Close()
+	host, portText, _ := net.SplitHostPort(service.Listener.Addr().String())
+	port, _ := strconv.Atoi(portText)
+	var ahead atomic.Int64 // of the real time, in seconds
+	w := worldAt(t, func() time.Time { return time.Now().Add(time.Duration(ahead.Load()) * time.Second) })
+	w.instance("i-0000000a", host)
+	check := aws.HealthCheck{Interval: 10 * time.Millisecond, Healthy: 1}
+	web := w.group(aws.TargetGroup{Name: "web", Port: port, DeregistrationDelay: 300 * time.Second, HealthCheck: check}, false)
+	if _, err := w.AddClassic(aws.Classic{Name: "old", InstancePort: port, ConnectionDraining: 300 * time.Second, HealthCheck: check}); err != nil {
+		t.Fatal(err)
+	}
+	for lb, m := range map[desired.LoadBalancer]actuators.Membership{
+		{TargetGroup: "web"}: {Group: web, ID: "i-0000000a", Port: port},
+		{Classic: "old"}:     {Group: "classic/old", ID: "i-0000000a"},
+	} {
+		w.must(w.lb.Register(t.Context(), m))
+		w.until(lb, actuators.TargetHealthy)
+		w.must(w.lb.Deregister(t.Context(), m))
+		ahead.Add(295)
+		if got := w.until(lb, actuators.TargetDraining); got.Membership != m {
+			t.Errorf("%s drains as %+v", lb, got)
+		}
+		ahead.Add(5)
+		if state := w.observe(lb)[0]; len(state.Members) > 0 || state.Err != "" {
+			t.Errorf("%s after its delay: %+v", lb, state)
 		}
 	}
 }

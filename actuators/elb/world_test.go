@@ -28,9 +28,12 @@ type world struct {
 	t  *testing.T
 }
 
-func newWorld(t *testing.T) world {
+func newWorld(t *testing.T) world { return worldAt(t, time.Now) }
+
+// worldAt is a world whose API takes the time from a clock.
+func worldAt(t *testing.T, now func() time.Time) world {
 	t.Helper()
-	cloud := aws.New(aws.Config{Region: region})
+	cloud := aws.New(aws.Config{Region: region, Now: now})
 	if err := cloud.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -119,21 +122,20 @@ func statuses(state actuators.GroupState) map[string]actuators.TargetStatus {
 	return all
 }
 
-// until observes a target group until it is as wanted; each look is an answer of the sandbox, and a second look waits for
-// something to change there.
-func (w world) until(name string, wanted func(actuators.GroupState) bool) actuators.GroupState {
+// until observes a group after each change in the sandbox until its one member has a status.
+func (w world) until(lb desired.LoadBalancer, status actuators.TargetStatus) actuators.Target {
 	w.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(20 * time.Second)
 	for {
 		changed := w.Changed()
-		state := w.one(name)
-		if wanted(state) {
-			return state
+		state := w.observe(lb)[0]
+		if len(state.Members) == 1 && state.Members[0].Status == status {
+			return state.Members[0]
 		}
 		select {
 		case <-changed:
 		case <-deadline:
-			w.t.Fatalf("group %s stays %+v", name, state)
+			w.t.Fatalf("never %q: %+v", status, state)
 		}
 	}
 }
