@@ -18,6 +18,7 @@ import (
 	"windlass/actuators/ec2"
 	"windlass/desired"
 	"windlass/internal/awsapi"
+	"windlass/internal/awsapi/awsapitest"
 	"windlass/internal/sandbox/aws"
 )
 
@@ -77,34 +78,33 @@ func TestAPageThatIsMissingIsAnError(t *testing.T) { // law 1
 }
 
 func TestSettingsThatAreMissing(t *testing.T) {
-	cfg := config("http://127.0.0.1:1")
+	cfg := awsapitest.Config("http://127.0.0.1:1")
 	cfg.Region = ""
 	fails(t.Context(), t, ec2.New(awsapi.Prepare(cfg, nil)), tagged("app", "web"), "no AWS region is set: set AWS_REGION")
-	cfg = config("http://127.0.0.1:1")
+	cfg = awsapitest.Config("http://127.0.0.1:1")
 	cfg.Credentials = sdk.CredentialsProviderFunc(func(context.Context) (sdk.Credentials, error) {
 		return sdk.Credentials{}, errors.New("no EC2 IMDS role found")
 	})
 	fails(t.Context(), t, ec2.New(awsapi.Prepare(cfg, nil)), tagged("app", "web"), "no AWS credentials for ec2:DescribeInstances: give this machine an instance role", "no EC2 IMDS role found")
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	fails(t.Context(), t, ec2.New(awsapi.Prepare(config(gone.URL), nil)), tagged("app", "web"), "cannot reach AWS", "connection refused")
-	fails(t.Context(), t, ec2.New(awsapi.Prepare(config(gone.URL), nil)), tagged(), "no tags are given")
+	fails(t.Context(), t, ec2.New(awsapi.Prepare(awsapitest.Config(gone.URL), nil)), tagged("app", "web"), "cannot reach AWS", "connection refused")
+	fails(t.Context(), t, ec2.New(awsapi.Prepare(awsapitest.Config(gone.URL), nil)), tagged(), "no tags are given")
 }
 
 func TestThrottledCallsAreTriedAgain(t *testing.T) { // G9
 	synctest.Test(t, func(t *testing.T) {
 		var counted []string
 		tries := 0
-		cfg := config("http://aws.invalid")
-		cfg.Retryer = func() sdk.Retryer { return retry.NewStandard() }
-		cfg.HTTPClient = inMemory{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		cfg := awsapitest.Answered(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			if tries++; tries < 3 {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				_, _ = io.WriteString(w, "<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>slow down</Message></Error></Errors></Response>")
 				return
 			}
 			_, _ = io.WriteString(w, "<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>")
-		})}
+		}))
+		cfg.Retryer = func() sdk.Retryer { return retry.NewStandard() }
 		finder := ec2.New(awsapi.Prepare(cfg, func(service, operation, code string) { counted = append(counted, service+" "+operation+" "+code) }))
 		if _, err := finder.Nodes(t.Context(), tagged("app", "web")); err != nil {
 			t.Error(err)

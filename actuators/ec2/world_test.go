@@ -2,16 +2,14 @@ package ec2_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"testing"
-
-	sdk "github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
+	"time"
 
 	"windlass/actuators"
 	"windlass/actuators/ec2"
 	"windlass/desired"
 	"windlass/internal/awsapi"
+	"windlass/internal/awsapi/awsapitest"
 	"windlass/internal/sandbox/aws"
 )
 
@@ -24,26 +22,8 @@ type world struct {
 
 func newWorld(t *testing.T) world {
 	t.Helper()
-	cloud := aws.New(aws.Config{})
-	if err := cloud.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cloud.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return world{Cloud: cloud, finder: ec2.New(awsapi.Prepare(config(cloud.URL()), nil)), t: t}
-}
-
-// config takes nothing from the environment. It does not retry: tests that want retries say so.
-func config(url string) sdk.Config {
-	return sdk.Config{
-		Region:       "eu-central-1",
-		BaseEndpoint: &url,
-		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
-		Retryer:      func() sdk.Retryer { return sdk.NopRetryer{} },
-	}
+	cloud := awsapitest.Cloud(t, time.Now)
+	return world{Cloud: cloud, finder: ec2.New(awsapi.Prepare(awsapitest.Config(cloud.URL()), nil)), t: t}
 }
 
 // add adds an instance of fleet "web" with a tag Name.
@@ -86,17 +66,6 @@ func names(inventory actuators.Inventory) []string {
 	return names
 }
 
-// inMemory is an HTTP client that hands requests to a handler without a network.
-type inMemory struct{ http.Handler }
-
-func (m inMemory) Do(r *http.Request) (*http.Response, error) {
-	recorder := httptest.NewRecorder()
-	m.ServeHTTP(recorder, r)
-	return recorder.Result(), r.Context().Err()
-}
-
 func answering(handler http.HandlerFunc) *ec2.Finder {
-	cfg := config("http://aws.invalid")
-	cfg.HTTPClient = inMemory{handler}
-	return ec2.New(awsapi.Prepare(cfg, nil))
+	return ec2.New(awsapi.Prepare(awsapitest.Answered(handler), nil))
 }

@@ -17,6 +17,7 @@ import (
 	"windlass/actuators/elb"
 	"windlass/desired"
 	"windlass/internal/awsapi"
+	"windlass/internal/awsapi/awsapitest"
 	"windlass/internal/sandbox/aws"
 )
 
@@ -75,12 +76,12 @@ func TestABadNameHarmsNoOther(t *testing.T) {
 
 func TestSettingsThatAreMissing(t *testing.T) {
 	t.Run("region", func(t *testing.T) {
-		cfg := config("http://127.0.0.1:1")
+		cfg := awsapitest.Config("http://127.0.0.1:1")
 		cfg.Region = ""
 		wantLine(t, failing(t, elb.New(awsapi.Prepare(cfg, nil))), "no AWS region is set: set AWS_REGION")
 	})
 	t.Run("credentials", func(t *testing.T) {
-		cfg := config("http://127.0.0.1:1")
+		cfg := awsapitest.Config("http://127.0.0.1:1")
 		cfg.Credentials = sdk.CredentialsProviderFunc(func(context.Context) (sdk.Credentials, error) {
 			return sdk.Credentials{}, http.ErrServerClosed
 		})
@@ -97,7 +98,7 @@ func TestAnEndpointThatIsDownOrIsNotAWS(t *testing.T) {
 	t.Run("down", func(t *testing.T) {
 		gone := httptest.NewServer(http.NotFoundHandler())
 		gone.Close()
-		wantLine(t, failing(t, elb.New(awsapi.Prepare(config(gone.URL), nil))), "cannot reach AWS for elasticloadbalancing:DescribeTargetGroups", "connection refused")
+		wantLine(t, failing(t, elb.New(awsapi.Prepare(awsapitest.Config(gone.URL), nil))), "cannot reach AWS for elasticloadbalancing:DescribeTargetGroups", "connection refused")
 	})
 	t.Run("a proxy's page", func(t *testing.T) {
 		s := webScript("raw:<html><body>Please log in</body></html>")
@@ -142,8 +143,7 @@ func TestThrottledCallsAreTriedAgainWithinTheDeadline(t *testing.T) { // G9
 	synctest.Test(t, func(t *testing.T) {
 		counted := map[string]int{}
 		prepared := func(s *script) *elb.Balancer {
-			cfg := config("http://aws.invalid")
-			cfg.HTTPClient = inMemory{s}
+			cfg := awsapitest.Answered(s)
 			cfg.Retryer = func() sdk.Retryer { return retry.NewStandard() }
 			return elb.New(awsapi.Prepare(cfg, func(service, operation, code string) { counted[service+" "+operation+" "+code]++ }))
 		}

@@ -3,23 +3,18 @@ package elb_test
 import (
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	sdk "github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-
 	"windlass/actuators"
 	"windlass/actuators/elb"
 	"windlass/desired"
 	"windlass/internal/awsapi"
+	"windlass/internal/awsapi/awsapitest"
 	"windlass/internal/sandbox/aws"
 )
-
-const region = "eu-central-1"
 
 // A world is a sandbox cloud with a Balancer over the real SDK clients.
 type world struct {
@@ -33,26 +28,8 @@ func newWorld(t *testing.T) world { return worldAt(t, time.Now) }
 // worldAt is a world whose API takes the time from a clock.
 func worldAt(t *testing.T, now func() time.Time) world {
 	t.Helper()
-	cloud := aws.New(aws.Config{Region: region, Now: now})
-	if err := cloud.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cloud.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return world{Cloud: cloud, lb: elb.New(awsapi.Prepare(config(cloud.URL()), nil)), t: t}
-}
-
-// config takes nothing from the environment. It does not retry: tests that want retries say so.
-func config(url string) sdk.Config {
-	return sdk.Config{
-		Region:       region,
-		BaseEndpoint: &url,
-		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
-		Retryer:      func() sdk.Retryer { return sdk.NopRetryer{} },
-	}
+	cloud := awsapitest.Cloud(t, now)
+	return world{Cloud: cloud, lb: elb.New(awsapi.Prepare(awsapitest.Config(cloud.URL()), nil)), t: t}
 }
 
 // group adds a target group with a load balancer in front of it, or without one when it is idle.
@@ -72,7 +49,7 @@ func (w world) group(g aws.TargetGroup, idle bool) (arn string) {
 
 func (w world) instance(id, address string) {
 	w.t.Helper()
-	if err := w.AddInstance(aws.Instance{ID: id, PrivateAddress: address, Zone: region + "a"}); err != nil {
+	if err := w.AddInstance(aws.Instance{ID: id, PrivateAddress: address, Zone: awsapitest.Region + "a"}); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -208,19 +185,8 @@ func webScript(health ...string) *script {
 	}}
 }
 
-// inMemory is an HTTP client that hands requests to a handler without a network, so that time can be virtual.
-type inMemory struct{ http.Handler }
-
-func (m inMemory) Do(r *http.Request) (*http.Response, error) {
-	recorder := httptest.NewRecorder()
-	m.ServeHTTP(recorder, r)
-	return recorder.Result(), r.Context().Err()
-}
-
 func scripted(s *script) *elb.Balancer {
-	cfg := config("http://aws.invalid")
-	cfg.HTTPClient = inMemory{s}
-	return elb.New(awsapi.Prepare(cfg, nil))
+	return elb.New(awsapi.Prepare(awsapitest.Answered(s), nil))
 }
 
 var web = []desired.LoadBalancer{{TargetGroup: "web"}}

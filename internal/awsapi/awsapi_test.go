@@ -12,11 +12,11 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/smithy-go"
 
 	"windlass/internal/awsapi"
+	"windlass/internal/awsapi/awsapitest"
 )
 
 // answering is a load balancing client whose one answer is given, and what its requests were counted as.
@@ -28,13 +28,7 @@ func answering(t *testing.T, status int, body string) (client *v2.Client, counte
 	}))
 	t.Cleanup(server.Close)
 	counted = &[]string{}
-	cfg := aws.Config{
-		Region:       "eu-central-1",
-		BaseEndpoint: &server.URL,
-		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
-		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
-	}
-	return v2.NewFromConfig(awsapi.Prepare(cfg, func(service, operation, code string) {
+	return v2.NewFromConfig(awsapi.Prepare(awsapitest.Config(server.URL), func(service, operation, code string) {
 		*counted = append(*counted, service+" "+operation+" "+code)
 	})), counted
 }
