@@ -69,7 +69,14 @@ type httpStatus struct {
 }
 
 func (s *httpStatus) Error() string {
-	return fmt.Sprintf("the server answered %d %s", s.code, http.StatusText(s.code))
+	text := fmt.Sprintf("the server answered %d %s", s.code, http.StatusText(s.code))
+	switch s.reason() {
+	case Auth:
+		return text + ": check that the token is valid and may read the repo"
+	case NotFound:
+		return text + ": check the URL, and that the token may read the repo"
+	}
+	return text
 }
 
 func (s *httpStatus) reason() Reason {

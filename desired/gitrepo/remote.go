@@ -62,12 +62,12 @@ func (r *remote) fetch(ctx context.Context, known plumbing.Hash, want extent) (*
 	defer cancel()
 	conversation, err := r.open(listing)
 	if err != nil {
-		return nil, inContext(listing, err)
+		return nil, inContext(listing, r.timeout, err)
 	}
 	defer conversation.Close()
 	advertised, err := conversation.AdvertisedReferencesContext(listing)
 	if err != nil {
-		return nil, inContext(listing, err)
+		return nil, inContext(listing, r.timeout, err)
 	}
 	head, err := r.headOf(advertised)
 	if err != nil || head == known {
@@ -77,15 +77,15 @@ func (r *remote) fetch(ctx context.Context, known plumbing.Hash, want extent) (*
 	defer cancel()
 	store, err := receive(transfer, conversation, request(advertised.Capabilities, head, want))
 	if err != nil {
-		return nil, inContext(transfer, err)
+		return nil, inContext(transfer, transferFactor*r.timeout, err)
 	}
 	return &fetched{head, store}, nil
 }
 
 // inContext prefers the context's own error: a connection that was cut because time was up fails with whatever was going on.
-func inContext(ctx context.Context, err error) error {
-	if cause := ctx.Err(); cause != nil {
-		return cause
+func inContext(ctx context.Context, limit time.Duration, err error) error {
+	if ctx.Err() != nil {
+		return fail(Timeout, "it took longer than %s", limit)
 	}
 	if errors.Is(err, transport.ErrEmptyRemoteRepository) {
 		return fail(NotFound, "it is empty: push a branch to it")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -273,6 +272,3 @@ func (r *Repo) read(from *fetched, commit *object.Commit) (desired.Tree, *treeFS
 var fullRevision = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 func isRevision(text string) bool { return fullRevision.MatchString(text) }
-
-// StateDir is where below an agent's state directory the accepted commit is kept.
-func StateDir(stateDir string) string { return filepath.Join(stateDir, "git") }

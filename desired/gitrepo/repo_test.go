@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -156,21 +157,24 @@ func TestG33OutageLeavesTheAcceptedCommitInForce(t *testing.T) {
 			server := newGitServer(t)
 			first := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
 			options := server.options()
+			repo := server.open(options)
+			poll(t, repo)
+			sick := repo
 			if test.reason == Timeout {
 				options.Timeout = patience
+				sick = server.open(options)
 			}
-			repo := server.open(options)
-			before := poll(t, repo)
+			before := sick.State()
 			server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
 			server.answer(test.answer)
 
-			state, err := repo.Poll(t.Context())
+			state, err := sick.Poll(t.Context())
 			wantOutage(t, state, err, test.reason)
 			wantReleases(t, state, map[string]string{"web": "v1"})
 			if state.Revision != first || !state.Checked.Equal(before.Checked) {
 				t.Errorf("revision %s checked %s, want %s of %s", state.Revision, state.Checked, first, before.Checked)
 			}
-			if got := repo.Stats().Errors[test.reason]; got != 1 {
+			if got := sick.Stats().Errors[test.reason]; got != 1 {
 				t.Errorf("%d errors counted as %s, want 1", got, test.reason)
 			}
 
@@ -590,27 +594,22 @@ func TestG36NoTornReads(t *testing.T) {
 	}
 	server.commit(pair(0))
 	repo := server.open(server.options())
-	pushed := make(chan struct{})
-	go func() {
-		defer close(pushed)
-		for i := range 15 {
-			server.commit(pair(i + 1))
+	poll(t, repo)
+	pushing, pushed := context.WithCancel(t.Context())
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for pushing.Err() == nil {
+			state, _ := repo.Poll(pushing) // a head that moves between listing and pack is an error; the next poll reads it
+			if web, db := state.Fleets["web"].Fleet.Release, state.Fleets["db"].Fleet.Release; web != db {
+				t.Errorf("web is %s and db is %s: of two commits", web, db)
+			}
 		}
-	}()
-	for done := false; !done; {
-		select {
-		case <-pushed:
-			done = true
-		default:
-		}
-		state, err := repo.Poll(t.Context())
-		if err != nil && !done {
-			continue // the head moved between listing and pack: the next poll reads it
-		}
-		if web, db := state.Fleets["web"].Fleet.Release, state.Fleets["db"].Fleet.Release; web != db {
-			t.Fatalf("web is %s and db is %s: of two commits", web, db)
-		}
+	})
+	for i := range 15 {
+		server.commit(pair(i + 1))
 	}
+	pushed()
+	reader.Wait()
 	wantReleases(t, poll(t, repo), map[string]string{"web": "v15", "db": "v15"})
 }
 

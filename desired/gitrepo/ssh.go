@@ -147,6 +147,8 @@ func (d *sshDialer) hint(err error) error {
 	case knownhosts.IsHostKeyChanged(err):
 		return fail(HostKey, "host %s port %s shows another key than %s has for it: it was set up anew, or somebody is in between",
 			d.host, d.port, d.knownHosts)
+	case strings.Contains(err.Error(), "unable to authenticate"):
+		return fail(Auth, "host %s port %s lets none of our keys in as %s: add the public key there as a deploy key: %w", d.host, d.port, d.user, err)
 	case strings.Contains(err.Error(), "no authorities for hostname"):
 		return fail(HostKey, "host %s port %s shows a certificate of an authority that %s does not name for it", d.host, d.port, d.knownHosts)
 	case strings.Contains(err.Error(), "no common algorithm for host key"):

@@ -109,7 +109,7 @@ func (r *Repo) recall(got *fetched, head *object.Commit, tree desired.Tree, befo
 	if recalled == nil {
 		recalled = map[string]desired.Version{}
 	}
-	for commit := head; commit.NumParents() > 0 && r.lacking(tree, recalled); {
+	for commit := head; commit.NumParents() > 0 && lacking(tree, recalled); {
 		parent, err := object.GetCommit(got.store, commit.ParentHashes[0])
 		if err != nil {
 			break // the fetch ends here
@@ -125,11 +125,16 @@ func (r *Repo) recall(got *fetched, head *object.Commit, tree desired.Tree, befo
 			}
 		}
 	}
+	for name := range desired.Conflicts(following(recalled)) {
+		if _, known := before[name]; !known {
+			delete(recalled, name) // of another commit than what it shares a node with
+		}
+	}
 	return recalled
 }
 
 // lacking reports whether some broken fleet has no good version yet.
-func (r *Repo) lacking(tree desired.Tree, known map[string]desired.Version) bool {
+func lacking(tree desired.Tree, known map[string]desired.Version) bool {
 	for key := range attribute(tree.Rejected, "", known) {
 		if _, ok := known[key]; !ok {
 			return true

@@ -1,0 +1,58 @@
+package gitrepo
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// Committed returns the files of a directory in a git working tree as a revision (HEAD, a branch, a tag, a hash) has them. It
+// reads the repository's objects only and changes nothing. The error is fs.ErrNotExist when there is no repository around dir, no
+// such revision, or no such directory in it.
+func Committed(dir, revision string) (fs.FS, error) {
+	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	if errors.Is(err, git.ErrRepositoryNotExists) {
+		return nil, fmt.Errorf("%s is in no git repository: %w", dir, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the git repository of %s: %w", dir, err)
+	}
+	hash, err := repo.ResolveRevision(plumbing.Revision(revision))
+	if err != nil {
+		return nil, fmt.Errorf("the git repository of %s has no revision %q: %w", dir, revision, fs.ErrNotExist)
+	}
+	below, err := pathInRepo(repo, dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell where in its git repository %s is: %w", dir, err)
+	}
+	commit, err := object.GetCommit(repo.Storer, *hash)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read commit %s: %w", hash, err)
+	}
+	return newTree(repo.Storer, commit, below)
+}
+
+// pathInRepo is dir as the commits of its repository name it.
+func pathInRepo(repo *git.Repository, dir string) (string, error) {
+	worktree, err := repo.Worktree()
+	if err != nil {
+		return "", err
+	}
+	root, err := filepath.EvalSymlinks(worktree.Filesystem.Root())
+	if err != nil {
+		return "", err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", err
+	}
+	below, err := filepath.Rel(root, dir)
+	return filepath.ToSlash(below), err
+}
