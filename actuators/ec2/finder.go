@@ -40,7 +40,7 @@ func New(cfg aws.Config) *Finder {
 // for, is no node and a line of Problems. A set of static nodes only asks nobody; otherwise it costs one call for each
 // thousand instances.
 func (f *Finder) Nodes(ctx context.Context, set desired.NodeSet) (actuators.Inventory, error) {
-	var instances []types.Instance
+	var instances []instance
 	if set.EC2 != nil {
 		var err error
 		if instances, err = f.running(ctx, set.EC2.Tags); err != nil {
@@ -51,12 +51,12 @@ func (f *Finder) Nodes(ctx context.Context, set desired.NodeSet) (actuators.Inve
 }
 
 // running lists the running instances that carry all tags, sorted by id.
-func (f *Finder) running(ctx context.Context, tags map[string]string) ([]types.Instance, error) {
+func (f *Finder) running(ctx context.Context, tags map[string]string) ([]instance, error) {
 	if len(tags) == 0 {
 		return nil, fmt.Errorf("no tags are given, which would select every instance of the account; set nodes.ec2.tags")
 	}
 	in := &sdk.DescribeInstancesInput{Filters: filters(tags), MaxResults: aws.Int32(pageSize)}
-	found := map[string]types.Instance{} // an instance may move to a page that is read later
+	found := map[string]instance{} // an instance may move to a page that is read later
 	for {
 		out, err := f.page(ctx, in)
 		if err != nil {
@@ -74,7 +74,7 @@ func (f *Finder) running(ctx context.Context, tags map[string]string) ([]types.I
 		}
 		in.NextToken = &token
 	}
-	return slices.SortedFunc(maps.Values(found), func(a, b types.Instance) int { return strings.Compare(*a.InstanceId, *b.InstanceId) }), nil
+	return slices.SortedFunc(maps.Values(found), func(a, b instance) int { return strings.Compare(a.id, b.id) }), nil
 }
 
 func (f *Finder) page(ctx context.Context, in *sdk.DescribeInstancesInput) (*sdk.DescribeInstancesOutput, error) {
@@ -92,21 +92,21 @@ func (f *Finder) page(ctx context.Context, in *sdk.DescribeInstancesInput) (*sdk
 
 // collect adds the running instances of a page to found. What AWS would never send is an error, since skipping it would
 // make the fleet look smaller than it is.
-func collect(reservations []types.Reservation, tags map[string]string, found map[string]types.Instance) error {
+func collect(reservations []types.Reservation, tags map[string]string, found map[string]instance) error {
 	for _, reservation := range reservations {
 		if reservation.Instances == nil {
 			return fmt.Errorf("DescribeInstances leaves out a reservation's instances: %w", awsapi.ErrIncomplete)
 		}
-		for _, instance := range reservation.Instances {
-			id := aws.ToString(instance.InstanceId)
-			if id == "" || instance.State == nil || instance.State.Name == "" {
+		for _, described := range reservation.Instances {
+			id := aws.ToString(described.InstanceId)
+			if id == "" || described.State == nil || described.State.Name == "" {
 				return fmt.Errorf("DescribeInstances leaves out an instance's id or state: %w", awsapi.ErrIncomplete)
 			}
-			if !carries(instance, tags) {
+			if !carries(described, tags) {
 				return fmt.Errorf("DescribeInstances answers with %s, which lacks the tags asked for: %w", awsapi.OneLine(id), awsapi.ErrIncomplete)
 			}
-			if instance.State.Name == types.InstanceStateNameRunning {
-				found[id] = instance
+			if described.State.Name == types.InstanceStateNameRunning {
+				found[id] = instanceOf(described)
 			}
 		}
 	}
@@ -123,21 +123,45 @@ func filters(tags map[string]string) []types.Filter {
 	return list
 }
 
-func carries(instance types.Instance, tags map[string]string) bool {
+func carries(described types.Instance, tags map[string]string) bool {
 	for key, value := range tags {
-		if got, ok := tag(instance, key); !ok || got != value {
+		if got, ok := tag(described, key); !ok || got != value {
 			return false
 		}
 	}
 	return true
 }
 
-func tag(instance types.Instance, key string) (string, bool) {
-	i := slices.IndexFunc(instance.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == key })
+func tag(described types.Instance, key string) (string, bool) {
+	i := slices.IndexFunc(described.Tags, func(t types.Tag) bool { return aws.ToString(t.Key) == key })
 	if i < 0 {
 		return "", false
 	}
-	return aws.ToString(instance.Tags[i].Value), true
+	return aws.ToString(described.Tags[i].Value), true
+}
+
+// An instance is the little that is kept of what EC2 describes; ten thousand whole descriptions are tens of megabytes.
+type instance struct {
+	id                    string
+	name                  string // tag Name
+	zone                  string
+	private, public       string // addresses
+	privateDNS, publicDNS string
+}
+
+func instanceOf(described types.Instance) instance {
+	i := instance{
+		id:         *described.InstanceId,
+		private:    aws.ToString(described.PrivateIpAddress),
+		public:     aws.ToString(described.PublicIpAddress),
+		privateDNS: aws.ToString(described.PrivateDnsName),
+		publicDNS:  aws.ToString(described.PublicDnsName),
+	}
+	i.name, _ = tag(described, "Name")
+	if described.Placement != nil {
+		i.zone = aws.ToString(described.Placement.AvailabilityZone)
+	}
+	return i
 }
 
 func tagLine(tags map[string]string) string {

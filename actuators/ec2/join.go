@@ -1,13 +1,11 @@
 package ec2
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"windlass/actuators"
 	"windlass/desired"
@@ -15,12 +13,12 @@ import (
 )
 
 // join makes nodes of the static ones and the instances, each machine once, sorted by name.
-func join(set desired.NodeSet, instances []types.Instance) actuators.Inventory {
+func join(set desired.NodeSet, instances []instance) actuators.Inventory {
 	var inventory actuators.Inventory
 	owners := map[string]string{} // names of static nodes, by instance id
 	for _, static := range set.Static {
 		node := staticNode(static)
-		if i := slices.IndexFunc(instances, func(i types.Instance) bool { return same(static, i) }); i >= 0 {
+		if i := slices.IndexFunc(instances, func(i instance) bool { return same(static, i) }); i >= 0 {
 			node = merged(node, instances[i])
 		}
 		if owner := owners[node.ID]; node.ID != "" && owner != "" {
@@ -30,14 +28,14 @@ func join(set desired.NodeSet, instances []types.Instance) actuators.Inventory {
 		owners[node.ID] = node.Name
 		inventory.Nodes = append(inventory.Nodes, node)
 	}
-	rest := slices.DeleteFunc(slices.Clone(instances), func(i types.Instance) bool { return owners[*i.InstanceId] != "" })
+	rest := slices.DeleteFunc(slices.Clone(instances), func(i instance) bool { return owners[i.id] != "" })
 	addInstances(&inventory, set, rest)
 	slices.SortFunc(inventory.Nodes, func(a, b actuators.Node) int { return strings.Compare(a.Name, b.Name) })
 	return inventory
 }
 
 // addInstances adds those instances that have the address asked for, and a problem for each that has not.
-func addInstances(inventory *actuators.Inventory, set desired.NodeSet, instances []types.Instance) {
+func addInstances(inventory *actuators.Inventory, set desired.NodeSet, instances []instance) {
 	names := namesFor(instances, inventory.Nodes)
 	for i, instance := range instances {
 		node := instanceNode(instance, names[i], set.EC2.Address)
@@ -65,45 +63,27 @@ func staticNode(static desired.StaticNode) actuators.Node {
 }
 
 // merged adds what EC2 knows of a machine to what the fleet file says of it, which comes first where both speak.
-func merged(node actuators.Node, instance types.Instance) actuators.Node {
-	node.ID = *instance.InstanceId
-	node.Targets.Instance = node.ID
-	if private := aws.ToString(instance.PrivateIpAddress); private != "" {
-		node.Targets.IP = private
-	}
-	if node.Zone == "" {
-		node.Zone = zone(instance)
-	}
+func merged(node actuators.Node, i instance) actuators.Node {
+	node.ID = i.id
+	node.Targets = actuators.Targets{Instance: i.id, IP: cmp.Or(i.private, node.Targets.IP)}
+	node.Zone = cmp.Or(node.Zone, i.zone)
 	return node
 }
 
-func instanceNode(instance types.Instance, name string, kind desired.AddressKind) actuators.Node {
+func instanceNode(i instance, name string, kind desired.AddressKind) actuators.Node {
 	node := actuators.Node{
-		Name:    name,
-		ID:      *instance.InstanceId,
-		Address: aws.ToString(instance.PrivateIpAddress),
-		Zone:    zone(instance),
-		Targets: actuators.Targets{Instance: *instance.InstanceId, IP: aws.ToString(instance.PrivateIpAddress)},
+		Name: name, ID: i.id, Address: i.private, Zone: i.zone,
+		Targets: actuators.Targets{Instance: i.id, IP: i.private},
 	}
 	if kind == desired.PublicAddress {
-		node.Address = aws.ToString(instance.PublicIpAddress)
+		node.Address = i.public
 	}
 	return node
-}
-
-func zone(instance types.Instance) string {
-	if instance.Placement == nil {
-		return ""
-	}
-	return aws.ToString(instance.Placement.AvailabilityZone)
 }
 
 // same reports whether a static node is an instance: by its target or by any of the instance's addresses.
-func same(static desired.StaticNode, instance types.Instance) bool {
-	names := []string{
-		aws.ToString(instance.InstanceId), aws.ToString(instance.PrivateIpAddress), aws.ToString(instance.PublicIpAddress),
-		aws.ToString(instance.PrivateDnsName), aws.ToString(instance.PublicDnsName),
-	}
+func same(static desired.StaticNode, i instance) bool {
+	names := []string{i.id, i.private, i.public, i.privateDNS, i.publicDNS}
 	is := func(name string) bool { return name != "" && slices.Contains(names, name) }
 	return is(static.Target) || is(static.Address)
 }
@@ -117,19 +97,19 @@ func isInstanceID(s string) bool { return idPattern.MatchString(s) }
 
 // namesFor names each instance by its tag Name where that is well-formed, looks like no instance id and is nobody else's
 // in the fleet, and by its id otherwise.
-func namesFor(instances []types.Instance, others []actuators.Node) []string {
+func namesFor(instances []instance, others []actuators.Node) []string {
 	uses := map[string]int{}
 	for _, node := range others {
 		uses[node.Name]++
 	}
 	names := make([]string, len(instances))
 	for i, instance := range instances {
-		names[i], _ = tag(instance, "Name")
+		names[i] = instance.name
 		uses[names[i]]++
 	}
 	for i, name := range names {
 		if uses[name] > 1 || !namePattern.MatchString(name) || isInstanceID(name) {
-			names[i] = awsapi.OneLine(*instances[i].InstanceId)
+			names[i] = awsapi.OneLine(instances[i].id)
 		}
 	}
 	return names
