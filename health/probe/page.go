@@ -1,0 +1,109 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/health"
+)
+
+// maxBody is how much of an answer is looked at.
+const maxBody = 64 << 10
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// client asks exactly what it is told to: each request on a connection of its own, no proxy, no redirect followed, nothing unpacked.
+func client(dial dialFunc) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:            dial,
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxBody,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// page makes the check's request and judges the answer.
+func (p *Prober) page(ctx context.Context, at actuators.Place, check desired.Check, release string) (health.Result, string) {
+	c, host := p.direct, at.Node.Address
+	var reached atomic.Bool
+	reached.Store(true) // by a direct check, whatever it meets: not to be reached is what it tests
+	if check.HTTP.Via == desired.OverSSH {
+		reached.Store(false)
+		c, host = client(p.through(at, &reached)), "127.0.0.1"
+	}
+	target := "http://" + net.JoinHostPort(host, strconv.Itoa(check.HTTP.Port)) + check.HTTP.Path
+	status, body, err := get(ctx, c, target)
+	asked := "GET " + target + ": "
+	switch {
+	case err != nil && !reached.Load():
+		return health.NoAnswer, asked + brief(err)
+	case err != nil:
+		return health.Fail, asked + brief(err)
+	}
+	result, why := judgePage(check, status, body, release, at.Node.Name)
+	return result, asked + why
+}
+
+// judgePage compares an answer with what the check wants. With the right status and without the release it contradicts.
+func judgePage(check desired.Check, status int, body, release, node string) (health.Result, string) {
+	want := check.HTTP.Status
+	if want == 0 {
+		want = http.StatusOK
+	}
+	if status != want {
+		return health.Fail, fmt.Sprintf("%d, want %d", status, want)
+	}
+	if desired.Found(body, check.HTTP.Body, release, node) {
+		return health.Pass, strconv.Itoa(status)
+	}
+	why := fmt.Sprintf("%d, want %q in the answer: %.80q", status, desired.Expand(check.HTTP.Body, release, node), strings.ToValidUTF8(body, "?"))
+	if check.NamesRelease() {
+		return health.Contradict, why
+	}
+	return health.Fail, why
+}
+
+// through dials the node's loopback over its SSH connection, and tells when the node was reached, even if its service was not.
+func (p *Prober) through(at actuators.Place, reached *atomic.Bool) dialFunc {
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		conn, err := p.shell.Dial(ctx, at, address)
+		reached.Store(err == nil || errors.Is(err, syscall.ECONNREFUSED))
+		return conn, err
+	}
+}
+
+func get(ctx context.Context, c *http.Client, target string) (int, string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	request.Header.Set("User-Agent", "windlass")
+	response, err := c.Do(request)
+	if err != nil {
+		var urlError *url.Error
+		if errors.As(err, &urlError) {
+			err = urlError.Err
+		}
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, "", err
+	}
+	return response.StatusCode, string(body), nil
+}

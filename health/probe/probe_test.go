@@ -1,0 +1,244 @@
+package probe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/health"
+	"windlass/health/probe"
+)
+
+// A fakeShell is a node that is reached as the test says.
+type fakeShell struct {
+	err     error
+	exit    int
+	tail    string
+	hang    bool
+	command string
+	env     []string
+}
+
+func (f *fakeShell) Check(ctx context.Context, _ actuators.Place, env []string, command string, _ time.Duration) (int, string, error) {
+	f.command, f.env = command, env
+	if f.hang {
+		<-ctx.Done()
+		return 0, "", ctx.Err()
+	}
+	return f.exit, f.tail, f.err
+}
+
+func (f *fakeShell) Dial(ctx context.Context, _ actuators.Place, address string) (net.Conn, error) {
+	if f.hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", address)
+}
+
+func place() actuators.Place {
+	return actuators.Place{Fleet: "web-live", Node: actuators.Node{Name: "web-1", Address: "127.0.0.1"}}
+}
+
+func page(port int, body string) desired.Check {
+	return desired.Check{Name: "serves", Timeout: 5 * time.Second, HTTP: &desired.HTTPCheck{Port: port, Path: "/version", Status: 200, Body: body, Via: desired.Direct}}
+}
+
+// service answers with a handler and returns its port.
+func service(t *testing.T, handler http.HandlerFunc) int {
+	t.Helper()
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return portOf(t, s.Listener.Addr().String())
+}
+
+func portOf(t *testing.T, address string) int {
+	t.Helper()
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// closedPort is one that nobody listens on.
+func closedPort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return portOf(t, l.Addr().String())
+}
+
+func expect(t *testing.T, got health.Sample, want health.Result, detail string) {
+	t.Helper()
+	if got.Result != want || !strings.Contains(got.Detail, detail) || got.At.IsZero() || strings.ContainsAny(got.Detail, "\n\x1b") {
+		t.Errorf("got %s: %q, want %s: …%q…", got.Result, got.Detail, want, detail)
+	}
+}
+
+func TestPage(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		answer string
+		body   string
+		want   health.Result
+		detail string
+	}{
+		"as wanted":            {200, `{"version": "v1.4.2"}`, "{release}", health.Pass, "200"},
+		"any body":             {200, "anything", "", health.Pass, "200"},
+		"broken":               {503, "v1.4.2", "{release}", health.Fail, "/version: 503, want 200"},
+		"another release":      {200, "v1.4.1", "{release}", health.Contradict, `want "v1.4.2" in the answer: "v1.4.1"`},
+		"a longer release":     {200, "v1.4.2-rc1", "{release}", health.Contradict, "v1.4.2-rc1"},
+		"another page":         {200, "it works", "ready", health.Fail, `want "ready"`},
+		"the node's name":      {200, "I am web-1.", "{node}", health.Pass, ""},
+		"a redirect is not ok": {302, "", "", health.Fail, "302, want 200"},
+		"hostile text":         {200, "\x1b[2J\nno\xff", "{release}", health.Contradict, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			port := service(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", "http://127.0.0.1:1/")
+				w.WriteHeader(c.status)
+				fmt.Fprint(w, c.answer)
+			})
+			direct, over := page(port, c.body), page(port, c.body)
+			over.HTTP.Via = desired.OverSSH
+			p := probe.New(&fakeShell{})
+			expect(t, p.Probe(t.Context(), place(), direct, "v1.4.2"), c.want, c.detail)
+			expect(t, p.Probe(t.Context(), place(), over, "v1.4.2"), c.want, c.detail)
+		})
+	}
+}
+
+func TestPageIsBoundedAndAskedPlainly(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	var asked *http.Request
+	port := service(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = r
+		for range 1 << 10 {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				return
+			}
+		}
+	})
+	expect(t, probe.New(nil).Probe(t.Context(), place(), page(port, "{release}"), "v1"), health.Contradict, "want")
+	if !asked.Close || asked.Header.Get("Accept-Encoding") != "" || asked.Header.Get("User-Agent") != "windlass" {
+		t.Errorf("asked with %+v", asked)
+	}
+}
+
+func TestPageThatDoesNotCome(t *testing.T) {
+	release := make(chan struct{})
+	port := service(t, func(_ http.ResponseWriter, r *http.Request) { <-release })
+	defer close(release)
+	check := page(port, "")
+	check.Timeout = 50 * time.Millisecond
+	p := probe.New(&fakeShell{})
+	expect(t, p.Probe(t.Context(), place(), check, "v1"), health.Fail, "no answer in time")
+	expect(t, p.Probe(t.Context(), place(), page(closedPort(t), ""), "v1"), health.Fail, "connection refused")
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	expect(t, p.Probe(gone, place(), page(port, ""), "v1"), health.NoAnswer, "")
+}
+
+func TestOverSSHTellsTheNodeFromItsService(t *testing.T) {
+	check := page(closedPort(t), "")
+	check.HTTP.Via = desired.OverSSH
+	expect(t, probe.New(&fakeShell{}).Probe(t.Context(), place(), check, "v1"), health.Fail, "connection refused")
+	lost := errors.New("cannot connect to 127.0.0.1 through node web-1 (10.0.1.11): user deploy is refused with our key")
+	expect(t, probe.New(&fakeShell{err: lost}).Probe(t.Context(), place(), check, "v1"), health.NoAnswer, "user deploy is refused")
+	refused := fmt.Errorf("cannot connect: %w", syscall.ECONNREFUSED)
+	expect(t, probe.New(&fakeShell{err: refused}).Probe(t.Context(), place(), check, "v1"), health.Fail, "connection refused")
+	check.Timeout = 50 * time.Millisecond
+	expect(t, probe.New(&fakeShell{hang: true}).Probe(t.Context(), place(), check, "v1"), health.NoAnswer, "")
+}
+
+func TestTCP(t *testing.T) {
+	open := service(t, func(http.ResponseWriter, *http.Request) {})
+	p := probe.New(nil)
+	check := func(port int) desired.Check {
+		return desired.Check{Name: "port", Timeout: time.Second, TCP: &desired.TCPCheck{Port: port}}
+	}
+	expect(t, p.Probe(t.Context(), place(), check(open), "v1"), health.Pass, "connect to 127.0.0.1:")
+	expect(t, p.Probe(t.Context(), place(), check(closedPort(t)), "v1"), health.Fail, "connection refused")
+}
+
+func command(run string) desired.Check {
+	return desired.Check{Name: "jobs", Timeout: 50 * time.Millisecond, Command: &desired.CommandCheck{Run: run}}
+}
+
+func TestCommand(t *testing.T) {
+	for name, c := range map[string]struct {
+		shell  fakeShell
+		want   health.Result
+		detail string
+	}{
+		"passes":      {fakeShell{}, health.Pass, "exit 0"},
+		"fails":       {fakeShell{exit: 3, tail: "queue is\nstuck, password=x"}, health.Fail, "exit 3: queue is stuck, password=[redacted]"},
+		"hangs there": {fakeShell{exit: 124}, health.Fail, "no end within 50ms"},
+		"not reached": {fakeShell{err: errors.New("cannot check node web-1: unreachable")}, health.NoAnswer, "unreachable"},
+		"hangs here":  {fakeShell{hang: true}, health.NoAnswer, ""},
+		"says a lot":  {fakeShell{exit: 1, tail: strings.Repeat("é", 10_000)}, health.Fail, "é…"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			expect(t, probe.New(&c.shell).Probe(t.Context(), place(), command("web-selfcheck"), "v1"), c.want, c.detail)
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// G43: values reach a command as environment, and as text only when they are plain words.
+func TestCommandGetsTheRelease(t *testing.T) {
+	f := &fakeShell{}
+	p := probe.New(f)
+	expect(t, p.Probe(t.Context(), place(), command("web --version | grep -Fx '{release}' # {node}"), "v1.4.2+a"), health.Pass, "")
+	if want := "web --version | grep -Fx 'v1.4.2+a' # web-1"; f.command != want {
+		t.Errorf("runs %q", f.command)
+	}
+	if want := "WINDLASS_FLEET=web-live WINDLASS_NODE=web-1 WINDLASS_RELEASE=v1.4.2+a"; strings.Join(f.env, " ") != want {
+		t.Errorf("with %q", f.env)
+	}
+	f.command = ""
+	for _, release := range []string{"", "$(reboot)", "a'b", "a b", "a\nb"} {
+		expect(t, p.Probe(t.Context(), place(), command("echo {release}"), release), health.NoAnswer, "no release is known")
+	}
+	if f.command != "" {
+		t.Errorf("ran %q", f.command)
+	}
+}
+
+func TestAddressIsNoURL(t *testing.T) {
+	at := place()
+	at.Node.Address = "user:secret@host/"
+	got := probe.New(nil).Probe(t.Context(), at, page(1, ""), "v1")
+	if got.Result == health.Pass || strings.Contains(got.Detail, "secret") {
+		t.Errorf("got %+v", got)
+	}
+	if _, err := url.Parse("http://" + at.Node.Address); err != nil {
+		t.Fatal(err)
+	}
+}
