@@ -1,0 +1,186 @@
+package web
+
+import (
+	"time"
+
+	"windlass/desired"
+	"windlass/reconciler"
+	"windlass/reconciler/plan"
+)
+
+// A Fleet is how a fleet stands, in the shape that the API, `windlass status --json` and `windlass plan` share. Times are UTC
+// and left out when they are not known; lists are never null.
+type Fleet struct {
+	Name      string         `json:"name"`
+	Phase     plan.Phase     `json:"phase"`
+	Reason    string         `json:"reason"`
+	Desired   Desired        `json:"desired"`
+	Rejected  *Rejection     `json:"rejected,omitempty"` // why the newest file is not in force
+	Released  bool           `json:"released,omitempty"` // its file is gone from the deploy repo
+	PausedAt  time.Time      `json:"pausedAt,omitzero"`
+	Releases  map[string]int `json:"releases"` // nodes by release
+	InService int            `json:"inService"`
+	Floor     int            `json:"floor"`
+	Size      int            `json:"size"`
+	Nodes     []Node         `json:"nodes"`
+	Plan      Plan           `json:"plan"`
+	Rollout   Rollout        `json:"rollout"`
+}
+
+// Desired is what git says the fleet should be.
+type Desired struct {
+	Release   string    `json:"release"`
+	Revision  string    `json:"revision"`
+	Digest    string    `json:"digest"`
+	Committed time.Time `json:"committed,omitzero"`
+}
+
+// A Rejection is a fleet file that is not in force, with all that is wrong with it.
+type Rejection struct {
+	Path     string   `json:"path"`
+	Revision string   `json:"revision"`
+	Errors   []string `json:"errors"` // file:line:column: what is wrong
+}
+
+// A Node is how one machine stands.
+type Node struct {
+	Name     string     `json:"name"`
+	Instance string     `json:"instance"`
+	Address  string     `json:"address"`
+	Zone     string     `json:"zone"`
+	Release  string     `json:"release"` // empty: unknown
+	State    plan.State `json:"state"`
+	Since    time.Time  `json:"since,omitzero"`
+	Deadline time.Time  `json:"deadline,omitzero"` // until when the state may last
+	Attempt  int        `json:"attempt"`
+	Reason   string     `json:"reason"`
+	Outdated bool       `json:"outdated,omitempty"` // it does not have what is wanted
+	Drift    bool       `json:"drift,omitempty"`    // it answers with another release than was put there
+	Foreign  bool       `json:"foreign,omitempty"`  // somebody else took it out of rotation
+	Tail     string     `json:"tail,omitempty"`     // the last lines of the step that failed here
+}
+
+// A Plan is what is under way, what is not done and why, and when time alone may change that.
+type Plan struct {
+	Steps  []Step    `json:"steps"`
+	Holds  []string  `json:"holds"`
+	WakeAt time.Time `json:"wakeAt,omitzero"`
+}
+
+// A Step is something under way on a node.
+type Step struct {
+	Node     string    `json:"node"`
+	Kind     string    `json:"kind"`
+	Reason   string    `json:"reason"`
+	Since    time.Time `json:"since,omitzero"`
+	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// A Rollout is the fleet's way to what is wanted; without a start there was none since the agent started.
+type Rollout struct {
+	Trigger      reconciler.Trigger `json:"trigger,omitempty"`
+	Release      string             `json:"release,omitempty"`
+	Revision     string             `json:"revision"`
+	Started      time.Time          `json:"started,omitzero"`
+	LastProgress time.Time          `json:"lastProgress,omitzero"`
+	Ended        time.Time          `json:"ended,omitzero"`
+	Result       reconciler.Result  `json:"result,omitempty"`
+	Planned      int                `json:"planned"`
+	Completed    int                `json:"completed"`
+}
+
+// A Repo is how reading the deploy repo goes.
+type Repo struct {
+	Revision  string    `json:"revision"` // of the commit in force; empty: none yet
+	Committed time.Time `json:"committed,omitzero"`
+	Checked   time.Time `json:"checked,omitzero"`  // when the repo was last read
+	Problem   string    `json:"problem,omitempty"` // why a newer commit is not in force, or why the repo cannot be read
+}
+
+// FromStatus returns what may be shown of a status: without secrets and without characters that are not visible.
+func FromStatus(s reconciler.Status) Fleet {
+	return Fleet{
+		Name: line(s.Name), Phase: s.Phase, Reason: line(s.Reason),
+		Desired: Desired{
+			Release: line(s.Desired.Release), Revision: line(s.Desired.Revision), Digest: line(s.Desired.Digest), Committed: utc(s.Desired.Committed),
+		},
+		Rejected: fromRejection(s.Rejected), Released: s.Released, PausedAt: utc(s.PausedAt), Releases: fromReleases(s.Releases),
+		InService: s.InService, Floor: s.Floor, Size: s.Size,
+		Nodes:   each(s.Nodes, fromNode),
+		Plan:    Plan{Steps: each(s.Steps, fromStep), Holds: each(s.Holds, func(h plan.Hold) string { return line(h.String()) }), WakeAt: utc(s.WakeAt)},
+		Rollout: fromRollout(s.Rollout),
+	}
+}
+
+// FromRepo is FromStatus for the deploy repo.
+func FromRepo(r reconciler.Repo) Repo {
+	return Repo{Revision: line(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: line(r.Problem)}
+}
+
+func fromRejection(r *desired.Rejection) *Rejection {
+	if r == nil {
+		return nil
+	}
+	return &Rejection{
+		Path: line(r.Path), Revision: line(r.Revision),
+		Errors: each(r.Errors, func(e desired.Error) string { return line(e.Error()) }),
+	}
+}
+
+func fromReleases(releases map[string]int) map[string]int {
+	shown := make(map[string]int, len(releases))
+	for release, nodes := range releases {
+		shown[line(release)] += nodes
+	}
+	return shown
+}
+
+func fromNode(n reconciler.Node) Node {
+	return Node{
+		Name: line(n.Name), Instance: line(n.Instance), Address: line(n.Address), Zone: line(n.Zone),
+		Release: line(n.Release), State: n.State, Since: utc(n.Since), Deadline: utc(n.Deadline), Attempt: n.Attempt,
+		Reason: line(n.Reason), Outdated: n.Outdated, Drift: n.Drift, Foreign: n.Foreign, Tail: block(n.Tail),
+	}
+}
+
+func fromStep(s reconciler.Step) Step {
+	return Step{Node: line(s.Node), Kind: line(s.Kind), Reason: line(s.Reason), Since: utc(s.Since), Deadline: utc(s.Deadline)}
+}
+
+func fromRollout(r reconciler.Rollout) Rollout {
+	return Rollout{
+		Trigger: r.Trigger, Release: line(r.Release), Revision: line(r.Revision),
+		Started: utc(r.Started), LastProgress: utc(r.LastProgress), Ended: utc(r.Ended),
+		Result: r.Result, Planned: r.Planned, Completed: r.Completed,
+	}
+}
+
+// each is never nil, as a null in JSON breaks those who range over it.
+func each[A, B any](from []A, convert func(A) B) []B {
+	to := make([]B, len(from))
+	for i, a := range from {
+		to[i] = convert(a)
+	}
+	return to
+}
+
+// utc drops what is finer than a millisecond, and keeps the zero time.
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Millisecond)
+}
+
+// underWay reports whether the rollout goes on: it has begun, and has not ended.
+func (r Rollout) underWay() bool { return !r.Started.IsZero() && r.Ended.IsZero() }
+
+// left estimates how long the rollout still takes, from the pace of the nodes done. It is 0 when nothing can be said.
+func (f Fleet) left(now time.Time) time.Duration {
+	r := f.Rollout
+	moves := f.Phase == plan.PhaseProgressing || f.Phase == plan.PhaseRollingBack
+	if !moves || !r.underWay() || r.Completed <= 0 || r.Completed >= r.Planned {
+		return 0
+	}
+	return now.Sub(r.Started) / time.Duration(r.Completed) * time.Duration(r.Planned-r.Completed)
+}

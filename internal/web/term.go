@@ -1,0 +1,199 @@
+package web
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"windlass/reconciler/plan"
+)
+
+// A Terminal is where text is written to.
+type Terminal struct {
+	Width  int // columns; 0: lines are not cut
+	Colour bool
+	Now    time.Time
+}
+
+// Text writes how everything stands, as `windlass status` shows it. It never sends a control character of a fleet's to the
+// terminal.
+func Text(w io.Writer, repo Repo, fleets []Fleet, t Terminal) error {
+	out := bufio.NewWriter(w)
+	p := printer{out, t}
+	if repo.Problem != "" {
+		p.line(red, "deploy repo: %s", repo.Problem)
+		p.blank()
+	}
+	if len(fleets) == 0 {
+		p.line(none, "no fleets are known yet")
+	}
+	for i, f := range fleets {
+		if i > 0 {
+			p.blank()
+		}
+		p.fleet(f)
+	}
+	return out.Flush()
+}
+
+// printer writes lines; what goes wrong is reported by the Flush of its writer.
+type printer struct {
+	w *bufio.Writer
+	Terminal
+}
+
+type colour string
+
+const (
+	none   colour = ""
+	bold   colour = "1"
+	dim    colour = "2"
+	red    colour = "31"
+	green  colour = "32"
+	yellow colour = "33"
+	blue   colour = "34"
+	violet colour = "35"
+)
+
+func (p printer) blank() { p.w.WriteByte('\n') }
+
+// line writes one line, cut to the terminal's width.
+func (p printer) line(c colour, format string, args ...any) {
+	p.w.WriteString(p.paint(c, p.cut(fmt.Sprintf(format, args...), p.Width)))
+	p.blank()
+}
+
+func (p printer) paint(c colour, s string) string {
+	if !p.Colour || c == none {
+		return s
+	}
+	return "\x1b[" + string(c) + "m" + s + "\x1b[0m"
+}
+
+func (p printer) cut(s string, width int) string {
+	s = visible(s)
+	if p.Width <= 0 || utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:max(0, width-1)]) + "…"
+}
+
+func (p printer) fleet(f Fleet) {
+	p.w.WriteString(p.paint(bold, visible(f.Name)) + "  " + p.paint(phaseColour(f.Phase), words(visible(string(f.Phase)))) + "\n")
+	p.line(none, "  %s", f.Reason)
+	p.figures(f)
+	p.rejection(f.Rejected)
+	p.steps(f.Plan.Steps)
+	for _, hold := range f.Plan.Holds {
+		p.line(yellow, "  %s", hold)
+	}
+	p.nodes(f.Nodes)
+	for _, n := range f.Nodes {
+		p.failure(n)
+	}
+}
+
+func (p printer) figures(f Fleet) {
+	p.blank()
+	if f.Desired.Release != "" {
+		p.line(none, "  wanted      %s (%s)", f.Desired.Release, p.commit(f.Desired))
+	}
+	p.line(none, "  in service  %d of %d, floor %d%s", f.InService, f.Size, f.Floor, spread(f))
+	if r := f.Rollout; !r.Started.IsZero() && r.Planned > 0 {
+		p.line(none, "  rollout     %s %d of %d%s", bar(r.Completed, r.Planned), r.Completed, r.Planned, p.pace(f))
+	}
+}
+
+func (p printer) commit(d Desired) string {
+	if d.Committed.IsZero() {
+		return brief(d.Revision)
+	}
+	return brief(d.Revision) + ", committed " + span(p.Now.Sub(d.Committed)) + " ago"
+}
+
+func spread(f Fleet) string {
+	if len(f.Releases) == 0 {
+		return ""
+	}
+	return "; " + f.spread()
+}
+
+func (p printer) pace(f Fleet) string {
+	if r := f.Rollout; !r.Ended.IsZero() {
+		return ", " + words(r.Result) + " " + span(p.Now.Sub(r.Ended)) + " ago"
+	}
+	if left := f.left(p.Now); left > 0 {
+		return ", about " + span(left) + " left"
+	}
+	return ""
+}
+
+// bar is a share of the whole in twenty characters; only the whole fills it.
+func bar(part, whole int) string {
+	const places = 20
+	filled := max(0, min(part, whole)) * places / whole
+	return strings.Repeat("█", filled) + strings.Repeat("░", places-filled)
+}
+
+func (p printer) rejection(r *Rejection) {
+	if r == nil {
+		return
+	}
+	p.blank()
+	p.line(red, "  the newest file is not in force (%s at %s):", r.Path, brief(r.Revision))
+	for _, err := range r.Errors {
+		p.line(none, "    %s", err)
+	}
+}
+
+func (p printer) steps(steps []Step) {
+	if len(steps) == 0 {
+		return
+	}
+	p.blank()
+	for _, s := range steps {
+		p.line(blue, "  %s %s: %s%s", words(s.Kind), s.Node, s.Reason, p.times(s))
+	}
+}
+
+func (p printer) times(s Step) string {
+	var parts []string
+	if !s.Since.IsZero() {
+		parts = append(parts, "for "+span(p.Now.Sub(s.Since)))
+	}
+	if !s.Deadline.IsZero() {
+		parts = append(parts, "at most "+span(s.Deadline.Sub(p.Now))+" more")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+func (p printer) failure(n Node) {
+	if n.Tail == "" {
+		return
+	}
+	p.blank()
+	p.line(red, "  last lines of the failed step on %s:", n.Name)
+	for l := range strings.SplitSeq(n.Tail, "\n") {
+		p.line(none, "    │ %s", l)
+	}
+}
+
+func phaseColour(phase plan.Phase) colour {
+	switch phase {
+	case plan.PhaseIdle:
+		return green
+	case plan.PhaseProgressing:
+		return blue
+	case plan.PhaseRollingBack:
+		return violet
+	case plan.PhasePaused, plan.PhaseWaiting:
+		return yellow
+	}
+	return red
+}
