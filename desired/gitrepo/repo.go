@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -40,7 +41,7 @@ type Repo struct {
 	byHand  bool          // a person accepted the history that force.Revision is of
 	past    history       // of force.Revision
 	seen    plumbing.Hash // the newest head that was judged; zero: none by this process
-	refusal string        // why seen is not in force; empty: it is
+	refusal string        // why seen, or something that was kept, is not in force; empty: it is
 	outage  string        // why the last poll failed; empty: it did not
 	deepen  failedDeepening
 	stats   Stats
@@ -72,7 +73,8 @@ func open(options Options, load loader) (*Repo, error) {
 // Close lets go of idle connections. Polling again is still possible.
 func (r *Repo) Close() { r.remote.close() }
 
-// resume puts in force what an earlier process kept. A version whose files are lost is left out until the repo is read.
+// resume puts in force what an earlier process kept. A version whose files are lost is left out, and said to be, until the repo
+// is read.
 func (r *Repo) resume() error {
 	kept, err := r.keeper.read()
 	if err != nil || kept.Revision == "" {
@@ -87,10 +89,15 @@ func (r *Repo) resume() error {
 	}
 	r.force = desired.State{Revision: kept.Revision, Committed: kept.Committed, Checked: kept.Checked, Fleets: map[string]desired.Version{}}
 	r.byHand, r.stats.LastSuccess = kept.ByHand, kept.Checked
-	for name, version := range kept.Fleets {
-		if fleet := tree(version.Revision).Fleets[name]; fleet != nil {
-			r.force.Fleets[name] = desired.Version{Fleet: fleet, Revision: version.Revision, Committed: version.Committed, Released: version.Released}
+	for _, name := range slices.Sorted(maps.Keys(kept.Fleets)) {
+		version := kept.Fleets[name]
+		fleet := tree(version.Revision).Fleets[name]
+		if fleet == nil {
+			r.refusal = fmt.Sprintf("fleet %s has no version in force until the deploy repo is read: its files as of commit %s cannot be read from %s",
+				name, version.Revision, r.options.Dir)
+			continue
 		}
+		r.force.Fleets[name] = desired.Version{Fleet: fleet, Revision: version.Revision, Committed: version.Committed, Released: version.Released}
 	}
 	r.force.Rejected = attribute(tree(kept.Revision).Rejected, kept.Revision, r.force.Fleets)
 	return nil
@@ -155,22 +162,31 @@ func (r *Repo) refresh(ctx context.Context) error {
 		return err
 	}
 	r.count(func(s *Stats) { s.Fetches++ })
-	past, err := walk(got.store, got.head)
+	past, err := r.pastOf(ctx, got)
 	if err != nil {
 		return err
 	}
-	accepted := plumbing.NewHash(r.force.Revision)
-	if !accepted.IsZero() && !past.has(accepted) && !past.whole() {
-		if past, err = r.wholeHistory(ctx, got.head); err != nil {
-			return err
-		}
-	}
-	if !accepted.IsZero() && !past.has(accepted) && !r.acceptedByHand(got.head, past) {
+	if !r.follows(past) && !r.acceptedByHand(got.head, past) {
+		r.count(func(s *Stats) { s.Rewrites++ })
 		r.refuse(got.head, fmt.Sprintf("the history of branch %s was rewritten: commit %s does not follow the accepted commit %s, which stays in force; if that is intended, run `windlass run --accept-revision %s`",
-			r.options.Branch, got.head, accepted, got.head), func(s *Stats) { s.Rewrites++ })
+			r.options.Branch, got.head, r.force.Revision, got.head))
 		return nil
 	}
 	return r.judge(got, past)
+}
+
+// follows reports whether the accepted commit, if there is one, is in a head's past.
+func (r *Repo) follows(past history) bool {
+	return r.force.Revision == "" || past.has(plumbing.NewHash(r.force.Revision))
+}
+
+// pastOf returns enough of the fetched head's history to tell whether it follows the accepted commit.
+func (r *Repo) pastOf(ctx context.Context, got *fetched) (history, error) {
+	past, err := walk(got.store, got.head)
+	if err != nil || past.whole() || r.follows(past) {
+		return past, err
+	}
+	return r.wholeHistory(ctx, got.head)
 }
 
 // wholeHistory fetches every commit, into a store of its own, and keeps the hashes only. It tells a long gap from a rewritten
@@ -186,7 +202,7 @@ func (r *Repo) wholeHistory(ctx context.Context, of plumbing.Hash) (history, err
 	case err != nil:
 		return history{}, err
 	case !past.has(of):
-		return history{}, fail(Other, "the branch was rewritten while it was read; the next poll looks again")
+		return history{}, fail(Other, "branch %s does not hold commit %s any more: its history was rewritten", r.options.Branch, of)
 	case !past.whole():
 		return history{}, fail(Corrupt, "the server's copy lacks a part of the history: unshallow it")
 	}
@@ -208,11 +224,10 @@ func (r *Repo) acceptedByHand(head plumbing.Hash, past history) bool {
 }
 
 // refuse leaves what is in force alone, until the head moves again.
-func (r *Repo) refuse(head plumbing.Hash, why string, count func(*Stats)) {
+func (r *Repo) refuse(head plumbing.Hash, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seen, r.refusal = head, r.remote.redact(why)
-	count(&r.stats)
 }
 
 // judge puts a head that follows the accepted commit in force, fleet by fleet.
@@ -224,7 +239,7 @@ func (r *Repo) judge(got *fetched, past history) error {
 	tree, files, err := r.read(got, commit)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.refuse(got.head, fmt.Sprintf("commit %s has no directory %s: put the fleet files there, or name another directory with --path",
-			got.head, path.Join(r.options.Path, fleetsDir)), func(*Stats) {})
+			got.head, path.Join(r.options.Path, fleetsDir)))
 		return nil
 	}
 	if err != nil {

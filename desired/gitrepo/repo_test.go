@@ -524,7 +524,10 @@ func TestLostArchiveIsReadFromHistory(t *testing.T) {
 	server.check(os.WriteFile(filepath.Join(options.Dir, good+".zip"), []byte("damaged"), 0o600))
 	repo := server.open(options)
 	wantReleases(t, repo.State(), map[string]string{})
-	wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
+	wantProblem(t, repo.State(), "fleet web has no version in force", good)
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v1"})
+	wantProblem(t, state)
 }
 
 func TestFleetsThatIsNoDirectoryIsNoOrder(t *testing.T) {

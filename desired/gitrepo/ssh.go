@@ -60,7 +60,7 @@ func (d *sshDialer) dial(ctx context.Context, r *remote) (session, error) {
 	if err := d.trust(config, address); err != nil {
 		return nil, err
 	}
-	release, err := d.identify(config)
+	release, err := d.identify(ctx, config)
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +109,9 @@ func plainKeys(known *knownhosts.HostKeyDB, address string) []string {
 }
 
 // identify offers the key file, or else the agent's keys; the agent is needed until release.
-func (d *sshDialer) identify(config *ssh.ClientConfig) (release func(), err error) {
+func (d *sshDialer) identify(ctx context.Context, config *ssh.ClientConfig) (release func(), err error) {
 	if d.key == "" {
-		return d.askAgent(config)
+		return d.askAgent(ctx, config)
 	}
 	pem, err := os.ReadFile(d.key)
 	if err != nil {
@@ -129,10 +129,13 @@ func (d *sshDialer) identify(config *ssh.ClientConfig) (release func(), err erro
 	return func() {}, nil
 }
 
-func (d *sshDialer) askAgent(config *ssh.ClientConfig) (release func(), err error) {
-	conn, err := net.Dial("unix", d.agent)
+func (d *sshDialer) askAgent(ctx context.Context, config *ssh.ClientConfig) (release func(), err error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", d.agent)
 	if err != nil {
 		return nil, fail(Auth, "cannot reach the ssh agent: %w", err)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline) // an agent may wait for a person
 	}
 	config.Auth = []ssh.AuthMethod{ssh.PublicKeysCallback(agent.NewClient(conn).Signers)}
 	return func() { conn.Close() }, nil

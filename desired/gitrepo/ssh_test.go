@@ -204,15 +204,38 @@ func TestSSHWithAnAgent(t *testing.T) {
 	wantOutage(t, state, err, Auth)
 }
 
+func TestSilentSSHAgent(t *testing.T) {
+	t.Parallel()
+	git := newGitServer(t)
+	git.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	host := newKey(t, "ed25519")
+	server := newSSHServer(t, git, "", host)
+	server.know(t, "", host)
+	options := server.options(t)
+	options.Timeout = patience
+	listener, err := net.Listen("unix", filepath.Join(shortDir(t), "socket"))
+	must(t, err)
+	t.Cleanup(func() { listener.Close() })
+	options.SSHKey, options.SSHAgent = "", listener.Addr().String()
+	state, err := git.open(options).Poll(t.Context())
+	wantOutage(t, state, err, Timeout)
+}
+
+// shortDir is a directory for sockets, whose paths are limited.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "agent")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // serveAgent is an ssh agent with one key.
 func serveAgent(t *testing.T, key keyPair) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent") // short: a socket's path is limited
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
 	keys := agent.NewKeyring()
 	must(t, keys.Add(agent.AddedKey{PrivateKey: key.private}))
-	listener, err := net.Listen("unix", filepath.Join(dir, "socket"))
+	listener, err := net.Listen("unix", filepath.Join(shortDir(t), "socket"))
 	must(t, err)
 	t.Cleanup(func() { listener.Close() })
 	go func() {
