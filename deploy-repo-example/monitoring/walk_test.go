@@ -3,6 +3,7 @@ package monitoring_test
 import (
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -158,6 +159,13 @@ func (s *script) revert(p *prometheus) {
 	s.end(reconciler.ResultRolledBack)
 	s.show(plan.PhaseIdle, "v1.4.2", "v1.4.2", "v1.4.2", "v1.4.2")
 	p.await(`windlass_fleet_phase{phase="idle"} == 1`)
+	// Of two changes one failed: that it halted and was rolled back counts once.
+	p.await("round(100 * (" + queryOf(p.T, "Change failure rate") + ")) == 50")
+}
+
+func queryOf(t *testing.T, title string) string {
+	panels := readDashboard(t).Panels
+	return asked(panels[slices.IndexFunc(panels, func(p panel) bool { return p.Title == title })].Targets[0].Expr)
 }
 
 func (s *script) pause(p *prometheus) {
