@@ -1,0 +1,14 @@
+// Package sandbox is a whole fleet on this machine: nodes, a load balancer with constant traffic, a deploy repo with its git
+// server, and the agent, all on loopback and without root. It is what `windlass demo` shows and what the end-to-end tests
+// run against.
+//
+// Nothing is simulated that windlass talks to. A node is a process of its own with an SSH server that really runs the
+// commands it is sent and a web service that is really down while it restarts; the deploy repo is served over git's smart
+// HTTP protocol, without a git binary; the balancer is sandbox/aws; the agent is the windlass binary as users run it. What a
+// node cannot show on one machine is a second kernel: all nodes share one clock, one process table and one file system, each
+// in a home directory of its own.
+//
+// What belongs here: making, changing and breaking the world around the agent, and the demo's walk through it. What does not:
+// anything the agent does, and the API of AWS (sandbox/aws). The nodes have loopback addresses of their own (127.42.…), which
+// Linux has without being told to and other systems do not.
+package sandbox

@@ -1,0 +1,362 @@
+package sandbox
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skeema/knownhosts"
+	"golang.org/x/crypto/ssh"
+
+	"windlass/internal/sandbox/aws"
+)
+
+// fleetName is what the fleet, its target group and its balancer are called.
+const fleetName = "web"
+
+// Options say what a Fleet is like. The zero Options are ready for use in the windlass binary.
+type Options struct {
+	Executable string        // the windlass binary; default: this process's own
+	NodeArgs   []string      // what makes Executable call RunNode; default "demo-node"
+	Dir        string        // where everything is kept; default: a temporary directory that Close removes
+	Nodes      int           // default 4
+	Release    string        // what the nodes run from the first day; default v1
+	Rate       int           // requests a second through the balancer; default 50
+	Delay      time.Duration // deregistration delay, which the API tells in whole seconds; default 1 s
+	Startup    time.Duration // how long the web service is down at each restart; default 150 ms
+	Interval   time.Duration // at which the agent polls; default 1 s
+	AgentArgs  []string      // more of the agent's arguments
+
+	User string                                    // the agent logs in as; default demo
+	SSH  func(Site) (stop func() error, err error) // starts a node's SSH server whenever it boots; default: the node serves itself
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Executable == "" {
+		executable, err := os.Executable()
+		if err != nil {
+			return o, fmt.Errorf("cannot tell where the windlass binary is: %w", err)
+		}
+		o.Executable = executable
+	}
+	if o.NodeArgs == nil {
+		o.NodeArgs = []string{"demo-node"}
+	}
+	o.Nodes = cmp.Or(o.Nodes, 4)
+	o.Release = cmp.Or(o.Release, "v1")
+	o.Rate = cmp.Or(o.Rate, 50)
+	o.Delay = cmp.Or(o.Delay, time.Second)
+	o.Startup = cmp.Or(o.Startup, 150*time.Millisecond)
+	o.Interval = cmp.Or(o.Interval, time.Second)
+	o.User = cmp.Or(o.User, "demo")
+	if o.Nodes < 1 || o.Nodes > maxNodes {
+		return o, fmt.Errorf("a local fleet has 1 to %d nodes, not %d", maxNodes, o.Nodes)
+	}
+	return o, nil
+}
+
+// maxNodes leaves addresses for nodes that are added later.
+const maxNodes = 100
+
+// A Site is where another SSH server than a node's own listens, and what it must do: present HostKey, let in Authorized, and
+// run commands in Home with Env.
+type Site struct {
+	Name       string
+	Address    string
+	Port       int
+	Home       string
+	HostKey    []byte   // private, in OpenSSH's format
+	Authorized string   // in authorized_keys' format
+	Env        []string // NAME=value
+}
+
+// A Fleet is a running fleet with all that belongs to it. Its agent is not started. Its methods, and those of its nodes, are
+// called one at a time.
+type Fleet struct {
+	Cloud   *aws.Cloud
+	Repo    *Repo
+	Agent   *Agent
+	Traffic *Traffic
+	URL     string // of the load balancer
+	Dir     string
+
+	options          Options
+	network          *network
+	sshPort, webPort int
+	key              keyPair // the agent's
+	nodes            []*Node
+	closers          []func() error // last opened, first closed
+}
+
+// Start brings up nodes that serve a release, a balancer that finds them healthy, traffic through it, and the deploy repo
+// that says so. Close ends all of it.
+func Start(ctx context.Context, o Options) (*Fleet, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the local fleet: %w", err)
+	}
+	f := &Fleet{options: o}
+	for _, open := range []func(context.Context) error{f.openDir, f.openNetwork, f.openCloud, f.openRepo, f.openAgent, f.openNodes, f.openTraffic} {
+		if err := open(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot start the local fleet: %w", err), f.Close())
+		}
+	}
+	return f, nil
+}
+
+// Close ends the agent, the traffic and all that Start began, and leaves nothing behind but Options.Dir.
+func (f *Fleet) Close() error {
+	var failures []error
+	for _, end := range slices.Backward(f.closers) {
+		failures = append(failures, end())
+	}
+	f.closers = nil
+	return errors.Join(failures...)
+}
+
+func (f *Fleet) onClose(end func() error) { f.closers = append(f.closers, end) }
+
+func (f *Fleet) openDir(context.Context) (err error) {
+	if f.Dir = f.options.Dir; f.Dir == "" {
+		if f.Dir, err = os.MkdirTemp("", "windlass-"); err != nil {
+			return err
+		}
+		f.onClose(func() error { return os.RemoveAll(f.Dir) })
+	}
+	if f.Dir, err = filepath.Abs(f.Dir); err != nil {
+		return err
+	}
+	if f.key, err = newKeyPair(); err != nil {
+		return err
+	}
+	return errors.Join(
+		os.MkdirAll(f.path("store"), 0o755), os.MkdirAll(f.path("agent"), 0o755),
+		os.WriteFile(f.path("id"), f.key.private, 0o600), os.WriteFile(f.path("known_hosts"), nil, 0o644),
+		f.Publish(Build{Release: f.options.Release}),
+	)
+}
+
+func (f *Fleet) path(name string) string { return filepath.Join(f.Dir, name) }
+
+func (f *Fleet) openNetwork(context.Context) (err error) {
+	if f.network, err = reserveNetwork(); err != nil {
+		return err
+	}
+	f.onClose(f.network.release)
+	if f.sshPort, err = f.network.freePort(); err != nil {
+		return err
+	}
+	f.webPort, err = f.network.freePort()
+	return err
+}
+
+func (f *Fleet) openCloud(context.Context) error {
+	f.Cloud = aws.New(aws.Config{})
+	if err := f.Cloud.Start(context.Background()); err != nil {
+		return err
+	}
+	f.onClose(f.Cloud.Close)
+	_, err := f.Cloud.AddTargetGroup(aws.TargetGroup{
+		Name: fleetName, Port: f.webPort, DeregistrationDelay: f.options.Delay,
+		HealthCheck: aws.HealthCheck{Path: "/healthz", Interval: 200 * time.Millisecond, Timeout: time.Second, Healthy: 2, Unhealthy: 2},
+	})
+	if err != nil {
+		return err
+	}
+	address, err := f.Cloud.AddLoadBalancer(aws.LoadBalancer{Name: fleetName, TargetGroups: []string{fleetName}})
+	f.URL = "http://" + address
+	return err
+}
+
+func (f *Fleet) openRepo(ctx context.Context) (err error) {
+	if f.Repo, err = newRepo(f.Dir, f.network.address(1)); err != nil {
+		return err
+	}
+	f.onClose(f.Repo.close)
+	return f.Repo.begin(ctx, strings.NewReplacer(
+		"SSH_USER", f.options.User, "SSH_PORT", strconv.Itoa(f.sshPort), "WEB_PORT", strconv.Itoa(f.webPort), "RELEASE", f.options.Release,
+	))
+}
+
+func (f *Fleet) openAgent(context.Context) error {
+	port, err := f.network.freePort()
+	if err != nil {
+		return err
+	}
+	listen := net.JoinHostPort(f.network.address(1), strconv.Itoa(port))
+	args := []string{
+		"run", "--repo", f.Repo.URL, "--interval", f.options.Interval.String(), "--state-dir", f.path("agent"),
+		"--ssh-key", f.path("id"), "--ssh-known-hosts", f.path("known_hosts"), "--listen", listen, "--log-format", "json",
+	}
+	env := append(f.Cloud.Environment(), "AWS_EC2_METADATA_DISABLED=true", "PATH="+os.Getenv("PATH"), "HOME="+f.path("agent"))
+	f.Agent = &Agent{
+		Command: Command{Path: f.options.Executable, Args: append(args, f.options.AgentArgs...), Env: env},
+		URL:     "http://" + listen,
+		log:     &tail{},
+	}
+	f.onClose(f.Agent.Kill)
+	return nil
+}
+
+func (f *Fleet) openNodes(ctx context.Context) error {
+	for range f.options.Nodes {
+		n, err := f.newNode()
+		if err != nil {
+			return err
+		}
+		if err := n.install(f.options.Release); err != nil {
+			return err
+		}
+		if err := f.boot(ctx, n); err != nil {
+			return err
+		}
+		if err := f.Cloud.Register(fleetName, n.target()); err != nil {
+			return err
+		}
+	}
+	return f.awaitHealthy(ctx)
+}
+
+// awaitHealthy waits until the balancer sends traffic to every node.
+func (f *Fleet) awaitHealthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		changed := f.Cloud.Changed()
+		health, err := f.Cloud.Health(fleetName)
+		if err != nil {
+			return err
+		}
+		healthy := 0
+		for _, h := range health {
+			if h.State == aws.Healthy {
+				healthy++
+			}
+		}
+		if healthy == len(f.nodes) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("only %d of %d nodes are healthy: %w", healthy, len(f.nodes), ctx.Err())
+		}
+	}
+}
+
+func (f *Fleet) openTraffic(context.Context) error {
+	f.Traffic = startTraffic(f.URL, f.options.Rate)
+	f.onClose(func() error {
+		f.Traffic.Stop()
+		return nil
+	})
+	return nil
+}
+
+// Publish puts a build into the store that nodes fetch from.
+func (f *Fleet) Publish(b Build) error { return b.publish(f.path("store")) }
+
+// Nodes returns every node there ever was, in the order they came.
+func (f *Fleet) Nodes() []*Node { return slices.Clone(f.nodes) }
+
+// AddNode boots a new machine that has no release and is no member of the target group, as scaling out does.
+func (f *Fleet) AddNode(ctx context.Context) (*Node, error) {
+	n, err := f.newNode()
+	if err != nil {
+		return nil, fmt.Errorf("cannot add a node: %w", err)
+	}
+	return n, f.boot(ctx, n)
+}
+
+// Terminate ends a node for good: the machine dies and its instance is terminated. The balancer keeps it as a member.
+func (f *Fleet) Terminate(n *Node) error {
+	return errors.Join(n.Kill(), f.Cloud.SetInstanceState(n.Instance, aws.Terminated))
+}
+
+// boot starts a node, and only then makes it an instance that is found.
+func (f *Fleet) boot(ctx context.Context, n *Node) error {
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	f.onClose(n.Kill)
+	return f.Cloud.AddInstance(n.instance())
+}
+
+// newNode prepares the next node's home and has the agent know its host key.
+func (f *Fleet) newNode() (*Node, error) {
+	number := len(f.nodes) + 1
+	hostKey, err := newKeyPair()
+	if err != nil {
+		return nil, err
+	}
+	name := fleetName + "-" + strconv.Itoa(number)
+	site := Site{
+		Name: name, Address: f.network.address(10 + number), Port: f.sshPort, Home: f.path(filepath.Join("nodes", name)),
+		HostKey: hostKey.private, Authorized: f.key.public(),
+	}
+	site.Env = nodeEnvironment(site.Home)
+	n := &Node{
+		Name:     name,
+		Instance: fmt.Sprintf("i-%017x", number),
+		Address:  site.Address,
+		Zone:     "eu-central-1" + string("abc"[number%3]),
+		Home:     site.Home,
+		log:      &tail{},
+		command:  Command{Path: f.options.Executable, Args: f.options.NodeArgs, Env: []string{"PATH=" + os.Getenv("PATH")}},
+		ssh:      f.options.SSH,
+		site:     site,
+		web:      f.webPort,
+		startup:  f.options.Startup,
+	}
+	if err := os.MkdirAll(n.Home, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(f.path("store"), filepath.Join(n.Home, "store")); err != nil {
+		return nil, err
+	}
+	f.nodes = append(f.nodes, n)
+	return n, f.trust(n, hostKey.Signer)
+}
+
+// trust adds a node's host key to known_hosts.
+func (f *Fleet) trust(n *Node, hostKey ssh.Signer) error {
+	file, err := os.OpenFile(f.path("known_hosts"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	address := net.JoinHostPort(n.Address, strconv.Itoa(f.sshPort))
+	_, err = fmt.Fprintln(file, knownhosts.Line([]string{address}, hostKey.PublicKey()))
+	return errors.Join(err, file.Close())
+}
+
+// A keyPair is an SSH key, also as the file that holds it.
+type keyPair struct {
+	ssh.Signer
+	private []byte
+}
+
+func newKeyPair() (keyPair, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return keyPair{}, err
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		return keyPair{}, err
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	return keyPair{signer, pem.EncodeToMemory(block)}, err
+}
+
+func (k keyPair) public() string { return string(ssh.MarshalAuthorizedKey(k.PublicKey())) }

@@ -1,0 +1,236 @@
+package sandbox
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5"
+	gitconfig "github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// A Repo is a deploy repo: a bare one that is served over HTTP, and a clone of it to commit in, as a person has one.
+type Repo struct {
+	URL  string // what the agent polls
+	Work string // the clone's directory
+
+	repo   *git.Repository
+	server *http.Server
+	ended  chan struct{}
+}
+
+// The only branch, and the fleet file, relative to the repo.
+const (
+	branch    = plumbing.ReferenceName("refs/heads/main")
+	fleetFile = "fleets/web.yaml"
+)
+
+//go:embed deploy
+var deployFiles embed.FS
+
+// newRepo makes an empty repo and its clone in dir and begins to serve it at that loopback address.
+func newRepo(dir, address string) (*Repo, error) {
+	bare, work := filepath.Join(dir, "deploy.git"), filepath.Join(dir, "deploy")
+	options := &git.PlainInitOptions{InitOptions: git.InitOptions{DefaultBranch: branch}, Bare: true}
+	if _, err := git.PlainInitWithOptions(bare, options); err != nil {
+		return nil, fmt.Errorf("cannot make the deploy repo: %w", err)
+	}
+	options.Bare = false
+	repo, err := git.PlainInitWithOptions(work, options)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the clone of the deploy repo: %w", err)
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot serve the deploy repo: %w", err)
+	}
+	r := &Repo{URL: "http://" + listener.Addr().String() + "/deploy.git", Work: work, repo: repo, ended: make(chan struct{})}
+	r.server = &http.Server{
+		Handler:           newGitServer(bare).handler("/deploy.git"),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	go func() {
+		defer close(r.ended)
+		_ = r.server.Serve(listener) // always ends with ErrServerClosed
+	}()
+	remote := &gitconfig.RemoteConfig{Name: git.DefaultRemoteName, URLs: []string{r.URL}}
+	if _, err := repo.CreateRemote(remote); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot name the deploy repo in its clone: %w", err), r.close())
+	}
+	upstream := &gitconfig.Branch{Name: branch.Short(), Remote: git.DefaultRemoteName, Merge: branch}
+	if err := repo.CreateBranch(upstream); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot follow the deploy repo's branch: %w", err), r.close())
+	}
+	return r, nil
+}
+
+// close stops serving.
+func (r *Repo) close() error {
+	err := r.server.Close()
+	<-r.ended
+	return err
+}
+
+// begin commits the sandbox's deploy repo with what differs from one sandbox to the next filled in.
+func (r *Repo) begin(ctx context.Context, values *strings.Replacer) error {
+	files, err := fs.Sub(deployFiles, "deploy")
+	if err != nil {
+		return err
+	}
+	err = fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		return r.write(name, values.Replace(string(content)))
+	})
+	if err != nil {
+		return fmt.Errorf("cannot write the deploy repo: %w", err)
+	}
+	_, err = r.commit(ctx, "web: the fleet as it is")
+	return err
+}
+
+func (r *Repo) write(name, content string) error {
+	path := filepath.Join(r.Work, name)
+	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644))
+}
+
+var releaseLine = regexp.MustCompile(`(?m)^release:.*$`)
+
+// Commit changes the fleet's release, as a deploy does, and returns the new revision.
+func (r *Repo) Commit(ctx context.Context, release string) (string, error) {
+	return r.Edit(ctx, "web "+release, fleetFile, func(old string) string {
+		return releaseLine.ReplaceAllLiteralString(old, "release: "+release)
+	})
+}
+
+// Edit changes one file, which need not be there before, commits and pushes. It returns the new revision.
+func (r *Repo) Edit(ctx context.Context, message, name string, change func(old string) string) (string, error) {
+	old, err := os.ReadFile(filepath.Join(r.Work, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("cannot edit %s in the deploy repo: %w", name, err)
+	}
+	if err := r.write(name, change(string(old))); err != nil {
+		return "", fmt.Errorf("cannot edit %s in the deploy repo: %w", name, err)
+	}
+	return r.commit(ctx, message)
+}
+
+// Remove deletes one file, commits and pushes. It returns the new revision.
+func (r *Repo) Remove(ctx context.Context, message, name string) (string, error) {
+	if err := os.Remove(filepath.Join(r.Work, name)); err != nil {
+		return "", fmt.Errorf("cannot remove from the deploy repo: %w", err)
+	}
+	return r.commit(ctx, message)
+}
+
+// Revert undoes the newest commit by another one, as `git revert HEAD` does, and pushes. It returns the new revision.
+func (r *Repo) Revert(ctx context.Context) (string, error) {
+	head, before, err := r.newest()
+	if err != nil {
+		return "", fmt.Errorf("cannot revert in the deploy repo: %w", err)
+	}
+	if err := r.checkOut(before); err != nil {
+		return "", fmt.Errorf("cannot revert %s in the deploy repo: %w", head.Hash, err)
+	}
+	title, _, _ := strings.Cut(head.Message, "\n")
+	return r.commit(ctx, fmt.Sprintf("Revert %q\n\nThis reverts commit %s.\n", title, head.Hash))
+}
+
+// Rewrite replaces the newest commit by its parent on the server, as a forced push does. It returns the revision that is the head now.
+func (r *Repo) Rewrite(ctx context.Context) (string, error) {
+	_, before, err := r.newest()
+	if err != nil {
+		return "", fmt.Errorf("cannot rewrite the deploy repo: %w", err)
+	}
+	tree, err := r.repo.Worktree()
+	if err != nil {
+		return "", fmt.Errorf("cannot rewrite the deploy repo: %w", err)
+	}
+	if err := tree.Reset(&git.ResetOptions{Commit: before.Hash, Mode: git.HardReset}); err != nil {
+		return "", fmt.Errorf("cannot rewrite the deploy repo: %w", err)
+	}
+	return before.Hash.String(), r.push(ctx)
+}
+
+// newest returns the head and the commit before it.
+func (r *Repo) newest() (head, before *object.Commit, err error) {
+	ref, err := r.repo.Head()
+	if err != nil {
+		return nil, nil, err
+	}
+	if head, err = r.repo.CommitObject(ref.Hash()); err != nil {
+		return nil, nil, err
+	}
+	before, err = head.Parent(0)
+	return head, before, err
+}
+
+// checkOut makes the files of the clone those of a commit, without moving the branch.
+func (r *Repo) checkOut(commit *object.Commit) error {
+	entries, err := os.ReadDir(r.Work)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if entry.Name() == git.GitDirName {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(r.Work, entry.Name())); err != nil {
+			return err
+		}
+	}
+	files, err := commit.Files()
+	if err != nil {
+		return err
+	}
+	return files.ForEach(func(f *object.File) error {
+		content, err := f.Contents()
+		if err != nil {
+			return err
+		}
+		return r.write(f.Name, content)
+	})
+}
+
+func (r *Repo) commit(ctx context.Context, message string) (string, error) {
+	tree, err := r.repo.Worktree()
+	if err != nil {
+		return "", fmt.Errorf("cannot commit to the deploy repo: %w", err)
+	}
+	if err := tree.AddWithOptions(&git.AddOptions{All: true}); err != nil {
+		return "", fmt.Errorf("cannot commit to the deploy repo: %w", err)
+	}
+	author := &object.Signature{Name: "demo", Email: "demo@windlass.invalid", When: time.Now()}
+	revision, err := tree.Commit(message, &git.CommitOptions{Author: author})
+	if err != nil {
+		return "", fmt.Errorf("cannot commit to the deploy repo: %w", err)
+	}
+	return revision.String(), r.push(ctx)
+}
+
+func (r *Repo) push(ctx context.Context) error {
+	err := r.repo.PushContext(ctx, &git.PushOptions{RefSpecs: []gitconfig.RefSpec{gitconfig.RefSpec("+" + branch + ":" + branch)}})
+	if err != nil {
+		return fmt.Errorf("cannot push to the deploy repo: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package sandbox
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"windlass/desired"
+	"windlass/desired/gitrepo"
+)
+
+// A deployRepo is a repo with the sandbox's fleet, without any other part of a sandbox.
+type deployRepo struct {
+	*Repo
+	t      *testing.T
+	polled *gitrepo.Repo // by the agent's own code
+}
+
+func newDeployRepo(t *testing.T) *deployRepo {
+	t.Helper()
+	t.Parallel()
+	r := must(newRepo(t.TempDir(), "127.0.0.1"))(t)
+	t.Cleanup(func() { check(t, r.close()) })
+	check(t, r.begin(t.Context(), strings.NewReplacer("SSH_USER", "demo", "SSH_PORT", "22", "WEB_PORT", "8080", "RELEASE", "v1")))
+	polled := must(gitrepo.Open(gitrepo.Options{URL: r.URL, Dir: t.TempDir(), Timeout: 10 * time.Second}))(t)
+	t.Cleanup(polled.Close)
+	return &deployRepo{r, t, polled}
+}
+
+// release is what the agent reads at the head, which must be that revision.
+func (r *deployRepo) release(revision string) string {
+	r.t.Helper()
+	state := must(r.polled.Poll(r.t.Context()))(r.t)
+	if len(state.Rejected) > 0 || state.Problem != "" {
+		r.t.Fatalf("rejected %v, problem %q", state.Rejected, state.Problem)
+	}
+	if state.Revision != revision {
+		r.t.Errorf("the agent reads %s, want %s", state.Revision, revision)
+	}
+	return state.Fleets[fleetName].Fleet.Release
+}
+
+func (r *deployRepo) git(dir string, args ...string) string {
+	r.t.Helper()
+	cmd := exec.Command(installedTool(r.t, "git"), args...)
+	cmd.Dir = dir
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + r.t.TempDir(), "GIT_CONFIG_NOSYSTEM=1",
+		"GIT_AUTHOR_NAME=demo", "GIT_AUTHOR_EMAIL=demo@windlass.invalid", "GIT_COMMITTER_NAME=demo", "GIT_COMMITTER_EMAIL=demo@windlass.invalid",
+	}
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, output)
+	}
+	return strings.TrimSpace(string(output))
+}
+
+func TestDeployRepoIsValid(t *testing.T) {
+	r := newDeployRepo(t)
+	tree := must(desired.Load(os.DirFS(r.Work)))(t)
+	if len(tree.Rejected) > 0 || len(tree.Warnings) > 0 || tree.Fleets[fleetName] == nil {
+		t.Errorf("rejected %v, warnings %v", tree.Rejected, tree.Warnings)
+	}
+}
+
+func TestAgentReadsCommitsAndReverts(t *testing.T) {
+	r := newDeployRepo(t)
+	for _, want := range []string{"v2", "v3"} {
+		revision := must(r.Commit(t.Context(), want))(t)
+		if got := r.release(revision); got != want {
+			t.Errorf("the release is %s, want %s", got, want)
+		}
+	}
+	revision := must(r.Revert(t.Context()))(t)
+	if got := r.release(revision); got != "v2" {
+		t.Errorf("after the revert the release is %s, want v2", got)
+	}
+	revision = must(r.Edit(t.Context(), "web: pause", fleetFile, func(old string) string { return old + "paused: {reason: test}\n" }))(t)
+	r.release(revision)
+	if pause := must(r.polled.Poll(t.Context()))(t).Fleets[fleetName].Fleet.Paused; pause == nil || pause.Reason != "test" {
+		t.Errorf("after the edit the pause is %v", pause)
+	}
+}
+
+func TestRewrittenHistoryIsNoticed(t *testing.T) {
+	r := newDeployRepo(t)
+	r.release(must(r.Commit(t.Context(), "v2"))(t))
+	must(r.Rewrite(t.Context()))(t)
+	state := must(r.polled.Poll(t.Context()))(t)
+	if state.Problem == "" || state.Fleets[fleetName].Fleet.Release != "v2" {
+		t.Errorf("problem %q, release %s", state.Problem, state.Fleets[fleetName].Fleet.Release)
+	}
+}
+
+// People try the demo's repo with git itself: clone, commit, push, pull, in a clone of their own and in ours.
+func TestGitWorksWithTheServer(t *testing.T) {
+	r := newDeployRepo(t)
+	theirs := filepath.Join(t.TempDir(), "theirs")
+	r.git(".", "clone", "-q", r.URL, theirs)
+	r.git(theirs, "commit", "-q", "--allow-empty", "-m", "from a clone")
+	r.git(theirs, "push", "-q")
+	r.release(r.git(theirs, "rev-parse", "HEAD"))
+	r.git(r.Work, "pull", "-q", "--ff-only")
+	check(t, r.write(fleetFile, strings.Replace(read(t, r.Work, fleetFile), "release: v1", "release: v5", 1)+"\n"))
+	r.git(r.Work, "commit", "-q", "-am", "web v5")
+	r.git(r.Work, "push", "-q")
+	if got := r.release(r.git(r.Work, "rev-parse", "HEAD")); got != "v5" {
+		t.Errorf("after a push from our clone the release is %s", got)
+	}
+	r.git(r.Work, "revert", "--no-edit", "HEAD")
+	r.git(r.Work, "push", "-q")
+	if got := r.release(r.git(r.Work, "rev-parse", "HEAD")); got != "v1" {
+		t.Errorf("after git revert the release is %s", got)
+	}
+	r.git(theirs, "pull", "-q", "--ff-only")
+	if status := r.git(r.Work, "status", "--porcelain"); status != "" {
+		t.Errorf("our clone is not clean: %s", status)
+	}
+}
