@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"windlass/internal/web"
+)
+
+const (
+	mostAnswer = 64 << 20         // bytes of an answer or an event: some 100,000 nodes
+	silence    = 45 * time.Second // on an event stream, which says something every 15 s
+)
+
+// A client asks a running agent over its --listen address.
+type client struct {
+	server *url.URL
+	http   *http.Client
+}
+
+func newClient(server string) (*client, error) {
+	if !strings.Contains(server, "://") {
+		server = "http://" + server
+	}
+	parsed, err := url.Parse(server)
+	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+		return nil, fmt.Errorf("--server is no URL: give one like http://127.0.0.1:9190")
+	}
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	return &client{server: parsed, http: &http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ResponseHeaderTimeout: 15 * time.Second,
+	}}}, nil
+}
+
+// close ends idle connections.
+func (c *client) close() { c.http.CloseIdleConnections() }
+
+// get decodes the answer to a GET of path.
+func (c *client) get(ctx context.Context, path string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	body, err := c.open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer body.Close() // only read from
+	if err := json.NewDecoder(io.LimitReader(body, mostAnswer)).Decode(into); err != nil {
+		return fmt.Errorf("the answer of %s is not windlass's: %w; is another program there? name the agent with --server", c.server.Redacted(), err)
+	}
+	return nil
+}
+
+// open returns the body of a good answer.
+func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server.JoinPath(path).String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		var why *url.Error
+		if errors.As(err, &why) {
+			err = why.Err
+		}
+		return nil, fmt.Errorf("cannot reach the agent at %s: %w; is `windlass run` running there? name another with --server", c.server.Redacted(), err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		defer answer.Body.Close() // only read from
+		said, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
+		return nil, fmt.Errorf("%s answers %s: %s", c.server.Redacted(), answer.Status, web.Line(string(said)))
+	}
+	return answer.Body, nil
+}
+
+// A picture is how everything stands, as the agent told.
+type picture struct {
+	repo   web.Repo
+	fleets []web.Fleet // sorted by name
+}
+
+// look asks for the whole picture.
+func (c *client) look(ctx context.Context) (picture, error) {
+	var p picture
+	if err := c.get(ctx, "/api/v1/fleets", &p.fleets); err != nil {
+		return p, err
+	}
+	return p, c.get(ctx, "/api/v1/repo", &p.repo)
+}
+
+// follow calls changed with the picture each time it changes, until ctx or the stream ends. The error is never nil.
+func (c *client) follow(ctx context.Context, changed func(picture)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	body, err := c.open(ctx, "/api/v1/events")
+	if err != nil {
+		return err
+	}
+	defer body.Close() // only read from
+	watchdog := time.AfterFunc(silence, cancel)
+	defer watchdog.Stop()
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, mostAnswer)
+	var p picture
+	var event string
+	for lines.Scan() {
+		watchdog.Reset(silence)
+		name, value, _ := bytes.Cut(lines.Bytes(), []byte(": "))
+		switch string(name) {
+		case "event":
+			event = string(value)
+		case "data":
+			if err := p.take(event, value); err != nil {
+				return fmt.Errorf("cannot understand the agent at %s: %w", c.server.Redacted(), err)
+			}
+			changed(p)
+		}
+	}
+	return fmt.Errorf("the agent at %s ended the connection; trying again", c.server.Redacted())
+}
+
+// take puts one event into the picture. An event of a later version is left aside.
+func (p *picture) take(event string, data []byte) error {
+	var fleet web.Fleet
+	switch event {
+	case "repo":
+		p.repo = web.Repo{}
+		return json.Unmarshal(data, &p.repo)
+	case "fleet", "gone":
+		if err := json.Unmarshal(data, &fleet); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	at, there := slices.BinarySearchFunc(p.fleets, fleet.Name, func(f web.Fleet, name string) int { return strings.Compare(f.Name, name) })
+	p.fleets = slices.Clone(p.fleets)
+	switch {
+	case event == "gone" && there:
+		p.fleets = slices.Delete(p.fleets, at, at+1)
+	case event == "gone":
+	case there:
+		p.fleets[at] = fleet
+	default:
+		p.fleets = slices.Insert(p.fleets, at, fleet)
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"windlass/desired/gitrepo"
+)
+
+// Bounds of the pace. They keep a slip of the pen from hammering a git server, an API or nodes.
+const (
+	leastInterval = 100 * time.Millisecond
+	leastRefresh  = time.Second
+)
+
+// agentOptions are the flags of run and plan.
+type agentOptions struct {
+	repo, branch, path         string
+	interval, refresh          time.Duration
+	sshKey, sshKnownHosts      string
+	gitSSHKey, gitKnownHosts   string
+	gitTokenFile               string
+	stateDir                   string
+	listen, logFormat, accepts string // of run only
+}
+
+// shared defines the flags that run and plan have in common.
+func (o *agentOptions) shared(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.repo, "repo", "", "`URL` of the deploy repo: https://, ssh://, user@host:path, file:// or a path")
+	f.StringVar(&o.branch, "branch", gitrepo.DefaultBranch, "branch to follow")
+	f.StringVar(&o.path, "path", gitrepo.DefaultPath, "`directory` of the repo that fleets/ is in")
+	f.DurationVar(&o.interval, "interval", 15*time.Second, "how often git, the node set and the load balancers are read when nothing moves")
+	f.DurationVar(&o.refresh, "refresh", 5*time.Minute, "how often records and checks of idle nodes are read again, spread evenly")
+	f.StringVar(&o.sshKey, "ssh-key", "", "private key `file` for the nodes (default: the ssh agent at SSH_AUTH_SOCK)")
+	f.StringVar(&o.sshKnownHosts, "ssh-known-hosts", "", "known_hosts `file` for the nodes (default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts)")
+	f.StringVar(&o.gitSSHKey, "git-ssh-key", "", "private key `file` for the deploy repo over ssh (default: the ssh agent)")
+	f.StringVar(&o.gitKnownHosts, "git-known-hosts", "", "known_hosts `file` for the deploy repo over ssh (default: ~/.ssh/known_hosts)")
+	f.StringVar(&o.gitTokenFile, "git-token-file", "", "`file` with the token or password for the deploy repo over https")
+	f.StringVar(&o.stateDir, "state-dir", "", "`directory` of this agent's own (default: /var/lib/windlass for root, else ~/.local/state/windlass)")
+	f.Lookup("refresh").DefValue = "5m" // as people write it
+	f.SortFlags = false
+}
+
+// check completes the options, and refuses what cannot work before anything is opened.
+func (o *agentOptions) check() error {
+	switch {
+	case o.repo == "":
+		return fmt.Errorf("no deploy repo is named: give its URL with --repo, WINDLASS_REPO, or repo in the file of --config")
+	case o.interval < leastInterval:
+		return fmt.Errorf("--interval %v is too short: give at least %v", o.interval, leastInterval)
+	case o.refresh < leastRefresh:
+		return fmt.Errorf("--refresh %v is too short: give at least %v", o.refresh, leastRefresh)
+	case o.logFormat != "" && o.logFormat != "text" && o.logFormat != "json":
+		return fmt.Errorf("--log-format %q is unknown: give text or json", o.logFormat)
+	}
+	for _, file := range []struct{ flag, path string }{
+		{"ssh-key", o.sshKey}, {"ssh-known-hosts", o.sshKnownHosts}, {"git-ssh-key", o.gitSSHKey}, {"git-known-hosts", o.gitKnownHosts},
+	} {
+		if err := readable(file.path); err != nil {
+			return fmt.Errorf("cannot use --%s: %w", file.flag, err)
+		}
+	}
+	return o.completeStateDir()
+}
+
+func readable(path string) error {
+	if path == "" {
+		return nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+func (o *agentOptions) completeStateDir() (err error) {
+	if o.stateDir == "" {
+		if o.stateDir, err = defaultStateDir(); err != nil {
+			return fmt.Errorf("cannot tell where to keep state: %w; give --state-dir", err)
+		}
+	}
+	o.stateDir, err = filepath.Abs(o.stateDir)
+	return err
+}
+
+func defaultStateDir() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/lib/windlass", nil
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".local", "state", "windlass"), err
+}
+
+// gitOptions are the options of the deploy repo, with what is kept of it in dir.
+func (o *agentOptions) gitOptions(dir string) (gitrepo.Options, error) {
+	token, err := o.gitToken()
+	g := gitrepo.Options{
+		URL: o.repo, Branch: o.branch, Path: o.path, Dir: dir, AcceptRevision: o.accepts,
+		Token: token, SSHKey: o.gitSSHKey, SSHAgent: os.Getenv("SSH_AUTH_SOCK"), KnownHosts: o.gitKnownHosts,
+	}
+	if known := defaultKnownHosts(); g.KnownHosts == "" && len(known) > 0 {
+		g.KnownHosts = known[0]
+	}
+	return g, err
+}
+
+func (o *agentOptions) gitToken() (string, error) {
+	if o.gitTokenFile == "" {
+		return "", nil
+	}
+	text, err := readBounded(o.gitTokenFile, 64<<10)
+	if err != nil {
+		return "", fmt.Errorf("cannot use --git-token-file: %w", err)
+	}
+	return strings.TrimSpace(text), nil
+}
+
+// nodeKnownHosts are the files that say which node is which.
+func (o *agentOptions) nodeKnownHosts() []string {
+	if o.sshKnownHosts != "" {
+		return []string{o.sshKnownHosts}
+	}
+	return defaultKnownHosts()
+}
+
+// defaultKnownHosts are those of the usual files that there are.
+func defaultKnownHosts() []string {
+	var files []string
+	if home, err := os.UserHomeDir(); err == nil {
+		files = append(files, filepath.Join(home, ".ssh", "known_hosts"))
+	}
+	var found []string
+	for _, file := range append(files, "/etc/ssh/ssh_known_hosts") {
+		if readable(file) == nil {
+			found = append(found, file)
+		}
+	}
+	return found
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"windlass/actuators/host"
+	"windlass/desired"
+	"windlass/desired/gitrepo"
+	"windlass/internal/metrics"
+	"windlass/internal/web"
+	"windlass/reconciler"
+	"windlass/reconciler/plan"
+)
+
+const (
+	changesPending = code(2)
+	lookTime       = 2 * time.Minute // for git, and for all that is looked at
+)
+
+func newPlan() *cobra.Command {
+	var o agentOptions
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Show what the agent would do now, step by step, and why not more",
+		Long: `Show what the agent would do now: every step with its reason and how many nodes can be counted on before it, the lowest number
+there would be, and what holds the rest back. It looks at git, load balancers, instances and nodes, and changes nothing anywhere.
+What the agent has accepted so far is taken from --state-dir, when it can be read.
+
+Exit status: 0 nothing to do, 2 changes are pending, 1 something could not be read or is wrong.`,
+		Example: `  windlass plan --repo https://git.example.com/ops/deploy
+  windlass plan --config /etc/windlass/windlass.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			return showPlan(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	o.shared(cmd)
+	return configurable(cmd)
+}
+
+func showPlan(ctx context.Context, o agentOptions, stdout, stderr io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	state, sights, err := look(ctx, o, stderr)
+	if err != nil {
+		return err
+	}
+	tellRejected(state.Rejected, stderr)
+	pending := false
+	t := terminalOf(stdout)
+	for _, s := range sights {
+		f := plan.Foresee(s.Want, s.World)
+		if err := printForecast(stdout, s, f, t); err != nil {
+			return err
+		}
+		pending = pending || isPending(f)
+	}
+	return verdict(stdout, stderr, state, sights, pending)
+}
+
+// look reads git and the world. What it keeps of git lies in a directory that is gone when it returns.
+func look(ctx context.Context, o agentOptions, stderr io.Writer) (desired.State, []reconciler.Sight, error) {
+	scratch, err := os.MkdirTemp("", "windlass-plan-")
+	if err != nil {
+		return desired.State{}, nil, fmt.Errorf("cannot make a temporary directory: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	repo, err := openScratch(o, scratch)
+	if err != nil {
+		return desired.State{}, nil, err
+	}
+	defer repo.Close()
+	hosts, err := host.New(host.Options{KeyFile: o.sshKey, KnownHosts: o.nodeKnownHosts(), ReadOnly: true})
+	if err != nil {
+		return desired.State{}, nil, err
+	}
+	defer hosts.CloseAll()
+	me, err := (&stateDir{path: o.stateDir}).known()
+	if err != nil {
+		return desired.State{}, nil, err
+	}
+	deps := joined(o, me, hosts, repo, metrics.NewEvents(), newLog(stderr, "text"))
+	state, err := repo.Poll(ctx)
+	if err != nil {
+		return state, nil, err
+	}
+	sights, err := reconciler.Look(ctx, deps, state)
+	return state, sights, err
+}
+
+// openScratch opens the deploy repo with a copy of what the agent has accepted so far, when that can be read.
+func openScratch(o agentOptions, scratch string) (*gitrepo.Repo, error) {
+	dir := gitDir(scratch)
+	err := os.CopyFS(dir, os.DirFS(gitDir(o.stateDir)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("cannot read what the agent accepted: %w", err)
+	}
+	options, err := o.gitOptions(dir)
+	if err != nil {
+		return nil, err
+	}
+	return gitrepo.Open(options)
+}
+
+// verdict tells what could not be read, and decides the exit status.
+func verdict(stdout, stderr io.Writer, state desired.State, sights []reconciler.Sight, pending bool) error {
+	trouble := unread(state, sights)
+	for _, line := range trouble {
+		fmt.Fprintln(stderr, "windlass: "+web.Line(line))
+	}
+	switch {
+	case len(trouble)+len(state.Rejected) > 0:
+		return code(1)
+	case pending:
+		return changesPending
+	}
+	_, err := fmt.Fprintf(stdout, "\n%s, nothing to do\n", counted(len(sights), "fleet"))
+	return err
+}
+
+// unread says of every source that could not be read why.
+func unread(state desired.State, sights []reconciler.Sight) []string {
+	var lines []string
+	if state.Problem != "" {
+		lines = append(lines, "deploy repo: "+state.Problem)
+	}
+	for _, s := range sights {
+		fleet := "fleet " + s.Status.Name + ": "
+		if err := s.World.Inventory.Err; err != "" {
+			lines = append(lines, fleet+err)
+		}
+		for _, g := range append(s.World.Groups[:len(s.World.Groups):len(s.World.Groups)], s.World.Former...) {
+			if g.Err != "" {
+				lines = append(lines, fleet+g.Name+": "+g.Err)
+			}
+		}
+		for _, n := range s.Status.Nodes {
+			if n.State == plan.Unreachable {
+				lines = append(lines, fleet+n.Name+": "+n.Reason)
+			}
+		}
+	}
+	return lines
+}
+
+// isPending reports whether something would happen, or would if it were not held back.
+func isPending(f plan.Forecast) bool {
+	for _, n := range f.Now.Nodes {
+		if n.Outdated || n.UnderWay {
+			return true
+		}
+	}
+	return len(f.Events) > 0
+}
+
+// printForecast shows a fleet as it stands, then each step of the way to where it comes to rest.
+func printForecast(out io.Writer, s reconciler.Sight, f plan.Forecast, t web.Terminal) error {
+	if err := web.Text(out, web.Repo{}, []web.Fleet{web.FromStatus(s.Status)}, t); err != nil {
+		return err
+	}
+	if len(f.Events) > 0 {
+		fmt.Fprintf(out, "\n  would do, if all goes well:\n")
+	}
+	for i, e := range f.Events {
+		fmt.Fprintf(out, "  %4d. %-9s %-12s %d of %d in service: %s\n", i+1, e.Kind, web.Line(target(e.Step)), e.InService, f.End.Size, web.Line(e.Reason))
+	}
+	if len(f.Events) > 0 {
+		fmt.Fprintf(out, "  lowest: %d of %d in service, floor %d (maxUnavailable %s)\n", f.Lowest, f.End.Size, f.End.Floor, s.Want.Fleet.Rollout.MaxUnavailable)
+		fmt.Fprintf(out, "  then: %s, %s\n", f.End.Phase, web.Line(f.End.Reason))
+		for _, h := range f.End.Holds {
+			fmt.Fprintf(out, "    %s\n", web.Line(h.String()))
+		}
+	}
+	_, err := fmt.Fprintln(out)
+	return err
+}
+
+// target is the node of a step, or the member that is taken out.
+func target(s plan.Step) string {
+	if s.Node == "" && len(s.Targets) > 0 {
+		return s.Targets[0].ID
+	}
+	return s.Node
+}
+
+// terminalOf is how wide out is and whether it shows colours; a file or a pipe is as wide as lines are long.
+func terminalOf(out io.Writer) web.Terminal {
+	t := web.Terminal{Now: time.Now()}
+	file, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return t
+	}
+	t.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+		t.Width = width
+	}
+	return t
+}

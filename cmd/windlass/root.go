@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"windlass/desired"
+	"windlass/internal/redact"
+)
+
+// A code is an exit code that is no trouble, or whose trouble is told already: nothing is said on standard error.
+type code int
+
+func (c code) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// exitCode tells people what went wrong, on one line, and the shell that it did.
+func exitCode(err error, stderr io.Writer) int {
+	var known code
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &known):
+		return int(known)
+	}
+	fmt.Fprintln(stderr, "windlass: "+redact.Line(err.Error()))
+	return 1
+}
+
+// run is the command as a function of its arguments. It returns when it is done or soon after ctx ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "windlass",
+		Short: "Takes a release from a git commit to every node behind the load balancer, one node at a time",
+		Example: `  windlass demo                                               # see it work on this machine, in a minute
+  windlass validate path/to/deploy-repo                       # in the deploy repo's CI
+  windlass plan --repo https://git.example.com/ops/deploy     # what would happen now, and why not more
+  windlass run  --repo https://git.example.com/ops/deploy     # the agent
+  windlass status --watch                                     # what the agent on this machine is doing`,
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(explainFlag)
+	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newSchema(), newVersion(), newDemoNode())
+	return root
+}
+
+// knownCommand refuses what is no command, and names the one that was likely meant.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return fmt.Errorf("there is no command %q%s; see windlass --help", args[0], didYouMean("", args[0], names))
+}
+
+// explainFlag names the flag that was likely meant by an unknown one, and where to read on.
+func explainFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	suggestion := ""
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		suggestion = didYouMean("--", unknown.GetSpecifiedName(), names)
+	}
+	return fmt.Errorf("%w%s; see %s --help", err, suggestion, cmd.CommandPath())
+}
+
+func didYouMean(prefix, word string, known []string) string {
+	if near := desired.Nearest(word, known); near != "" {
+		return "; did you mean " + prefix + near + "?"
+	}
+	return ""
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+)
+
+func newRun() *cobra.Command {
+	var o agentOptions
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent",
+		Long: `Run the agent: follow a branch of the deploy repo and bring every fleet there to what it says, one safe step after another.
+
+It stops at a safe point on SIGTERM or Ctrl-C, and says what is left; the next agent goes on from there. A second signal ends it
+at once, which is safe as well. AWS settings are the SDK's own (AWS_REGION, AWS_PROFILE, instance role …), and only fleets that
+name instances or load balancers need any.`,
+		Example: `  windlass run --repo https://git.example.com/ops/deploy --git-token-file /etc/windlass/token --ssh-key /etc/windlass/id_ed25519
+  windlass run --config /etc/windlass/windlass.yaml --log-format json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			log := newLog(cmd.ErrOrStderr(), o.logFormat)
+			a, err := openAgent(o, log)
+			defer a.Close()
+			if err != nil {
+				return err
+			}
+			err = a.run(cmd.Context())
+			log.Info("stopped", "nodes_left_under_way", a.left())
+			return err
+		},
+	}
+	o.shared(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:9190", "`address` for status page, API and metrics; port 0 takes a free one. Only a loopback address serves more than /metrics, /healthz and /readyz")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&o.accepts, "accept-revision", "", "`commit` whose rewritten history a person has accepted")
+	return configurable(cmd)
+}
+
+// left counts the nodes that the next agent has to go on with.
+func (a *agent) left() int {
+	n := 0
+	for _, fleet := range a.core.Snapshot().Fleets {
+		for _, node := range fleet.Nodes {
+			if node.UnderWay {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"windlass/internal/web"
+	"windlass/reconciler/plan"
+)
+
+// Exit codes of status, from best to worst.
+const (
+	allRests   = code(0) // idle or paused
+	underWay   = code(2) // progressing, rolling back or waiting
+	needsHuman = code(3) // halted or invalid
+)
+
+type statusOptions struct {
+	server      string
+	watch, json bool
+}
+
+func newStatus() *cobra.Command {
+	var o statusOptions
+	cmd := &cobra.Command{
+		Use:   "status [FLEET…]",
+		Short: "Show what the agent wants, sees, does and waits for",
+		Long: `Show what the agent wants, sees, does and waits for, and the last lines of a step that failed, of all fleets or of those named.
+
+Exit status: 0 idle or paused, 2 progressing, rolling back or waiting, 3 halted or invalid, 1 the agent could not be asked; the
+worst of several fleets.`,
+		Example: `  windlass status
+  windlass status web-live --watch
+  windlass status --json | jq '.[] | select(.phase == "halted") | .reason'`,
+		RunE: func(cmd *cobra.Command, fleets []string) error {
+			c, err := newClient(o.server)
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			if o.watch {
+				return watch(cmd.Context(), c, o, fleets, cmd.OutOrStdout())
+			}
+			return showStatus(cmd.Context(), c, o, fleets, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.server, "server", "http://127.0.0.1:9190", "`URL` of the agent's --listen address")
+	f.BoolVar(&o.watch, "watch", false, "go on showing it as it changes, until Ctrl-C")
+	f.BoolVar(&o.json, "json", false, "print the API's JSON; with --watch a line for each change of a fleet")
+	f.SortFlags = false
+	return configurable(cmd)
+}
+
+func showStatus(ctx context.Context, c *client, o statusOptions, names []string, out io.Writer) error {
+	p, err := c.look(ctx)
+	if err != nil {
+		return err
+	}
+	if p.fleets, err = only(p.fleets, names); err != nil {
+		return err
+	}
+	if o.json {
+		err = printJSON(out, p.fleets)
+	} else {
+		err = web.Text(out, p.repo, p.fleets, terminalOf(out))
+	}
+	if err != nil {
+		return err
+	}
+	return worst(p)
+}
+
+func printJSON(out io.Writer, fleets []web.Fleet) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(append([]web.Fleet{}, fleets...)) // never null
+}
+
+// only returns the fleets that are named, all of them when none is.
+func only(fleets []web.Fleet, names []string) ([]web.Fleet, error) {
+	if len(names) == 0 {
+		return fleets, nil
+	}
+	var known []string
+	for _, f := range fleets {
+		known = append(known, f.Name)
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("the agent knows no fleet %q%s; windlass status shows all", name, didYouMean("", name, known))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(fleets), func(f web.Fleet) bool { return !slices.Contains(names, f.Name) }), nil
+}
+
+// worst is the exit code for all that is shown. An agent that cannot read its repo and knows no fleet is waiting.
+func worst(p picture) error {
+	all := allRests
+	if len(p.fleets) == 0 && p.repo.Revision == "" {
+		all = underWay
+	}
+	for _, f := range p.fleets {
+		all = max(all, codeOf(f.Phase))
+	}
+	if all == allRests {
+		return nil
+	}
+	return all
+}
+
+func codeOf(phase plan.Phase) code {
+	switch phase {
+	case plan.PhaseIdle, plan.PhasePaused:
+		return allRests
+	case plan.PhaseHalted, plan.PhaseInvalid:
+		return needsHuman
+	}
+	return underWay
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"windlass/desired"
+	"windlass/desired/gitrepo"
+	"windlass/internal/web"
+)
+
+const head = "HEAD"
+
+func newValidate() *cobra.Command {
+	var against string
+	cmd := &cobra.Command{
+		Use:   "validate [DIR]",
+		Short: "Check a deploy repo's working tree, for its CI",
+		Long: `Check the fleet files of a deploy repo's working tree (default: the current directory), and all they refer to. Every error of
+every file is told, one per line, as file:line:column: what is wrong.
+
+In a git repository it also names each fleet that the changes since a commit roll, and the files that do it: a base or a
+template may reach further than meant. Without --against that commit is HEAD, and nothing is said where there is none.
+
+Exit status: 0 all is well, 1 something is wrong. Warnings change nothing about it.`,
+		Example: `  windlass validate
+  windlass validate path/to/deploy-repo --against origin/main`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) > 0 {
+				dir = args[0]
+			}
+			return validate(dir, against, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&against, "against", "", "`revision` to name the changes since: a branch, a tag, a commit (default HEAD)")
+	return cmd
+}
+
+func validate(dir, against string, stdout, stderr io.Writer) error {
+	files, closer, err := desired.Dir(dir)
+	if err != nil {
+		return err
+	}
+	defer closer.Close() // only read from
+	if _, err := fs.Stat(files, "fleets"); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s has no directory fleets: name the directory of the deploy repo that holds it", dir)
+	}
+	tree, err := desired.Load(files)
+	if err != nil {
+		return fmt.Errorf("cannot read deploy repo %s: %w", dir, err)
+	}
+	tellMistakes(tree, stderr)
+	if err := tellRolls(dir, against, files, tree, stdout); err != nil {
+		return err
+	}
+	if len(tree.Rejected) > 0 {
+		return code(1)
+	}
+	_, err = fmt.Fprintf(stdout, "%s valid\n", counted(len(tree.Fleets), "fleet"))
+	return err
+}
+
+// tellMistakes writes warnings and errors, a line each.
+func tellMistakes(tree desired.Tree, stderr io.Writer) {
+	for _, warning := range tree.Warnings {
+		fmt.Fprintln(stderr, web.Line(fmt.Sprintf("%s: warning: %s", warning.Position, warning.Message)))
+	}
+	tellRejected(tree.Rejected, stderr)
+}
+
+func tellRejected(rejected map[string]desired.Rejection, stderr io.Writer) {
+	for _, name := range sortedNames(rejected) {
+		for _, err := range rejected[name].Errors {
+			fmt.Fprintln(stderr, web.Line(err.Error()))
+		}
+	}
+}
+
+// tellRolls names the fleets that the changes since a commit roll, and the changed files of each.
+func tellRolls(dir, against string, files fs.FS, tree desired.Tree, stdout io.Writer) error {
+	revision := against
+	if revision == "" {
+		revision = head
+	}
+	was, err := gitrepo.Committed(dir, revision)
+	if errors.Is(err, fs.ErrNotExist) && against == "" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	before, err := desired.Load(was)
+	if err != nil {
+		return fmt.Errorf("cannot read the fleets of %s: %w", revision, err)
+	}
+	for _, fleet := range desired.Affected(before, tree) {
+		if before.Fleets[fleet] == nil {
+			fmt.Fprintf(stdout, "new since %s: fleet %s\n", revision, fleet)
+			continue
+		}
+		fmt.Fprintf(stdout, "changed since %s: fleet %s rolls (%s)\n", revision, fleet, web.Line(strings.Join(changedFiles(fleet, tree, was, files), ", ")))
+	}
+	return nil
+}
+
+// changedFiles are the files a fleet uses that are not what they were, sorted.
+func changedFiles(fleet string, tree desired.Tree, was, is fs.FS) []string {
+	var changed []string
+	for file, users := range tree.Uses {
+		if !slices.Contains(users, fleet) {
+			continue
+		}
+		old, oldErr := fs.ReadFile(was, file)
+		now, nowErr := fs.ReadFile(is, file)
+		if oldErr != nil || nowErr != nil || !bytes.Equal(old, now) {
+			changed = append(changed, file)
+		}
+	}
+	slices.Sort(changed)
+	return changed
+}
+
+// counted is a number with its noun, in the plural unless it is one.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

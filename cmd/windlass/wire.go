@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+
+	"windlass/actuators/host"
+	"windlass/desired"
+	"windlass/desired/gitrepo"
+	"windlass/health/probe"
+	"windlass/internal/metrics"
+	"windlass/internal/web"
+	"windlass/reconciler"
+	"windlass/reconciler/plan"
+)
+
+// An agent is the core with its adapters. Opening one changes nothing but its state directory.
+type agent struct {
+	options  agentOptions
+	log      *slog.Logger
+	state    *stateDir
+	repo     *gitrepo.Repo
+	hosts    *host.Host
+	listener net.Listener
+	core     *reconciler.Agent
+	handler  http.Handler
+}
+
+// openAgent opens all that can fail before live state is touched. Close what it returns, also with an error.
+func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
+	a = &agent{options: o, log: log}
+	if a.state, err = openStateDir(o.stateDir); err != nil {
+		return a, err
+	}
+	kept, err := o.gitOptions(gitDir(o.stateDir))
+	if err != nil {
+		return a, err
+	}
+	if a.repo, err = gitrepo.Open(kept); err != nil {
+		return a, err
+	}
+	if a.hosts, err = host.New(host.Options{KeyFile: o.sshKey, KnownHosts: o.nodeKnownHosts()}); err != nil {
+		return a, err
+	}
+	if a.listener, err = net.Listen("tcp", o.listen); err != nil {
+		return a, fmt.Errorf("cannot listen on %q: %w; stop what listens there, or give another address with --listen", o.listen, err)
+	}
+	me, err := a.state.begin()
+	if err != nil {
+		return a, err
+	}
+	a.join(me)
+	return a, nil
+}
+
+// join makes the core and what reports on it.
+func (a *agent) join(me plan.Agent) {
+	events := metrics.NewEvents()
+	a.core = reconciler.New(joined(a.options, me, a.hosts, a.repo, events, a.log))
+	source := &report{Agent: a.core, repo: a.repo}
+	b := thisBuild()
+	series := metrics.NewRegistry(metrics.Build{Version: b.version, Revision: b.revision}, events, source, source.git)
+	a.handler = web.New(web.Options{Addr: a.listener.Addr().String(), Source: source, Metrics: metrics.Handler(series)})
+}
+
+// joined is the world as the core takes it. The deploy repo's past is searched only when the accepted commit was lost, and nobody
+// accepted a new one (law 2).
+func joined(o agentOptions, me plan.Agent, hosts *host.Host, repo *gitrepo.Repo, events *metrics.Events, log *slog.Logger) reconciler.Deps {
+	aws := &cloud{observe: events.AWSRequest}
+	deps := reconciler.Deps{
+		Agent: me, Inventory: aws, Balancer: aws, Host: hosts, Prober: probe.New(hosts),
+		Observer: events, Log: log, Interval: o.interval, Refresh: o.refresh,
+	}
+	if repo.State().Revision == "" && o.accepts == "" {
+		deps.History = repo
+	}
+	return deps
+}
+
+// run polls, reconciles and serves until ctx ends and every fleet has come to a safe point. What it serves is there until the end.
+func (a *agent) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	served := make(chan error, 1)
+	go func() {
+		defer cancel()
+		served <- web.Serve(serving, a.listener, a.handler)
+	}()
+	a.log.Info("listening", "addr", a.listener.Addr().String())
+	states := make(chan desired.State)
+	var polling sync.WaitGroup
+	polling.Go(func() { a.poll(ctx, states) })
+	a.core.Run(ctx, states)
+	polling.Wait()
+	stopServing()
+	return <-served
+}
+
+// poll passes on what git says, and tells the log.
+func (a *agent) poll(ctx context.Context, states chan<- desired.State) {
+	_ = a.repo.Run(ctx, a.options.interval, func(s desired.State) { // its error is ctx's
+		a.tell(s)
+		select {
+		case states <- s:
+		case <-ctx.Done():
+		}
+	})
+}
+
+func (a *agent) tell(s desired.State) {
+	if s.Problem != "" {
+		a.log.Warn("deploy repo", "problem", s.Problem, "in_force", s.Revision)
+	} else {
+		a.log.Info("commit in force", "revision", s.Revision, "fleets", len(s.Fleets))
+	}
+	for _, name := range sortedNames(s.Rejected) {
+		for _, err := range s.Rejected[name].Errors {
+			a.log.Warn("fleet file rejected", "fleet", name, "error", err)
+		}
+	}
+}
+
+// Close closes what was opened, the last first.
+func (a *agent) Close() {
+	if a.listener != nil {
+		a.listener.Close()
+	}
+	if a.hosts != nil {
+		a.hosts.CloseAll()
+	}
+	if a.repo != nil {
+		a.repo.Close()
+	}
+	if a.state != nil {
+		a.state.Close()
+	}
+}
+
+// A report is what the core knows, with how reading the deploy repo goes right now.
+type report struct {
+	*reconciler.Agent
+	repo *gitrepo.Repo
+}
+
+// Snapshot is the core's, with the newest good reading of the deploy repo, which the core hears of only when it says something new.
+func (r *report) Snapshot() reconciler.Snapshot {
+	s := r.Agent.Snapshot()
+	if read := r.repo.Stats().LastSuccess; !s.Repo.Checked.IsZero() && read.After(s.Repo.Checked) {
+		s.Repo.Checked = read
+	}
+	return s
+}
+
+func (r *report) git() metrics.Git {
+	s := r.repo.Stats()
+	g := metrics.Git{
+		Errors: map[string]int{}, Rewrites: s.Rewrites, LastSuccess: s.LastSuccess,
+		Branch: s.Branch, Head: s.Head, HeadCommitted: s.HeadCommitted,
+	}
+	for reason, count := range s.Errors {
+		g.Errors[string(reason)] = count
+	}
+	return g
+}

@@ -1,0 +1,145 @@
+package reconciler
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"windlass/desired"
+	"windlass/health"
+	"windlass/reconciler/plan"
+)
+
+// A Sight is one look at a fleet: all that plan.Next and plan.Foresee ask for, and how the fleet stands.
+type Sight struct {
+	Want   plan.Want
+	World  plan.World
+	Status Status
+}
+
+const (
+	patience    = 5 * time.Second // for checks to speak once every source was tried
+	enoughTries = 3               // of a check that keeps failing
+)
+
+// Look observes every fleet in force until each source was tried and each check that decides something has spoken, and changes
+// nothing anywhere (law 21). The sights are sorted by fleet. A source that cannot be read is no error: the sight says so. The
+// error is ctx's own.
+//
+// A check that only fails is taken as failed before its time is over: a forecast says what comes of it.
+func Look(ctx context.Context, deps Deps, s desired.State) ([]Sight, error) {
+	deps.ReadOnly = true
+	names := slices.Sorted(maps.Keys(s.Fleets))
+	sights := make([]Sight, len(names))
+	var lookers sync.WaitGroup
+	for i, name := range names {
+		lookers.Go(func() { sights[i] = look(ctx, deps, name, orderOf(s.Fleets[name], s, name)) })
+	}
+	lookers.Wait()
+	refuseClashes(sights)
+	return sights, ctx.Err()
+}
+
+func look(ctx context.Context, deps Deps, name string, o order) Sight {
+	ctx, cancel := context.WithCancel(ctx)
+	a := newActor(name, deps, func(Status) {})
+	defer a.tasks.wait()
+	defer cancel()
+	a.take(o)
+	var ready time.Time
+	for {
+		wait := time.NewTimer(min(a.pass(ctx), patience/10))
+		if ready.IsZero() && a.allTried() {
+			ready = time.Now()
+		}
+		if !ready.IsZero() && (a.allSpoke() || time.Since(ready) > patience) || ctx.Err() != nil {
+			wait.Stop()
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case apply := <-a.tasks.done:
+			apply()
+			a.tasks.drain()
+		case <-wait.C:
+		}
+		wait.Stop()
+	}
+	for _, n := range a.order {
+		a.foretell(n)
+	}
+	a.plan = plan.Next(a.question(), a.world())
+	return Sight{Want: a.question(), World: a.world(), Status: a.status()}
+}
+
+// allTried reports whether every source was tried, the groups that only records name among them.
+func (a *actor) allTried() bool {
+	if !a.ready() || a.tasks.busyWith(taskHistory) > 0 {
+		return false
+	}
+	if a.found.Complete() && len(a.former) < len(a.recordedGroups()) {
+		a.nextGroups = time.Now()
+		return false
+	}
+	return true
+}
+
+// allSpoke reports whether no watch is awaited that may still tell something new.
+func (a *actor) allSpoke() bool {
+	for _, n := range a.order {
+		idle := n.Host != nil && n.nextIdle.IsZero() && !n.record().UnderWay() && n.Busy == ""
+		if idle || !n.watch.since.IsZero() && n.watched(a).Status == health.Pending {
+			return false
+		}
+	}
+	for _, w := range a.plan.Watch {
+		if n := a.nodeNamed(w.Node); n != nil && n.watch.Watch != w {
+			return false
+		}
+	}
+	return true
+}
+
+// foretell replaces what a node's watch says by what comes of it.
+func (a *actor) foretell(n *node) {
+	if n.watch.since.IsZero() {
+		return
+	}
+	if v := n.watched(a); v.Status != health.Pending || n.watch.Phase != plan.WatchIdle {
+		n.Health = plan.Health{Release: n.watch.Release, Phase: n.watch.Phase, Since: n.watch.since, Verdict: v}
+	}
+}
+
+// watched sums up a node's watch, with checks that keep failing taken to their end.
+func (n *node) watched(a *actor) health.Verdict {
+	w, now := &n.watch, time.Now()
+	var verdicts []health.Verdict
+	for _, c := range a.checks(w.Release) {
+		p := health.Policy{Check: c.Name, Successes: c.Successes, Steady: w.Steady, Within: c.Within, Since: w.since}
+		v := health.Judge(w.samples, p, now)
+		if v.Status == health.Pending && w.failing[c.Name] && w.tried[c.Name] >= enoughTries {
+			v = health.Judge(w.samples, p, v.Deadline)
+		}
+		verdicts = append(verdicts, v)
+	}
+	if len(verdicts) == 0 {
+		return health.Verdict{Status: health.Passing, Reason: "there is no check to make"}
+	}
+	return health.Worst(verdicts...)
+}
+
+// refuseClashes blocks fleets that turned out to share a machine or a group, as the agent does (law 3).
+func refuseClashes(sights []Sight) {
+	g := New(Deps{})
+	for _, s := range sights {
+		g.fleets[s.Status.Name] = &member{orders: make(chan order, 1), order: order{want: s.Want}, status: s.Status}
+	}
+	g.findClashes()
+	for i := range sights {
+		if clash := g.fleets[sights[i].Status.Name].clash; clash != "" && sights[i].Want.Blocked == "" {
+			sights[i].Want.Blocked = clash
+		}
+	}
+}
