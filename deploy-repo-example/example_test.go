@@ -1,5 +1,5 @@
 // Package example_test keeps the example deploy repo from rotting: it is loaded, rendered, its steps are run, and what its
-// README promises is tried. Nothing else belongs here; copying the repo without this file loses nothing.
+// README promises is tried. Nothing else belongs here; a copy of the repo does without these tests.
 package example_test
 
 import (
