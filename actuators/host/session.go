@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/crypto/ssh"
 
 	"windlass/actuators"
@@ -51,12 +52,12 @@ func (l lease) exec(ctx context.Context, r request) (outcome, error) {
 	if err := enter(ctx, l.link.sessions); err != nil {
 		return outcome{}, err
 	}
-	defer leave(l.link.sessions)
-	s, err := await(ctx, func() (*session, error) { return open(l.client) }, func(s *session) { s.channel.Close() })
+	s, err := l.open(ctx)
 	if err != nil {
+		leave(l.link.sessions)
 		return outcome{}, err
 	}
-	defer s.channel.Close()
+	defer s.end(l.link.sessions)
 	return await(ctx, func() (outcome, error) { return s.run(r) }, nil)
 }
 
@@ -66,7 +67,19 @@ type session struct {
 	requests <-chan *ssh.Request
 }
 
-func open(client *ssh.Client) (*session, error) {
+// open tries for a while when sshd refuses: it counts a session a little longer than the session lasts (MaxSessions).
+func (l lease) open(ctx context.Context) (*session, error) {
+	return backoff.Retry(ctx, func() (*session, error) {
+		s, err := await(ctx, func() (*session, error) { return openSession(l.client) }, func(s *session) { s.channel.Close() })
+		var refused *ssh.OpenChannelError
+		if err != nil && !errors.As(err, &refused) {
+			return nil, backoff.Permanent(err)
+		}
+		return s, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)), backoff.WithMaxElapsedTime(2*time.Second))
+}
+
+func openSession(client *ssh.Client) (*session, error) {
 	channel, requests, err := client.OpenChannel("session", nil)
 	if err != nil {
 		return nil, err
@@ -107,6 +120,15 @@ func (s *session) run(r request) (outcome, error) {
 	return outcome{exit: exit, stdout: stdout, stderr: stderr}, nil
 }
 
+// end closes the session, and gives up its place when the peer has closed it too: until then sshd counts it.
+func (s *session) end(places chan struct{}) {
+	s.channel.Close()
+	go func() {
+		ssh.DiscardRequests(s.requests)
+		leave(places)
+	}()
+}
+
 func (s *session) feed(stdin io.Reader) {
 	if stdin != nil {
 		_, _ = io.Copy(s.channel, stdin) // a script that needs all of it checks that it came
@@ -126,10 +148,8 @@ func (s *session) status() (int, error) {
 			if err := ssh.Unmarshal(r.Payload, &m); err != nil {
 				return 0, fmt.Errorf("%w: %w", errBegun, err)
 			}
-			go ssh.DiscardRequests(s.requests)
 			return int(m.Status & 0xff), nil
 		case "exit-signal":
-			go ssh.DiscardRequests(s.requests)
 			return 0, fmt.Errorf("%w: it was killed by a signal", errBegun)
 		}
 	}

@@ -1,0 +1,424 @@
+package host_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/crypto/ssh"
+	sshagent "golang.org/x/crypto/ssh/agent"
+
+	"windlass/actuators/host"
+	"windlass/internal/sandbox/sshdtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// report is what a well-behaved node says.
+const report = "windlass 1\nmachine m-1\nnow 1900000000.000000001\nend\n"
+
+// complaint checks that an error is one line that names the node, and says what is wrong and what to do.
+func complaint(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error; want …%s…", strings.Join(parts, "…"))
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("more than one line: %q", err)
+	}
+	for _, part := range append(parts, "node web-1 (127.0.0.1)") {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not say %q", err, part)
+		}
+	}
+}
+
+// G30: a peer that accepts and says nothing.
+func TestSilentInHandshake(t *testing.T) {
+	t.Parallel()
+	v := &villain{silent: true}
+	at := v.start(t)
+	at.SSH.ConnectTimeout = 50 * time.Millisecond
+	h := trusting(t, host.Options{})
+	_, err := h.Read(t.Context(), at)
+	complaint(t, err, "does not finish the SSH handshake within 50ms", "ssh.connectTimeout")
+
+	at.SSH.ConnectTimeout = time.Hour
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("superseded")
+	time.AfterFunc(20*time.Millisecond, func() { cancel(why) })
+	if _, err := h.Read(ctx, at); !errors.Is(err, why) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	v := &villain{}
+	at := v.start(t)
+	v.listener.Close()
+	_, err := trusting(t, host.Options{}).Read(t.Context(), at)
+	complaint(t, err, "refused", "check its address")
+}
+
+// G28: strict, whatever is known, and the message says what was presented.
+func TestHostKeys(t *testing.T) {
+	t.Parallel()
+	v := &villain{}
+	at := v.start(t)
+	presented := "ssh-ed25519 " + ssh.FingerprintSHA256(v.key.PublicKey())
+	other := newSigner(t)
+	where := fmt.Sprintf("[127.0.0.1]:%d", v.address.Port)
+
+	wrong := at
+	wrong.Node.HostKey = authorized(other.PublicKey())
+	_, err := trusting(t, host.Options{}).Read(t.Context(), wrong)
+	complaint(t, err, presented, "the fleet file names another", "correct hostKey")
+
+	fromFile := at
+	fromFile.Node.HostKey = ""
+	for name, c := range map[string]struct {
+		line string
+		want []string
+	}{
+		"unknown": {"", []string{presented, "known_hosts has none for " + where}},
+		"changed": {where + " " + authorized(other.PublicKey()), []string{presented, "known_hosts has another for " + where}},
+		"revoked": {"@revoked " + where + " " + authorized(v.key.PublicKey()), []string{presented, "revoked"}},
+		"no CA":   {"@cert-authority * " + authorized(other.PublicKey()), nil},
+		"known":   {where + " " + authorized(v.key.PublicKey()), nil},
+	} {
+		file := filepath.Join(t.TempDir(), "known_hosts")
+		write(t, file, c.line+"\n")
+		_, err := trusting(t, host.Options{KnownHosts: []string{file}}).Read(t.Context(), fromFile)
+		switch {
+		case name == "known":
+			complaint(t, err, "answer is not whole") // it got in
+		case c.want == nil:
+			complaint(t, err, "host key")
+		default:
+			complaint(t, err, c.want...)
+		}
+	}
+	_, err = trusting(t, host.Options{KnownHosts: []string{filepath.Join(t.TempDir(), "none")}}).Read(t.Context(), fromFile)
+	complaint(t, err, "cannot read known_hosts")
+}
+
+// G28: a host certificate signed by a known authority.
+func TestHostCertificate(t *testing.T) {
+	t.Parallel()
+	authority, key := newSigner(t), newSigner(t)
+	cert := &ssh.Certificate{Key: key.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: ssh.CertTimeInfinity}
+	if err := cert.SignCert(rand.Reader, authority); err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewCertSigner(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &villain{key: signer, exec: func(c ssh.Channel, done func(int)) { _, _ = io.WriteString(c, report); done(0) }}
+	at := v.start(t)
+	at.Node.HostKey = ""
+	file := filepath.Join(t.TempDir(), "known_hosts")
+	write(t, file, "@cert-authority 127.0.0.1,[127.0.0.1]:* "+authorized(authority.PublicKey())+"\n")
+	if got, err := trusting(t, host.Options{KnownHosts: []string{file}}).Read(t.Context(), at); err != nil || got.Machine != "m-1" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	_, err := trusting(t, host.Options{}).Read(t.Context(), at)
+	complaint(t, err, "is refused with our key", "authorized_keys")
+
+	for name, content := range map[string]string{"missing": "", "garbage": "garbage"} {
+		file := filepath.Join(t.TempDir(), "key")
+		if content != "" {
+			write(t, file, content)
+		}
+		if _, err := host.New(host.Options{KeyFile: file}); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	b, err := os.ReadFile(s.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.ParseRawPrivateKey(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := host.New(host.Options{Agent: sshAgent(t, key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.CloseAll()
+	if _, err := h.Read(t.Context(), at); err != nil {
+		t.Errorf("with an agent: %v", err)
+	}
+	nobody, err := host.New(host.Options{Agent: filepath.Join(t.TempDir(), "none")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = nobody.Read(t.Context(), at)
+	complaint(t, err, "cannot ask the ssh agent", "--ssh-key")
+}
+
+// sshAgent serves a key on a socket.
+func sshAgent(t *testing.T, key any) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "agent") // short: a socket's path is bounded
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := sshagent.NewKeyring()
+	if err := ring.Add(sshagent.AddedKey{PrivateKey: key}); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { _ = sshagent.ServeAgent(ring, conn); conn.Close() })
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return l.Addr().String()
+}
+
+// A peer that is there and never answers: the call ends with its context.
+func TestHangingCommand(t *testing.T) {
+	t.Parallel()
+	begun := make(chan struct{}, 1)
+	v := &villain{exec: func(ssh.Channel, func(int)) { begun <- struct{}{} }}
+	at := v.start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-begun; cancel() }()
+	_, err := trusting(t, host.Options{}).Read(ctx, at)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A peer that died without a word is noticed by the keep-alive (G29).
+func TestDeadPeerIsNoticed(t *testing.T) {
+	t.Parallel()
+	v := &villain{deaf: true, exec: func(ssh.Channel, func(int)) {}}
+	at := v.start(t)
+	_, err := trusting(t, host.Options{KeepAlive: 20 * time.Millisecond}).Read(t.Context(), at)
+	complaint(t, err, "the connection was lost")
+}
+
+func TestHostileAnswers(t *testing.T) {
+	t.Parallel()
+	flood := bytes.Repeat([]byte("windlass 0\n"), 1<<10)
+	for name, c := range map[string]struct {
+		exec func(ssh.Channel, func(int))
+		want string
+	}{
+		"drops":                 {func(c ssh.Channel, _ func(int)) { _, _ = io.WriteString(c, report); c.Close() }, "the connection was lost"},
+		"says nothing":          {func(_ ssh.Channel, done func(int)) { done(0) }, "not whole"},
+		"torn":                  {func(c ssh.Channel, done func(int)) { _, _ = io.WriteString(c, report[:23]); done(0) }, "not whole"},
+		"no machine":            {answer("windlass 1\nnow 1900000000.1\nend\n"), "machine id"},
+		"terrible machine":      {answer("windlass 1\nmachine ../../x\nnow 1900000000.1\nend\n"), "machine id"},
+		"no GNU date":           {answer("windlass 1\nmachine m\nnow 1900000000.%N\nend\n"), "GNU date"},
+		"terrible job":          {answer("windlass 1\njob ../x exited 0\nend\n"), "newest job"},
+		"a status of a million": {answer("windlass 1\njob x exited 1000000\nend\n"), `status "1000000"`},
+		"a long answer": {func(c ssh.Channel, done func(int)) {
+			for range 100 {
+				_, _ = c.Write(flood)
+			}
+			done(0)
+		}, "longer than 256 KiB"},
+		"an unknown status": {func(c ssh.Channel, done func(int)) {
+			_, _ = io.WriteString(c.Stderr(), "\x1b[2Jno\nshell password=x\n")
+			done(7)
+		}, "status 7: [2Jno shell password=[redacted];"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := &villain{exec: c.exec}
+			at := v.start(t)
+			_, err := trusting(t, host.Options{}).Read(t.Context(), at)
+			complaint(t, err, c.want)
+			if len(err.Error()) > 1000 {
+				t.Errorf("the error has %d bytes", len(err.Error()))
+			}
+		})
+	}
+}
+
+func answer(s string) func(ssh.Channel, func(int)) {
+	return func(c ssh.Channel, done func(int)) { _, _ = io.WriteString(c, s); done(0) }
+}
+
+// G29: never more connections in the making than allowed, and one for each node.
+func TestDialsAreBounded(t *testing.T) {
+	t.Parallel()
+	v := &villain{exec: answer(report)}
+	at := v.start(t)
+	h := trusting(t, host.Options{Dials: 3})
+	var wg sync.WaitGroup
+	for i := range 30 {
+		wg.Go(func() {
+			to := at
+			to.SSH.User = fmt.Sprint("user-", i%10) // as good as ten nodes
+			if _, err := h.Read(t.Context(), to); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.mostOpen > 3 || v.logins != 10 {
+		t.Errorf("%d logins for 10 nodes, up to %d at once", v.logins, v.mostOpen)
+	}
+}
+
+func TestConnectionIsReusedAndClosedWhenIdle(t *testing.T) {
+	t.Parallel()
+	v := &villain{exec: answer(report)}
+	at := v.start(t)
+	read := func(h *host.Host) {
+		t.Helper()
+		if _, err := h.Read(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	logins := func() int { v.mu.Lock(); defer v.mu.Unlock(); return v.logins }
+	h := trusting(t, host.Options{})
+	read(h)
+	read(h)
+	if n := logins(); n != 1 {
+		t.Errorf("%d logins for two calls", n)
+	}
+	h.Close(at)
+	read(h)
+	if n := logins(); n != 2 {
+		t.Errorf("%d logins after closing", n)
+	}
+	v.mu.Lock()
+	for _, c := range v.conns { // the node reboots: the connection we keep is dead
+		c.Close()
+	}
+	v.mu.Unlock()
+	read(h)
+
+	idle := trusting(t, host.Options{Idle: time.Millisecond})
+	before := logins()
+	read(idle)
+	for end := time.Now().Add(10 * time.Second); logins() < before+2 && time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		read(idle)
+	}
+	if logins() < before+2 {
+		t.Error("an idle connection is never closed")
+	}
+}
+
+func TestCheckRunsACommand(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	h := agent(t, s, host.Options{})
+	ctx := t.Context()
+	for name, c := range map[string]struct {
+		command string
+		exit    int
+		tail    string
+	}{
+		"passes":         {"true", 0, ""},
+		"fails":          {`echo "$WINDLASS_RELEASE"; echo on stderr >&2; exit 83`, 83, "v1\non stderr"},
+		"too slow":       {"sleep 60", 124, ""},
+		"talks for ever": {"yes", 124, ""},
+	} {
+		exit, tail, err := h.Check(ctx, at, []string{"WINDLASS_RELEASE=v1"}, c.command, 300*time.Millisecond+time.Duration(len(c.tail))*time.Second)
+		if err != nil || exit != c.exit || c.tail != "" && tail != c.tail || len(tail) > 4<<10 {
+			t.Errorf("%s: exit %d, %q, %v", name, exit, tail, err)
+		}
+	}
+	began := time.Now()
+	exit, tail, err := h.Check(ctx, at, nil, "sleep 3 & echo up", 10*time.Second) // G27
+	if err != nil || exit != 0 || tail != "up" || time.Since(began) > 2500*time.Millisecond {
+		t.Errorf("a child in the background: exit %d, %q, %v after %v", exit, tail, err, time.Since(began))
+	}
+	if names(t, s.Home); len(names(t, s.Home)) != 0 {
+		t.Errorf("checks leave %v", names(t, s.Home))
+	}
+	s.Stop()
+	if _, _, err := h.Check(ctx, at, nil, "true", time.Second); err == nil {
+		t.Error("a node that is gone passed")
+	}
+}
+
+func TestDialThroughTheNode(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	h := agent(t, s, host.Options{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "v1") })}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = web.Serve(l) }()
+	conn, err := h.Dial(t.Context(), at, l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
+	if b, _ := io.ReadAll(conn); !bytes.HasSuffix(b, []byte("v1")) {
+		t.Errorf("got %q", b)
+	}
+	conn.Close()
+	web.Close()
+	<-served
+	if _, err := h.Dial(t.Context(), at, l.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a closed port: %v", err)
+	}
+	closed, at2 := node(t, sshdtest.Options{Config: []string{"AllowTcpForwarding no"}})
+	_, err = agent(t, closed, host.Options{}).Dial(t.Context(), at2, l.Addr().String())
+	complaint(t, err, "AllowTcpForwarding")
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		t.Error("forbidden is taken for refused")
+	}
+}
+
+// One connection carries all that goes on with a node at once, beyond what sshd would allow.
+func TestManyCallsAtOnce(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	h := agent(t, s, host.Options{})
+	var wg sync.WaitGroup
+	for range 25 {
+		wg.Go(func() {
+			if exit, _, err := h.Check(t.Context(), at, nil, "true", 20*time.Second); err != nil || exit != 0 {
+				t.Errorf("exit %d, %v", exit, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := strings.Count(s.Log(), "Accepted publickey"); n > 1 {
+		t.Errorf("%d logins", n)
+	}
+}
