@@ -69,6 +69,9 @@ func TestHeadOfTheBranchIsInForce(t *testing.T) {
 	if state.Revision != head || state.Fleets["web"].Revision != head || state.Committed.IsZero() || time.Since(state.Checked) > time.Minute {
 		t.Errorf("state %+v is not of commit %s", state, head)
 	}
+	if again := poll(t, repo); !again.Checked.After(state.Checked) {
+		t.Errorf("checked %s, want later than %s", again.Checked, state.Checked)
+	}
 }
 
 func TestG38OneListingPerPollAndAFetchOnlyWhenTheHeadMoved(t *testing.T) {
@@ -503,14 +506,18 @@ func TestLaw3VersionsOfTwoCommitsMustNotShareANode(t *testing.T) {
 	repo := server.open(options)
 	poll(t, repo)
 	// The node moves from web to db, but web's own file is broken: its last good version still has the node.
-	server.commit(files{"fleets/web.yaml": broken("web"), "fleets/db.yaml": moved("db", "v2"), "fleets/new.yaml": moved("new", "v1")})
+	server.commit(files{"fleets/web.yaml": broken("web"), "fleets/db.yaml": moved("db", "v2")})
 	for _, repo := range []*Repo{repo, server.open(options)} {
 		state := poll(t, repo)
 		wantReleases(t, state, map[string]string{"web": "v1", "db": "v1"})
-		wantRejected(t, state, "web", "db", "new")
+		wantRejected(t, state, "web", "db")
 	}
-	server.commit(files{"fleets/web.yaml": fleet("web", "v2"), "fleets/new.yaml": nil})
-	wantReleases(t, poll(t, repo), map[string]string{"web": "v2", "db": "v2"})
+	server.commit(files{"fleets/db.yaml": fleet("db", "v3"), "fleets/new.yaml": moved("new", "v1")})
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v1", "db": "v3"})
+	wantRejected(t, state, "web", "new")
+	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v2", "db": "v3", "new": "v1"})
 }
 
 func TestLostArchiveIsReadFromHistory(t *testing.T) {
