@@ -185,7 +185,7 @@ func (f *Fleet) openRepo(ctx context.Context) (err error) {
 	}
 	f.onClose(f.Repo.close)
 	return f.Repo.begin(ctx, strings.NewReplacer(
-		"SSH_USER", f.options.User, "SSH_PORT", strconv.Itoa(f.sshPort), "WEB_PORT", strconv.Itoa(f.webPort), "RELEASE", f.options.Release,
+		"@user@", f.options.User, "@ssh@", strconv.Itoa(f.sshPort), "@web@", strconv.Itoa(f.webPort), "@release@", f.options.Release,
 	))
 }
 

@@ -36,6 +36,9 @@ type Repo struct {
 const (
 	branch    = plumbing.ReferenceName("refs/heads/main")
 	fleetFile = "fleets/web.yaml"
+
+	authorName = "demo"
+	authorMail = "demo@windlass.invalid"
 )
 
 //go:embed deploy
@@ -67,15 +70,22 @@ func newRepo(dir, address string) (*Repo, error) {
 		defer close(r.ended)
 		_ = r.server.Serve(listener) // always ends with ErrServerClosed
 	}()
-	remote := &gitconfig.RemoteConfig{Name: git.DefaultRemoteName, URLs: []string{r.URL}}
-	if _, err := repo.CreateRemote(remote); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot name the deploy repo in its clone: %w", err), r.close())
-	}
-	upstream := &gitconfig.Branch{Name: branch.Short(), Remote: git.DefaultRemoteName, Merge: branch}
-	if err := repo.CreateBranch(upstream); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot follow the deploy repo's branch: %w", err), r.close())
+	if err := r.configure(); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot set up the clone of the deploy repo: %w", err), r.close())
 	}
 	return r, nil
+}
+
+// configure makes the clone one in which people can commit and push without further ado.
+func (r *Repo) configure() error {
+	config, err := r.repo.Config()
+	if err != nil {
+		return err
+	}
+	config.User.Name, config.User.Email = authorName, authorMail
+	config.Remotes[git.DefaultRemoteName] = &gitconfig.RemoteConfig{Name: git.DefaultRemoteName, URLs: []string{r.URL}}
+	config.Branches[branch.Short()] = &gitconfig.Branch{Name: branch.Short(), Remote: git.DefaultRemoteName, Merge: branch}
+	return r.repo.SetConfig(config)
 }
 
 // close stops serving.
@@ -111,6 +121,15 @@ func (r *Repo) begin(ctx context.Context, values *strings.Replacer) error {
 func (r *Repo) write(name, content string) error {
 	path := filepath.Join(r.Work, name)
 	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644))
+}
+
+// Head is the newest revision in the clone; empty when it cannot be told.
+func (r *Repo) Head() string {
+	ref, err := r.repo.Head()
+	if err != nil {
+		return ""
+	}
+	return ref.Hash().String()
 }
 
 var releaseLine = regexp.MustCompile(`(?m)^release:.*$`)
@@ -219,8 +238,8 @@ func (r *Repo) commit(ctx context.Context, message string) (string, error) {
 	if err := tree.AddWithOptions(&git.AddOptions{All: true}); err != nil {
 		return "", fmt.Errorf("cannot commit to the deploy repo: %w", err)
 	}
-	author := &object.Signature{Name: "demo", Email: "demo@windlass.invalid", When: time.Now()}
-	revision, err := tree.Commit(message, &git.CommitOptions{Author: author})
+	author := object.Signature{Name: authorName, Email: authorMail, When: time.Now()}
+	revision, err := tree.Commit(message, &git.CommitOptions{Author: &author})
 	if err != nil {
 		return "", fmt.Errorf("cannot commit to the deploy repo: %w", err)
 	}

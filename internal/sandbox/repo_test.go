@@ -24,7 +24,7 @@ func newDeployRepo(t *testing.T) *deployRepo {
 	t.Parallel()
 	r := must(newRepo(t.TempDir(), "127.0.0.1"))(t)
 	t.Cleanup(func() { check(t, r.close()) })
-	check(t, r.begin(t.Context(), strings.NewReplacer("SSH_USER", "demo", "SSH_PORT", "22", "WEB_PORT", "8080", "RELEASE", "v1")))
+	check(t, r.begin(t.Context(), strings.NewReplacer("@user@", "demo", "@ssh@", "22", "@web@", "8080", "@release@", "v1")))
 	polled := must(gitrepo.Open(gitrepo.Options{URL: r.URL, Dir: t.TempDir(), Timeout: 10 * time.Second}))(t)
 	t.Cleanup(polled.Close)
 	return &deployRepo{r, t, polled}

@@ -1,0 +1,210 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"windlass/internal/web"
+	"windlass/reconciler/plan"
+)
+
+// DemoOptions say how the demo is given. The zero DemoOptions are ready for use in the windlass binary.
+type DemoOptions struct {
+	Executable string // the windlass binary; default: this process's own
+	Dir        string // where everything is kept; default: a temporary directory that is removed at the end
+	Nodes      int    // default 4
+	Keep       bool   // goes on after the walk, until ctx ends
+}
+
+// Demo walks a local fleet through a first day, a deploy, a release that is bad, and a revert, and tells on out what happens.
+// The error is nil only if no request failed and each act ended as it should.
+func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
+	tell := newTeller(out)
+	f, err := Start(ctx, Options{Executable: o.Executable, Dir: o.Dir, Nodes: o.Nodes})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := f.publishDemo(); err != nil {
+		return err
+	}
+	tell.welcome(f)
+	if err := walk(ctx, f, tell); err != nil {
+		return err
+	}
+	if o.Keep {
+		tell.farewell(f)
+		<-ctx.Done()
+	}
+	return nil
+}
+
+func (f *Fleet) publishDemo() error {
+	return errors.Join(
+		f.Publish(Build{Release: "v2"}),
+		f.Publish(Build{Release: "v3", Fault: "cannot reach its database"}),
+		f.Publish(Build{Release: "v4"}),
+	)
+}
+
+// An act is a part of the walk: something is done, and the fleet settles.
+type act struct {
+	title    string
+	commands []string // as a person types them
+	do       func(context.Context, *Fleet) (revision string, err error)
+
+	phase    plan.Phase // that it ends in
+	releases func(nodes int) map[string]int
+	out      int      // nodes out of service at its end
+	serves   []string // releases that may answer requests
+	linger   time.Duration
+}
+
+func acts(f *Fleet) []act {
+	all := func(release string) func(int) map[string]int {
+		return func(nodes int) map[string]int { return map[string]int{release: nodes} }
+	}
+	deploy := func(release string) []string {
+		return []string{"sed -i 's/^release:.*/release: " + release + "/' " + fleetFile, `git commit -am "web ` + release + `" && git push`}
+	}
+	commit := func(release string) func(context.Context, *Fleet) (string, error) {
+		return func(ctx context.Context, f *Fleet) (string, error) { return f.Repo.Commit(ctx, release) }
+	}
+	return []act{
+		{
+			title:    "first day: v1 serves already, the agent finds everything as git says",
+			commands: []string{"windlass run --repo " + f.Repo.URL + " …"},
+			do:       func(_ context.Context, f *Fleet) (string, error) { return f.Repo.Head(), f.Agent.Start() },
+			phase:    plan.PhaseIdle, releases: all("v1"), serves: []string{"v1"}, linger: time.Second,
+		},
+		{
+			title:    "a commit deploys v2, one node at a time",
+			commands: deploy("v2"), do: commit("v2"),
+			phase: plan.PhaseIdle, releases: all("v2"), serves: []string{"v1", "v2"},
+		},
+		{
+			title:    "v3 fails its health check on the first node, and goes no further",
+			commands: deploy("v3"), do: commit("v3"),
+			phase: plan.PhaseHalted, out: 1, serves: []string{"v2"}, linger: 2 * time.Second,
+			releases: func(nodes int) map[string]int { return map[string]int{"v2": nodes - 1, "v3": 1} },
+		},
+		{
+			title:    "git revert: only the node that left is visited",
+			commands: []string{"git revert --no-edit HEAD && git push"},
+			do:       func(ctx context.Context, f *Fleet) (string, error) { return f.Repo.Revert(ctx) },
+			phase:    plan.PhaseIdle, releases: all("v2"), serves: []string{"v2"}, linger: time.Second,
+		},
+	}
+}
+
+// An ending is how an act went.
+type ending struct {
+	act
+	took  time.Duration
+	count Count
+	least int   // nodes in service, at the worst moment
+	err   error // why it did not end as it should, or what it cost
+}
+
+// walk plays the acts. One that does not end as it should is the last.
+func walk(ctx context.Context, f *Fleet, tell *teller) error {
+	var endings []ending
+	f.Traffic.Reset()
+	for i, a := range acts(f) {
+		tell.act(i+1, a)
+		e := a.play(ctx, f, tell)
+		endings = append(endings, e)
+		if e.err != nil {
+			tell.trouble(i+1, e, f.Agent.Log(15))
+			break
+		}
+	}
+	tell.table(endings)
+	return verdict(endings)
+}
+
+// play does what the act is about and follows the fleet until it has settled.
+func (a act) play(ctx context.Context, f *Fleet, tell *teller) ending {
+	e := ending{act: a, least: len(f.nodes)}
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, actTime, fmt.Errorf("the act did not end within %v", actTime))
+	defer cancel()
+	revision, err := a.do(ctx, f)
+	if err == nil {
+		err = a.settle(ctx, f, tell, revision, &e)
+	}
+	e.took = time.Since(began)
+	e.count = f.Traffic.Reset()
+	e.err = errors.Join(err, a.judge(e.count))
+	return e
+}
+
+// actTime is the longest that an act may take.
+const actTime = time.Minute
+
+// settle waits until nothing is left to do about the revision, and then for as long as the act lingers, to see that it stays so.
+func (a act) settle(ctx context.Context, f *Fleet, tell *teller, revision string, e *ending) error {
+	var last web.Fleet
+	see := func(s web.Fleet) bool {
+		last = s
+		tell.fleet(s)
+		settled := s.Desired.Revision == revision && (s.Phase == plan.PhaseIdle || s.Phase == plan.PhaseHalted) && len(s.Plan.Steps) == 0
+		if s.Desired.Revision == revision {
+			e.least = min(e.least, s.InService)
+		}
+		return settled
+	}
+	if err := f.Agent.Follow(ctx, see); err != nil {
+		return fmt.Errorf("%w; last: %s", err, describe(last))
+	}
+	lingering, cancel := context.WithTimeout(ctx, a.linger)
+	defer cancel()
+	err := f.Agent.Follow(lingering, func(s web.Fleet) bool {
+		see(s)
+		return false
+	})
+	if lingering.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	return a.compare(last, len(f.nodes))
+}
+
+// compare is an error unless the fleet stands as the act says.
+func (a act) compare(s web.Fleet, nodes int) error {
+	if s.Phase != a.phase || s.InService != nodes-a.out || !maps.Equal(s.Releases, a.releases(nodes)) {
+		return fmt.Errorf("it should have ended %s with %d in service and %v, but: %s", a.phase, nodes-a.out, a.releases(nodes), describe(s))
+	}
+	return nil
+}
+
+// judge is an error unless every request was answered, by a release that may.
+func (a act) judge(c Count) error {
+	switch {
+	case c.Requests == 0:
+		return errors.New("no request was sent")
+	case c.Failed > 0:
+		return fmt.Errorf("%d of %d requests failed: %s", c.Failed, c.Requests, strings.Join(c.Failures, "; "))
+	}
+	for _, release := range slices.Sorted(maps.Keys(c.Releases)) {
+		if !slices.Contains(a.serves, release) {
+			return fmt.Errorf("%d requests were answered by %s", c.Releases[release], release)
+		}
+	}
+	return nil
+}
+
+// verdict is an error unless every act ended as it should.
+func verdict(endings []ending) error {
+	for i, e := range endings {
+		if e.err != nil {
+			return fmt.Errorf("act %d of the demo (%s) failed: %w", i+1, e.title, e.err)
+		}
+	}
+	return nil
+}

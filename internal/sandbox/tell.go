@@ -1,0 +1,164 @@
+package sandbox
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"windlass/internal/web"
+	"windlass/reconciler/plan"
+)
+
+// A teller tells people what happens, line by line.
+type teller struct {
+	out    io.Writer
+	colour bool
+	width  int
+	began  time.Time
+	phase  plan.Phase
+	nodes  map[string]string // what was told last, by node
+}
+
+// Colours of a terminal.
+const (
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+func newTeller(out io.Writer) *teller {
+	t := &teller{out: out, width: 120, began: time.Now(), nodes: map[string]string{}}
+	file, ok := out.(*os.File)
+	if ok && term.IsTerminal(int(file.Fd())) {
+		t.colour = os.Getenv("NO_COLOR") == ""
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 40 {
+			t.width = width
+		}
+	}
+	return t
+}
+
+func (t *teller) paint(colour, text string) string {
+	if !t.colour || colour == "" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+func (t *teller) say(format string, args ...any) { fmt.Fprintf(t.out, format+"\n", args...) }
+
+func (t *teller) welcome(f *Fleet) {
+	t.say("%s", t.paint(bold, fmt.Sprintf("windlass demo: %d nodes behind a load balancer, all on this machine", len(f.nodes))))
+	t.say("status page %s · load balancer %s, %d requests a second", f.Agent.URL, f.URL, f.options.Rate)
+}
+
+func (t *teller) act(number int, a act) {
+	t.say("\n%s", t.paint(bold, fmt.Sprintf("%d  %s", number, a.title)))
+	for _, command := range a.commands {
+		t.say("   $ %s", command)
+	}
+}
+
+// fleet tells what changed of the fleet's phase and of its nodes.
+func (t *teller) fleet(s web.Fleet) {
+	for _, n := range s.Nodes {
+		now := string(n.State) + " " + n.Release
+		if t.nodes[n.Name] != now {
+			t.nodes[n.Name] = now
+			t.line(n.Name, colourOf(n.State), n.State, n.Release, n.Reason)
+		}
+	}
+	if t.phase != s.Phase {
+		t.phase = s.Phase
+		t.line("fleet", colourOfPhase(s.Phase), plan.State(s.Phase), s.Desired.Release, s.Reason)
+	}
+}
+
+// line is as wide as the terminal at most.
+func (t *teller) line(who, colour string, state plan.State, release, reason string) {
+	word := fmt.Sprintf("%-14s", strings.ReplaceAll(string(state), "_", " "))
+	begin := fmt.Sprintf("%6.1f s  %-7s", time.Since(t.began).Seconds(), who)
+	room := max(10, t.width-len(begin)-len(word)-11)
+	if reason := []rune(reason); len(reason) > room {
+		t.say("%s %s %-8s %s…", begin, t.paint(colour, word), release, t.paint(dim, string(reason[:room-1])))
+		return
+	}
+	t.say("%s %s %-8s %s", begin, t.paint(colour, word), release, t.paint(dim, reason))
+}
+
+func colourOf(s plan.State) string {
+	switch s {
+	case plan.InService:
+		return green
+	case plan.Failed, plan.Unreachable, plan.Missing:
+		return red
+	case plan.Outdated:
+		return ""
+	}
+	return yellow
+}
+
+func colourOfPhase(p plan.Phase) string {
+	switch p {
+	case plan.PhaseIdle:
+		return green
+	case plan.PhaseHalted, plan.PhaseInvalid:
+		return red
+	}
+	return yellow
+}
+
+// trouble tells why an act failed, and what the agent said last.
+func (t *teller) trouble(number int, e ending, log []string) {
+	t.say("\n%s", t.paint(red, fmt.Sprintf("act %d failed: %v", number, e.err)))
+	t.say("the agent's last lines:")
+	for _, line := range log {
+		t.say("   %s", line)
+	}
+}
+
+// table tells what each act cost.
+func (t *teller) table(endings []ending) {
+	t.say("")
+	w := tabwriter.NewWriter(t.out, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "act\ttook\trequests\tfailed\tin service, at least\t  answered by")
+	failed := 0
+	for i, e := range endings {
+		failed += e.count.Failed
+		fmt.Fprintf(w, "%d\t%.1f s\t%d\t%d\t%d\t  %s\n", i+1, e.took.Seconds(), e.count.Requests, e.count.Failed, e.least, shares(e.count.Releases))
+	}
+	w.Flush()
+	if verdict(endings) == nil {
+		t.say("\n%s", t.paint(green, "No request failed, and each act ended as it should."))
+	}
+}
+
+// shares is how many requests each release answered.
+func shares(releases map[string]int) string {
+	var parts []string
+	for _, release := range slices.Sorted(maps.Keys(releases)) {
+		parts = append(parts, fmt.Sprintf("%s: %d", release, releases[release]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// farewell tells what can be tried while the fleet goes on.
+func (t *teller) farewell(f *Fleet) {
+	node := f.nodes[0]
+	t.say("\n%s\n", t.paint(bold, "The fleet goes on until Ctrl-C. In another terminal:"))
+	t.say("windlass status --watch --server %s", f.Agent.URL)
+	t.say("curl %s", f.URL)
+	t.say("cd %s   # a clone of %s", f.Repo.Work, f.Repo.URL)
+	t.say("sed -i 's/^release:.*/release: v4/' %s && git commit -am 'web v4' && git push   # v1, v2 and v4 are good, v3 is not", fleetFile)
+	t.say("ssh -i %s -o UserKnownHostsFile=%s -p %d %s@%s   # %s", f.path("id"), f.path("known_hosts"), f.sshPort, f.options.User, node.Address, node.Name)
+	t.say("env %s aws elbv2 describe-target-groups", strings.Join(f.Cloud.Environment(), " "))
+}
