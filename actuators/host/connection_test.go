@@ -226,7 +226,7 @@ func TestDeadPeerIsNoticed(t *testing.T) {
 	t.Parallel()
 	v := &villain{deaf: true, exec: func(ssh.Channel, func(int)) {}}
 	at := v.start(t)
-	_, err := trusting(t, host.Options{KeepAlive: 20 * time.Millisecond}).Read(t.Context(), at)
+	_, err := trusting(t, host.Options{KeepAlive: 100 * time.Millisecond}).Read(t.Context(), at)
 	complaint(t, err, "the connection was lost")
 }
 

@@ -48,7 +48,7 @@ func (o outcome) failure(at actuators.Place) error {
 	}
 	switch {
 	case o.sudo():
-		return fmt.Errorf("user %s may not use sudo there without a password; add `%[1]s ALL=(ALL) NOPASSWD: ALL` to its sudoers, or set ssh.sudo to false (%s)", at.SSH.User, said)
+		return fmt.Errorf("user %s may not use sudo there without a password (%s); add `%[1]s ALL=(ALL) NOPASSWD: ALL` to its sudoers", at.SSH.User, said)
 	case o.exit == exitChanged:
 		return fmt.Errorf("%s: %w", said, actuators.ErrChanged)
 	case o.exit == exitUnwritable:

@@ -72,10 +72,13 @@ func (l lease) open(ctx context.Context) (*session, error) {
 	return backoff.Retry(ctx, func() (*session, error) {
 		s, err := await(ctx, func() (*session, error) { return openSession(l.client) }, func(s *session) { s.channel.Close() })
 		var refused *ssh.OpenChannelError
-		if err != nil && !errors.As(err, &refused) {
-			return nil, backoff.Permanent(err)
+		switch {
+		case errors.As(err, &refused):
+			return nil, fmt.Errorf("sshd refuses another session (%w); look at MaxSessions there", err)
+		case err != nil:
+			return nil, backoff.Permanent(fmt.Errorf("the connection was lost: %w", err))
 		}
-		return s, err
+		return s, nil
 	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)), backoff.WithMaxElapsedTime(2*time.Second))
 }
 

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -99,6 +100,7 @@ func (s *Server) try(o Options) bool {
 	ended := make(chan struct{})
 	go func() { _ = s.cmd.Wait(); close(ended) }()
 	s.stop = sync.OnceFunc(func() {
+		_ = s.cmd.Process.Signal(syscall.SIGSTOP) // it accepts no connection that Drop would miss
 		s.Drop()
 		_ = s.cmd.Process.Kill()
 		<-ended
