@@ -71,7 +71,20 @@ func look(ctx context.Context, deps Deps, name string, o order) Sight {
 		a.foretell(n)
 	}
 	a.plan = plan.Next(a.question(), a.world())
-	return Sight{Want: a.question(), World: a.world(), Status: a.status()}
+	return Sight{Want: a.question(), World: a.world(), Status: a.glimpse()}
+}
+
+// glimpse is the status without what only an agent that stays can know: when things began.
+func (a *actor) glimpse() Status {
+	s := a.status()
+	s.Rollout, s.PausedAt = Rollout{}, time.Time{}
+	for i := range s.Nodes {
+		s.Nodes[i].Since = time.Time{}
+	}
+	for i := range s.Steps {
+		s.Steps[i].Since = time.Time{}
+	}
+	return s
 }
 
 // allTried reports whether every source was tried, the groups that only records name among them.

@@ -60,7 +60,10 @@ func showPlan(ctx context.Context, o agentOptions, stdout, stderr io.Writer) err
 	tellRejected(state.Rejected, stderr)
 	pending := false
 	t := terminalOf(stdout)
-	for _, s := range sights {
+	for i, s := range sights {
+		if i > 0 {
+			fmt.Fprintln(stdout)
+		}
 		f := plan.Foresee(s.Want, s.World)
 		if err := printForecast(stdout, s, f, t); err != nil {
 			return err
@@ -167,23 +170,19 @@ func isPending(f plan.Forecast) bool {
 
 // printForecast shows a fleet as it stands, then each step of the way to where it comes to rest.
 func printForecast(out io.Writer, s reconciler.Sight, f plan.Forecast, t web.Terminal) error {
-	if err := web.Text(out, web.Repo{}, []web.Fleet{web.FromStatus(s.Status)}, t); err != nil {
+	if err := web.Text(out, web.Repo{}, []web.Fleet{web.FromStatus(s.Status)}, t); err != nil || len(f.Events) == 0 {
 		return err
 	}
-	if len(f.Events) > 0 {
-		fmt.Fprintf(out, "\n  would do, if all goes well:\n")
-	}
+	size := f.End.Size
+	fmt.Fprintf(out, "\n  what would be done, if all goes well:\n")
 	for i, e := range f.Events {
-		fmt.Fprintf(out, "  %4d. %-9s %-12s %d of %d in service: %s\n", i+1, e.Kind, web.Line(target(e.Step)), e.InService, f.End.Size, web.Line(e.Reason))
+		fmt.Fprintf(out, "  %4d. %-9s %-12s %d of %d in service: %s\n", i+1, e.Kind, web.Line(target(e.Step)), e.InService, size, web.Line(e.Reason))
 	}
-	if len(f.Events) > 0 {
-		fmt.Fprintf(out, "  lowest: %d of %d in service, floor %d (maxUnavailable %s)\n", f.Lowest, f.End.Size, f.End.Floor, s.Want.Fleet.Rollout.MaxUnavailable)
-		fmt.Fprintf(out, "  then: %s, %s\n", f.End.Phase, web.Line(f.End.Reason))
-		for _, h := range f.End.Holds {
-			fmt.Fprintf(out, "    %s\n", web.Line(h.String()))
-		}
+	fmt.Fprintf(out, "  lowest capacity: %d of %d in service, floor %d (maxUnavailable %s)\n", f.Lowest, size, f.End.Floor, s.Want.Fleet.Rollout.MaxUnavailable)
+	_, err := fmt.Fprintf(out, "  then: %s, %s\n", f.End.Phase, web.Line(f.End.Reason))
+	for _, h := range f.End.Holds {
+		_, err = fmt.Fprintf(out, "    %s\n", web.Line(h.String()))
 	}
-	_, err := fmt.Fprintln(out)
 	return err
 }
 
