@@ -102,6 +102,7 @@ func parseJob(s string) (actuators.JobState, error) {
 
 // Tail is the end of a command's output, fit to be shown: at most 20 lines and 4 KiB, valid and printable text, secrets redacted (G32).
 func Tail(s string) string {
+	s = s[max(0, len(s)-8*tailBytes):] // far enough back for a secret that begins before what is shown
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\r\n", "\n")
 	s = redact.Text(strings.Map(showable, s))
 	lines := strings.Split(strings.TrimRight(s, "\n "), "\n")

@@ -19,6 +19,7 @@ type rule struct {
 
 var rules = []rule{
 	{regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----|\z)`), Mark},
+	{regexp.MustCompile(`(?:[A-Za-z0-9+/=]{1,76}\s+)*-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----`), Mark}, // its beginning was cut off
 	{regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s"']*@`), "${1}" + Mark + "@"},
 	{regexp.MustCompile(`(?i)(\b(?:proxy-)?authorization["']?\s*[:=]\s*["']?)[^\r\n"']+`), "${1}" + Mark},
 	{regexp.MustCompile(`(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}`), "${1}" + Mark},

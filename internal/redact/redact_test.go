@@ -27,6 +27,7 @@ func TestSecretsGo(t *testing.T) {
 		"curl --token s3cr3tvalue --verbose",
 		"-----BEGIN OPENSSH PRIVATE KEY-----\ns3cr3tvalue\n-----END OPENSSH PRIVATE KEY-----",
 		"-----BEGIN RSA PRIVATE KEY-----\ns3cr3tvalue (torn off",
+		"s3cr3tvalue+x=\nAAAA\n-----END RSA PRIVATE KEY-----\n",
 		"?access_token=s3cr3tvalue&x=1",
 	} {
 		got := redact.Text(s)
