@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -16,7 +15,7 @@ func (p printer) nodes(nodes []Node) {
 	rows := each(nodes, p.row)
 	widths := columns(append(rows[:len(rows):len(rows)], head))
 	p.blank()
-	p.cells(head, widths, dim)
+	p.cells(head, widths, none)
 	for i, row := range rows {
 		p.cells(row, widths, stateColours[nodes[i].Tone()])
 	}
@@ -35,33 +34,28 @@ func (p printer) row(n Node) []string {
 	return each([]string{n.Name, words(n.State), cmp.Or(n.Release, "unknown"), since, attempt, n.Reason}, visible)
 }
 
-// columns is how wide each column is; those of hostile width are cut to what names are allowed.
+// columns is how wide each column is.
 func columns(rows [][]string) []int {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
-			widths[i] = min(max(widths[i], utf8.RuneCountInString(cell)), 64)
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
 	return widths
 }
 
-// cells writes a row. The state, the second cell, has the colour, and the last takes what width is left.
+// cells writes a row. The state, which is the second cell, has the colour; the last cell takes what width is left.
 func (p printer) cells(row []string, widths []int, c colour) {
-	var b strings.Builder
-	used := 2
-	b.WriteString("  ")
-	for i, cell := range row {
-		if i == len(row)-1 {
-			b.WriteString(p.cut(cell, p.Width-used))
-			break
-		}
-		padded := fmt.Sprintf("%-*s", widths[i], p.cut(cell, widths[i]))
+	head, used := "  ", 2
+	last := len(row) - 1
+	for i, cell := range row[:last] {
+		padded := fmt.Sprintf("%-*s", widths[i], cell)
 		if i == 1 {
 			padded = p.paint(c, padded)
 		}
-		b.WriteString(padded + "  ")
+		head += padded + "  "
 		used += widths[i] + 2
 	}
-	p.w.WriteString(strings.TrimRight(b.String(), " ") + "\n")
+	p.hang(head, used, none, row[last])
 }

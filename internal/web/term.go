@@ -13,7 +13,7 @@ import (
 
 // A Terminal is where text is written to.
 type Terminal struct {
-	Width  int // columns; 0: lines are not cut
+	Width  int // columns; 0: lines are not broken
 	Colour bool
 	Now    time.Time
 }
@@ -24,11 +24,11 @@ func Text(w io.Writer, repo Repo, fleets []Fleet, t Terminal) error {
 	out := bufio.NewWriter(w)
 	p := printer{out, t}
 	if repo.Problem != "" {
-		p.line(red, "deploy repo: %s", repo.Problem)
+		p.line(red, "deploy repo: ", "%s", repo.Problem)
 		p.blank()
 	}
 	if len(fleets) == 0 {
-		p.line(none, "no fleets are known yet")
+		p.line(none, "", "no fleets are known yet")
 	}
 	for i, f := range fleets {
 		if i > 0 {
@@ -50,7 +50,6 @@ type colour string
 const (
 	none   colour = ""
 	bold   colour = "1"
-	dim    colour = "2"
 	red    colour = "31"
 	green  colour = "32"
 	yellow colour = "33"
@@ -60,10 +59,25 @@ const (
 
 func (p printer) blank() { p.w.WriteByte('\n') }
 
-// line writes one line, cut to the terminal's width.
-func (p printer) line(c colour, format string, args ...any) {
-	p.w.WriteString(p.paint(c, p.cut(fmt.Sprintf(format, args...), p.Width)))
-	p.blank()
+// line writes a sentence behind a head, over as many lines as it takes.
+func (p printer) line(c colour, head, format string, args ...any) {
+	p.hang(head, utf8.RuneCountInString(head), c, fmt.Sprintf(format, args...))
+}
+
+// hang writes text behind a head of so many columns; further lines begin where the first did.
+func (p printer) hang(head string, columns int, c colour, text string) {
+	for _, l := range wrap(visible(text), p.room(columns)) {
+		p.w.WriteString(strings.TrimRight(head+p.paint(c, l), " ") + "\n")
+		head = strings.Repeat(" ", columns)
+	}
+}
+
+// room is how many columns are left beside those used: at least enough to read. 0: as many as it takes.
+func (p printer) room(used int) int {
+	if p.Width <= 0 {
+		return 0
+	}
+	return max(p.Width-used, 24)
 }
 
 func (p printer) paint(c colour, s string) string {
@@ -73,22 +87,14 @@ func (p printer) paint(c colour, s string) string {
 	return "\x1b[" + string(c) + "m" + s + "\x1b[0m"
 }
 
-func (p printer) cut(s string, width int) string {
-	s = visible(s)
-	if p.Width <= 0 || utf8.RuneCountInString(s) <= width {
-		return s
-	}
-	return string([]rune(s)[:max(0, width-1)]) + "…"
-}
-
 func (p printer) fleet(f Fleet) {
 	p.w.WriteString(p.paint(bold, visible(f.Name)) + "  " + p.paint(phaseColour(f.Phase), words(visible(string(f.Phase)))) + "\n")
-	p.line(none, "  %s", f.Reason)
+	p.line(none, "  ", "%s", f.Reason)
 	p.figures(f)
 	p.rejection(f.Rejected)
 	p.steps(f.Plan.Steps)
 	for _, hold := range f.Plan.Holds {
-		p.line(yellow, "  %s", hold)
+		p.line(yellow, "  ", "%s", hold)
 	}
 	p.nodes(f.Nodes)
 	for _, n := range f.Nodes {
@@ -99,11 +105,11 @@ func (p printer) fleet(f Fleet) {
 func (p printer) figures(f Fleet) {
 	p.blank()
 	if f.Desired.Release != "" {
-		p.line(none, "  wanted      %s (%s)", f.Desired.Release, p.commit(f.Desired))
+		p.line(none, "  wanted      ", "%s (%s)", f.Desired.Release, p.commit(f.Desired))
 	}
-	p.line(none, "  in service  %d of %d, floor %d%s", f.InService, f.Size, f.Floor, spread(f))
+	p.line(none, "  in service  ", "%d of %d, floor %d%s", f.InService, f.Size, f.Floor, spread(f))
 	if r := f.Rollout; !r.Started.IsZero() && r.Planned > 0 {
-		p.line(none, "  rollout     %s %d of %d%s", bar(r.Completed, r.Planned), r.Completed, r.Planned, p.pace(f))
+		p.line(none, "  rollout     ", "%s %d of %d%s", bar(r.Completed, r.Planned), r.Completed, r.Planned, p.pace(f))
 	}
 }
 
@@ -121,6 +127,7 @@ func spread(f Fleet) string {
 	return "; " + f.spread()
 }
 
+// pace is how the rollout goes or went.
 func (p printer) pace(f Fleet) string {
 	if r := f.Rollout; !r.Ended.IsZero() {
 		return ", " + words(r.Result) + " " + span(p.Now.Sub(r.Ended)) + " ago"
@@ -143,9 +150,9 @@ func (p printer) rejection(r *Rejection) {
 		return
 	}
 	p.blank()
-	p.line(red, "  the newest file is not in force (%s at %s):", r.Path, brief(r.Revision))
+	p.line(red, "  ", "the newest file is not in force (%s at %s):", r.Path, brief(r.Revision))
 	for _, err := range r.Errors {
-		p.line(none, "    %s", err)
+		p.line(none, "    ", "%s", err)
 	}
 }
 
@@ -155,7 +162,7 @@ func (p printer) steps(steps []Step) {
 	}
 	p.blank()
 	for _, s := range steps {
-		p.line(blue, "  %s %s: %s%s", words(s.Kind), s.Node, s.Reason, p.times(s))
+		p.line(blue, "  ", "%s %s: %s%s", words(s.Kind), s.Node, s.Reason, p.times(s))
 	}
 }
 
@@ -178,9 +185,9 @@ func (p printer) failure(n Node) {
 		return
 	}
 	p.blank()
-	p.line(red, "  last lines of the failed step on %s:", n.Name)
+	p.line(red, "  ", "last lines of the failed step on %s:", n.Name)
 	for l := range strings.SplitSeq(n.Tail, "\n") {
-		p.line(none, "    │ %s", l)
+		p.w.WriteString("    │ " + visible(l) + "\n")
 	}
 }
 

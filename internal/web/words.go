@@ -23,9 +23,6 @@ var escapes = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?
 // line makes text from outside fit to be shown: one line, no secrets, nothing invisible, of bounded length. It leaves its own
 // results as they are.
 func line(s string) string {
-	if plain(s) && len(s) < 8 {
-		return s
-	}
 	s = visible(redact.Line(escapes.ReplaceAllString(s, "")))
 	if utf8.RuneCountInString(s) > mostLine {
 		s = string([]rune(s)[:mostLine-1]) + "…"
@@ -92,3 +89,20 @@ func words[T ~string](s T) string { return strings.ReplaceAll(string(s), "_", " 
 
 // brief is a revision as people abbreviate it.
 func brief(revision string) string { return revision[:min(len(revision), 7)] }
+
+// wrap breaks s between words into lines of at most width characters; a longer word gets a line of its own. No width, no break.
+func wrap(s string, width int) []string {
+	var lines []string
+	for _, word := range strings.Fields(s) {
+		last := len(lines) - 1
+		if last >= 0 && (width <= 0 || utf8.RuneCountInString(lines[last])+1+utf8.RuneCountInString(word) <= width) {
+			lines[last] += " " + word
+			continue
+		}
+		lines = append(lines, word)
+	}
+	if lines == nil {
+		return []string{""}
+	}
+	return lines
+}

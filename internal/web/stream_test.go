@@ -1,0 +1,123 @@
+package web_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// client takes what it is sent; it is a ResponseWriter as the server's own.
+type client struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (*client) Header() http.Header              { return http.Header{} }
+func (*client) WriteHeader(int)                  {}
+func (*client) Flush()                           {}
+func (*client) SetReadDeadline(time.Time) error  { return nil }
+func (*client) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *client) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.text.Write(b)
+}
+
+// take returns what came since it was last asked.
+func (c *client) take() string {
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.text.Reset()
+	return c.text.String()
+}
+
+// listen runs a stream until the test in the bubble ends.
+func listen(t *testing.T, a *agent, path string) *client {
+	ctx, cancel := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, "GET", path, nil)
+	r.Host = "localhost"
+	c := &client{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		handler(a, local).ServeHTTP(c, r)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return c
+}
+
+func TestEventsFollowEachFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAgent(idle(), rejected())
+		c := listen(t, a, "/api/v1/events")
+		if first := c.take(); strings.Count(first, "event: fleet\n") != 2 || strings.Count(first, "event: repo\n") != 1 {
+			t.Fatalf("first: %s", first)
+		}
+		time.Sleep(time.Second)
+		a.set(progressing(), rejected())
+		if next := c.take(); strings.Count(next, "event: ") != 1 || !strings.Contains(next, `data: {"name":"web-live","phase":"progressing"`) {
+			t.Fatalf("after one fleet changed: %s", next)
+		}
+		time.Sleep(time.Second)
+		a.set(progressing())
+		if next := c.take(); next != "event: gone\ndata: {\"name\":\"web-staging\"}\n\n" {
+			t.Fatalf("after a fleet went: %s", next)
+		}
+	})
+}
+
+func TestManyChangesMakeOneEventWithTheNewest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAgent(idle())
+		c := listen(t, a, "/api/v1/events")
+		c.take()
+		for range 50 {
+			a.set(progressing())
+			time.Sleep(time.Millisecond)
+			a.set(halted())
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		if got := c.take(); strings.Count(got, "event: ") != 1 || !strings.Contains(got, `"phase":"halted"`) {
+			t.Errorf("%s", got)
+		}
+	})
+}
+
+func TestSilenceIsFilledWithHeartbeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := listen(t, newAgent(idle()), "/api/v1/events")
+		c.take()
+		time.Sleep(time.Minute)
+		if got := c.take(); strings.Count(got, ": still here\n\n") < 3 || strings.Contains(got, "event: ") {
+			t.Errorf("in a minute of silence: %q", got)
+		}
+	})
+}
+
+func TestThePageIsSentOnlyWhenMoreThanTimeChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAgent(idle())
+		c := listen(t, a, "/live")
+		if first := c.take(); !strings.Contains(first, "event: state\ndata: <main") {
+			t.Fatalf("first: %s", first)
+		}
+		time.Sleep(time.Second)
+		a.set(idle())
+		if got := c.take(); got != "" {
+			t.Fatalf("nothing changed: %s", got)
+		}
+		time.Sleep(time.Second)
+		a.set(halted())
+		if got := c.take(); !strings.Contains(got, "halted") {
+			t.Errorf("after a change: %s", got)
+		}
+	})
+}
