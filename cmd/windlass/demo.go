@@ -6,6 +6,31 @@ import (
 	"windlass/internal/sandbox"
 )
 
+func newDemo() *cobra.Command {
+	var o sandbox.DemoOptions
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Walk a whole local fleet through deploy, failure and rollback, in a minute",
+		Long: `Walk a whole local fleet through its first day, a deploy, a release that fails its health check, and a revert, with constant
+traffic through its load balancer. All of it runs on loopback, without root, cloud or anything installed: a git server, nodes with
+SSH and a web service, a load balancer with AWS's API, and the agent as it is.
+
+Exit status: 0 when no request failed and every act ended as it should, 1 otherwise.`,
+		Example: `  windlass demo
+  windlass demo --nodes 8 --keep`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return sandbox.Demo(cmd.Context(), o, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.Nodes, "nodes", 4, "how many nodes the fleet has")
+	f.BoolVar(&o.Keep, "keep", false, "leave it running at the end, to play with, until Ctrl-C")
+	f.StringVar(&o.Dir, "dir", "", "`directory` to keep everything in (default: a temporary one, removed at the end)")
+	f.SortFlags = false
+	return cmd
+}
+
 // newDemoNode is what the demo starts for each of its nodes.
 func newDemoNode() *cobra.Command {
 	return &cobra.Command{

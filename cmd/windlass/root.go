@@ -55,7 +55,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(explainFlag)
-	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newSchema(), newVersion(), newDemoNode())
+	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newDemo(), newSchema(), newVersion(), newDemoNode())
 	return root
 }
 
