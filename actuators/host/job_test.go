@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -375,6 +376,58 @@ func TestFilesArePlacedOnlyWhenTheyDiffer(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(target + ".*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestLargeFileAndItsOwner(t *testing.T) {
+	b := workbench(t)
+	large := bytes.Repeat([]byte("0123456789abcdef"), 256<<10)
+	j := job("one", step("look", "stat -c %U:%G large >owner"))
+	j.Files = []actuators.JobFile{{To: b.dir + "/large", Content: large}, {To: b.dir + "/after", Content: []byte("after")}}
+	want := b.server.User
+	if os.Getuid() == 0 {
+		want = "nobody"
+		j.Files[0].Owner = "nobody"
+	}
+	b.run(j)
+	if b.content("large") != string(large) || b.content("after") != "after" {
+		t.Error("files arrive changed")
+	}
+	if got := b.content("owner"); !strings.HasPrefix(got, want+":") {
+		t.Errorf("the owner is %s", got)
+	}
+	j.Key, j.Files[0].Owner = "two", "no-such-user"
+	if got := b.run(j); got.Exit != 1 || got.Step != "place "+b.dir+"/large" || !strings.Contains(got.Tail, "no-such-user") {
+		t.Errorf("an unknown owner: %+v", got)
+	}
+	if left, _ := filepath.Glob(b.dir + "/large.*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A connection that is lost while files are sent begins nothing and holds up nobody.
+func TestTornUploadBeginsNothing(t *testing.T) {
+	b := workbench(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	j := job("one", step("a", "touch ran"))
+	j.Files = []actuators.JobFile{{To: b.dir + "/file", Content: make([]byte, 64<<20)}}
+	gone := make(chan error, 1)
+	go func() { _, err := b.host.Run(ctx, b.at, j); gone <- err }()
+	for {
+		if staged, _ := filepath.Glob(b.dir + "/job/.stage-*/1"); len(staged) > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if got := b.run(job("two", step("b", "[ ! -e ran ]"))); got.Exit != 0 {
+		t.Errorf("the next job: %+v", got)
+	}
+	if staged, _ := filepath.Glob(b.dir + "/job/.stage-*"); len(staged) > 0 {
+		t.Errorf("left behind: %v", staged)
 	}
 }
 
