@@ -31,7 +31,7 @@ type NodeRecord struct {
 	Previous Version      `json:"previous,omitzero"`  // the one proven before it
 	Try      Try          `json:"try,omitzero"`
 	Taken    []Membership `json:"taken,omitempty"`  // what the node left and must be given back; only a finished add clears it
-	Groups   []string     `json:"groups,omitempty"` // Group.ID of the balancers the fleet named when the node was last proven
+	Places   []Membership `json:"places,omitempty"` // where it was when last proven, in the groups the fleet named then
 	Halts    []Halt       `json:"halts,omitempty"`  // verdicts on digests, newest last; any copy binds the whole fleet
 }
 
@@ -68,6 +68,7 @@ type Try struct {
 	Version  Version   `json:"version"`
 	Retry    int       `json:"retry,omitempty"`    // the fleet's retry count when tried
 	Failures int       `json:"failures,omitempty"` // attempts used
+	Bad      bool      `json:"bad,omitempty"`      // what is on the host is what failed; the next attempt has not begun
 	Error    string    `json:"error,omitempty"`    // of the last one; bounded, redacted
 	At       time.Time `json:"at,omitzero"`        // of the last failure, by the node's clock
 	Earlier  string    `json:"earlier,omitempty"`  // digest that failed here before this one with no success since: the node is sick
@@ -103,7 +104,7 @@ func (r NodeRecord) Halted(digest string, retry int) (Halt, bool) {
 
 // Clone returns a copy that shares nothing with r.
 func (r NodeRecord) Clone() NodeRecord {
-	r.Taken, r.Groups, r.Halts = slices.Clone(r.Taken), slices.Clone(r.Groups), slices.Clone(r.Halts)
+	r.Taken, r.Places, r.Halts = slices.Clone(r.Taken), slices.Clone(r.Places), slices.Clone(r.Halts)
 	if r.Claim != nil {
 		c := *r.Claim
 		r.Claim = &c

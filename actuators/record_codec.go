@@ -16,7 +16,7 @@ import (
 // Bounds of a node record. A writer keeps to them, a reader refuses what does not.
 const (
 	MaxRecordBytes = 64 << 10
-	MaxMemberships = 64      // NodeRecord.Taken, NodeRecord.Groups
+	MaxMemberships = 64      // NodeRecord.Taken, NodeRecord.Places
 	MaxHalts       = 32      // NodeRecord.Halts; drop the oldest first
 	MaxErrorBytes  = 4 << 10 // Try.Error
 	MaxReasonBytes = 512     // Halt.Reason
@@ -144,7 +144,7 @@ func check(r NodeRecord, fleet string) error {
 		checkVersion("previous", r.Previous),
 		checkTry(r.Try),
 		checkList("taken", r.Taken, MaxMemberships, checkMembership),
-		checkList("groups", r.Groups, MaxMemberships, func(g string) error { return matches(groupPattern, "group", g) }),
+		checkList("places", r.Places, MaxMemberships, checkMembership),
 		checkList("halts", r.Halts, MaxHalts, checkHalt),
 	)
 }
@@ -184,10 +184,10 @@ func checkTry(t Try) error {
 
 func checkMembership(m Membership) error {
 	return cmp.Or(
-		is(groupPattern.MatchString(m.Group), "taken.group", m.Group),
-		is(tokenPattern.MatchString(m.ID), "taken.id", m.ID),
-		is(m.Port >= 0 && m.Port <= 65535, "taken.port", m.Port),
-		matches(tokenPattern, "taken.zone", m.Zone),
+		is(groupPattern.MatchString(m.Group), "membership.group", m.Group),
+		is(tokenPattern.MatchString(m.ID), "membership.id", m.ID),
+		is(m.Port >= 0 && m.Port <= 65535, "membership.port", m.Port),
+		matches(tokenPattern, "membership.zone", m.Zone),
 	)
 }
 

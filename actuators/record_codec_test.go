@@ -23,7 +23,7 @@ func fullRecord() actuators.NodeRecord {
 		On: version("v1.4.2"), Prepared: "sha256:v1.4.2", Proven: version("v1.4.1"), Previous: version("v1.4.0"),
 		Try:    actuators.Try{Version: version("v1.4.2"), Retry: 1, Failures: 2, Error: "exit 1\n\"quoted\" <é>", At: at, Earlier: "sha256:v1.3.9"},
 		Taken:  []actuators.Membership{{Group: "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/web/73e2", ID: "10.0.1.11", Port: 8080, Zone: "all"}, {Group: "classic/web-internal", ID: "i-0abc"}},
-		Groups: []string{"classic/web-internal"},
+		Places: []actuators.Membership{{Group: "classic/web-internal", ID: "i-1"}},
 		Halts:  []actuators.Halt{{Digest: "sha256:bad", Release: "v1.4.1", Revision: "aa", Node: "web-1", Reason: "check serves failed", At: at}},
 	}
 }
@@ -189,8 +189,8 @@ func dropEmpty(r actuators.NodeRecord) actuators.NodeRecord {
 	if len(r.Taken) == 0 {
 		r.Taken = nil
 	}
-	if len(r.Groups) == 0 {
-		r.Groups = nil
+	if len(r.Places) == 0 {
+		r.Places = nil
 	}
 	if len(r.Halts) == 0 {
 		r.Halts = nil

@@ -31,7 +31,7 @@ func (a *actor) follow() {
 			n.watch = watch{}
 		}
 	}
-	if a.plan.Reread {
+	if a.plan.Reread && !a.tasks.busy(taskGroups, "") {
 		a.nextGroups = now
 	}
 	a.settle(now)

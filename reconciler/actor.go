@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"windlass/actuators"
@@ -23,7 +24,11 @@ type Deps struct {
 	Interval  time.Duration // how often the node set and the balancers are read when nothing moves
 	Refresh   time.Duration // how often the record and the checks of an idle node are
 	ReadOnly  bool          // look and plan, start nothing
+	Decide    Decider       // nil: plan.Next
 }
+
+// A Decider decides what to do. It is plan.Next, except where a simulation plants a bug to see that its laws find it.
+type Decider func(plan.Want, plan.World) plan.Plan
 
 // How long one call to the outside may take. A job's deadline follows from its steps.
 const (
@@ -70,6 +75,9 @@ type meta struct {
 }
 
 func newActor(name string, deps Deps, publish func(Status)) *actor {
+	if deps.Decide == nil {
+		deps.Decide = plan.Next
+	}
 	return &actor{
 		Deps: deps, name: name, publish: publish,
 		nodes: map[string]*node{}, history: map[string]string{},
@@ -109,7 +117,7 @@ func (a *actor) pass(ctx context.Context) time.Duration {
 	}
 	began := time.Now()
 	a.observe(ctx)
-	a.plan = plan.Next(a.question(), a.world())
+	a.plan = a.Decide(a.question(), a.world())
 	a.follow()
 	if !a.ReadOnly {
 		a.start(ctx)
@@ -162,7 +170,7 @@ type order struct {
 	meta meta
 }
 
-// take accepts a new order. A change of the fleet file makes the readings of its groups worthless; the rest stays.
+// take accepts a new order. Other load balancers make what was read of the old ones worthless; the rest stays.
 func (a *actor) take(o order) {
 	old := a.want
 	a.want, a.meta = o.want, o.meta
@@ -170,8 +178,11 @@ func (a *actor) take(o order) {
 	if old.Fleet == nil || old.Version != o.want.Version || old.Fleet.Retry != o.want.Fleet.Retry {
 		a.progress = time.Now()
 	}
-	if old.Fleet == nil || old.Fleet != o.want.Fleet {
+	switch {
+	case old.Fleet == nil || o.want.Fleet == nil || !slices.Equal(old.Fleet.LoadBalancers, o.want.Fleet.LoadBalancers):
 		a.groups, a.former = nil, nil
+		fallthrough
+	case old.Fleet != o.want.Fleet:
 		a.nextGroups, a.nextInventory = time.Time{}, time.Time{}
 	}
 }

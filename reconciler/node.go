@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
-	"sync"
 	"time"
 
 	"windlass/actuators"
@@ -54,14 +53,12 @@ func (n *node) seen() plan.Node {
 
 // revision is the commit that the node's record came from; empty: there is none.
 func (n *node) revision() string {
-	if n.Host == nil {
-		return ""
-	}
-	return n.Host.Record.On.Revision
+	return n.record().On.Revision
 }
 
+// record is the node's record, where it is one of this machine: a disk image may carry another's (law 4).
 func (n *node) record() actuators.NodeRecord {
-	if n.Host == nil {
+	if n.Host == nil || n.Host.Record.Instance != cmp.Or(n.ID, n.Host.Machine) {
 		return actuators.NodeRecord{}
 	}
 	return n.Host.Record
@@ -102,23 +99,46 @@ func (n *node) stumble(err error, at time.Time) {
 // A session is an agent's hold on a node's record: the newest bytes it saw, and until when its claim surely lasts. Steps and
 // renewals write through it one at a time.
 type session struct {
-	mu     sync.Mutex
+	turn   chan struct{} // holds a token while nobody has the turn
 	state  actuators.HostState
 	readAt time.Time
 	until  time.Time // the claim lasts till then by this agent's clock, counted from before it was written
 }
 
-// saw takes a reading made outside of the session.
+func newSession() *session {
+	s := &session{turn: make(chan struct{}, 1)}
+	s.turn <- struct{}{}
+	return s
+}
+
+// take waits for the turn. It fails only with its context.
+func (s *session) take(ctx context.Context) error {
+	select {
+	case <-s.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *session) give() { s.turn <- struct{}{} }
+
+// saw takes a reading made outside of the session, unless the session is about to know better.
 func (s *session) saw(state actuators.HostState, at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.state, s.readAt = state, at
+	select {
+	case <-s.turn:
+		s.state, s.readAt = state, at
+		s.give()
+	default:
+	}
 }
 
 // write puts a record in place of the newest one seen. Times left zero, and the claim's expiry, are filled in by the node's clock.
 func (s *session) write(ctx context.Context, host Host, at actuators.Place, r actuators.NodeRecord) (actuators.HostState, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.take(ctx); err != nil {
+		return actuators.HostState{}, err
+	}
+	defer s.give()
 	return s.put(ctx, host, at, r)
 }
 
@@ -136,10 +156,12 @@ func (s *session) put(ctx context.Context, host Host, at actuators.Place, r actu
 	return state, nil
 }
 
-// renew writes the newest record again with a later expiry.
+// renew writes the newest record again with a later expiry, while the claim in it is the agent's own.
 func (s *session) renew(ctx context.Context, host Host, at actuators.Place, agent plan.Agent) (actuators.HostState, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.take(ctx); err != nil {
+		return actuators.HostState{}, err
+	}
+	defer s.give()
 	r := s.state.Record.Clone()
 	if r.Claim == nil || r.Claim.Nonce != agent.Nonce {
 		return s.state, actuators.ErrChanged
@@ -149,9 +171,11 @@ func (s *session) renew(ctx context.Context, host Host, at actuators.Place, agen
 
 // hold makes sure that the claim outlives a call of this length (law 18).
 func (s *session) hold(ctx context.Context, host Host, at actuators.Place, agent plan.Agent, call time.Duration) error {
-	s.mu.Lock()
+	if err := s.take(ctx); err != nil {
+		return err
+	}
 	held := time.Until(s.until) > call
-	s.mu.Unlock()
+	s.give()
 	if held {
 		return nil
 	}

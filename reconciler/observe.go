@@ -19,10 +19,10 @@ const mostReads = 32
 // observe starts whatever reading is due.
 func (a *actor) observe(ctx context.Context) {
 	now := time.Now()
-	if !now.Before(a.nextInventory) {
+	if !now.Before(a.nextInventory) && !a.tasks.busy(taskInventory, "") {
 		a.readInventory(ctx)
 	}
-	if a.found.Complete() && !now.Before(a.nextGroups) {
+	if a.found.Complete() && !now.Before(a.nextGroups) && !a.tasks.busy(taskGroups, "") {
 		a.readGroups(ctx)
 	}
 	for _, n := range a.order {
@@ -57,7 +57,7 @@ func (a *actor) meet(found []actuators.Node) {
 	for _, f := range found {
 		n := old[identity(f)]
 		if n == nil {
-			n = &node{host: new(session)}
+			n = &node{host: newSession()}
 		}
 		n.Node.Node = f
 		n.place = actuators.Place{Fleet: a.name, SSH: a.want.Fleet.SSH, Node: f}
@@ -99,6 +99,7 @@ func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, 
 	if err != nil {
 		states = unreadable(fleet, err)
 	}
+	a.recall(states)
 	named := min(len(fleet.LoadBalancers), len(states))
 	a.groups, a.former, a.read = states[:named], states[named:], now
 	a.held = a.holdings()
@@ -110,6 +111,21 @@ func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, 
 	}
 	a.nextGroups = now.Add(a.groupsPace(now))
 	a.noticeMoves(now)
+}
+
+// recall lets a group that cannot be read now show what it said last. It is for people: plans build nothing on a group with Err.
+func (a *actor) recall(states []actuators.GroupState) {
+	for i, s := range states {
+		if s.Err == "" {
+			continue
+		}
+		for _, old := range slices.Concat(a.groups, a.former) {
+			if old.ID == s.ID || old.Name == s.Name {
+				old.Err, old.Missing = s.Err, s.Missing
+				states[i] = old
+			}
+		}
+	}
 }
 
 // unreadable is what is known of a fleet's groups when none could be asked for.
@@ -133,10 +149,7 @@ func (a *actor) recordedGroups() []string {
 	extra := map[string]bool{}
 	for _, n := range a.order {
 		r := n.record()
-		for _, id := range r.Groups {
-			extra[id] = !named[id]
-		}
-		for _, m := range r.Taken {
+		for _, m := range slices.Concat(r.Places, r.Taken) {
 			extra[m.Group] = !named[m.Group]
 		}
 	}
@@ -189,9 +202,15 @@ func (a *actor) network() bool {
 // noticeMoves remembers since when an idle node is out of rotation, and reads the host of one that just left or came: who
 // did that may have written there.
 func (a *actor) noticeMoves(now time.Time) {
-	members := a.memberIDs()
+	members, held := a.memberIDs(), a.heldIDs()
 	for _, n := range a.order {
 		in := a.inRotation(n, members)
+		switch anywhere := a.anywhere(n, held); {
+		case anywhere:
+			n.Out = time.Time{}
+		case n.Out.IsZero():
+			n.Out = now
+		}
 		if in != n.serving {
 			n.serving, n.nextRead = in, now
 		}
@@ -202,6 +221,33 @@ func (a *actor) noticeMoves(now time.Time) {
 			n.OutSince = now
 		}
 	}
+}
+
+// heldIDs are the targets each group holds, draining ones too; nil for a group that cannot be asked.
+func (a *actor) heldIDs() []map[string]bool {
+	var held []map[string]bool
+	for i, g := range slices.Concat(a.groups, a.former) {
+		if g.Err != "" && (i < len(a.groups) || !g.Missing) {
+			held = append(held, nil)
+			continue
+		}
+		ids := make(map[string]bool, len(g.Members))
+		for _, t := range g.Members {
+			ids[t.ID] = true
+		}
+		held = append(held, ids)
+	}
+	return held
+}
+
+// anywhere reports whether any group holds the node, or cannot be asked.
+func (a *actor) anywhere(n *node, held []map[string]bool) bool {
+	for i, g := range slices.Concat(a.groups, a.former) {
+		if held[i] == nil || held[i][g.Target(n.Node.Node)] {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *actor) memberIDs() []map[string]bool {
@@ -229,8 +275,7 @@ func (a *actor) inRotation(n *node, members []map[string]bool) bool {
 // readHost reads a node's record when it is due: at first, when a call may have changed it, when somebody else works there,
 // and now and then.
 func (a *actor) readHost(ctx context.Context, n *node, now time.Time) {
-	due := !now.Before(n.nextRead) || n.Stale && !now.Before(n.NotBefore)
-	if !due || n.Busy != "" || a.tasks.busy(taskRead, identity(n.Node.Node)) || a.tasks.busyWith(taskRead) >= mostReads {
+	if now.Before(a.readDue(n)) {
 		return
 	}
 	place := n.place
@@ -239,6 +284,17 @@ func (a *actor) readHost(ctx context.Context, n *node, now time.Time) {
 		state, err := a.Host.Read(ctx, place)
 		return func() { a.tookReading(n, state, err) }
 	})
+}
+
+// readDue is when the host may be read next; never while a step works there or too many others are being read.
+func (a *actor) readDue(n *node) time.Time {
+	switch {
+	case n.Busy != "" || a.tasks.busy(taskRead, identity(n.Node.Node)) || a.tasks.busyWith(taskRead) >= mostReads:
+		return never
+	case n.Stale:
+		return earlier(n.nextRead, n.NotBefore)
+	}
+	return n.nextRead
 }
 
 func (a *actor) tookReading(n *node, state actuators.HostState, err error) {
@@ -282,8 +338,7 @@ func (a *actor) rest(n *node) {
 
 // renew writes the claim again in good time while a node is under way (law 18).
 func (a *actor) renew(ctx context.Context, n *node, now time.Time) {
-	claim := n.record().Claim
-	if a.ReadOnly || claim == nil || claim.Nonce != a.Agent.Nonce || now.Before(n.renewAt) || !n.record().UnderWay() {
+	if now.Before(a.renewDue(n)) {
 		return
 	}
 	n.renewAt = now.Add(actuators.RenewEvery)
@@ -300,6 +355,15 @@ func (a *actor) renew(ctx context.Context, n *node, now time.Time) {
 			}
 		}
 	})
+}
+
+// renewDue is when the node's claim is to be renewed; never when it is not this process's.
+func (a *actor) renewDue(n *node) time.Time {
+	claim := n.record().Claim
+	if a.ReadOnly || claim == nil || claim.Nonce != a.Agent.Nonce || !n.record().UnderWay() || a.tasks.busy(taskRenew, identity(n.Node.Node)) {
+		return never
+	}
+	return n.renewAt
 }
 
 // probe makes the tries that a node's watch is due for.
@@ -368,22 +432,19 @@ func (a *actor) judge(n *node) {
 	if len(verdicts) == 0 {
 		v = health.Verdict{Status: health.Passing, Reason: "no check names no release"}
 	}
-	if w.Phase == plan.WatchIdle {
-		if v.Status == health.Pending {
-			return
-		}
-		n.watch = watch{}
-		a.rest(n)
+	if w.Phase == plan.WatchIdle && v.Status == health.Pending {
+		return
 	}
 	n.Health = plan.Health{Release: w.Release, Phase: w.Phase, Since: w.since, Verdict: v}
-	if n.watch.since.IsZero() {
-		n.Health.Phase = plan.WatchIdle
+	if w.Phase == plan.WatchIdle {
+		n.watch = watch{}
+		a.rest(n)
 	}
 }
 
 // idleWatch begins the checks of a node nothing is done to, with the release its record names (law 4).
 func (a *actor) idleWatch(n *node, now time.Time) {
-	if !n.watch.since.IsZero() || now.Before(n.nextIdle) || n.Host == nil || n.record().UnderWay() || n.Busy != "" {
+	if now.Before(n.idleDue()) {
 		return
 	}
 	pause := a.Refresh
@@ -392,6 +453,14 @@ func (a *actor) idleWatch(n *node, now time.Time) {
 	}
 	n.nextIdle = now.Add(pause)
 	n.watch = newWatch(plan.Watch{Node: n.Name, Release: n.record().On.Release, Phase: plan.WatchIdle}, now)
+}
+
+// idleDue is when the node's idle checks begin next; never while it is watched or worked on.
+func (n *node) idleDue() time.Time {
+	if !n.watch.since.IsZero() || n.Host == nil || n.record().UnderWay() || n.Busy != "" {
+		return never
+	}
+	return n.nextIdle
 }
 
 // checkHistory asks, once for each revision that a record names, whether the deploy repo still knows it (law 2).
@@ -437,8 +506,11 @@ func (a *actor) nodeNamed(name string) *node {
 
 // nextDue is when observe has something to start.
 func (a *actor) nextDue(now time.Time) time.Time {
-	due := a.nextInventory
-	if a.found.Complete() {
+	due := now.Add(time.Hour)
+	if !a.tasks.busy(taskInventory, "") {
+		due = earlier(due, a.nextInventory)
+	}
+	if a.found.Complete() && !a.tasks.busy(taskGroups, "") {
 		due = earlier(due, a.nextGroups)
 	}
 	for _, n := range a.order {
@@ -448,32 +520,20 @@ func (a *actor) nextDue(now time.Time) time.Time {
 }
 
 func (a *actor) dueOf(n *node, now time.Time) time.Time {
-	due := now.Add(time.Hour)
-	if n.Busy == "" && !a.tasks.busy(taskRead, identity(n.Node.Node)) {
-		due = earlier(due, n.nextRead)
-		if n.Stale {
-			due = earlier(due, n.NotBefore)
-		}
-	}
-	if n.record().UnderWay() && !n.renewAt.IsZero() {
-		due = earlier(due, n.renewAt)
-	}
+	due := earlier(earlier(a.readDue(n), a.renewDue(n)), n.idleDue())
 	if n.watch.since.IsZero() {
-		if n.Host == nil {
-			return due
-		}
-		return earlier(due, n.nextIdle)
+		return due
 	}
 	for _, c := range a.checks(n.watch.Release) {
 		if !a.tasks.busy(taskProbe, identity(n.Node.Node)+"\n"+c.Name) {
 			due = earlier(due, n.watch.next[c.Name])
 		}
 	}
-	if d := n.Health.Deadline; n.Health.Status == health.Pending && !d.IsZero() {
-		due = earlier(due, later(d, now.Add(10*time.Millisecond)))
-	}
 	return due
 }
+
+// never is later than anything that happens.
+var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {

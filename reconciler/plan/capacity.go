@@ -13,7 +13,8 @@ type capacity struct {
 	max       int // how many may be out by windlass's hand
 	floor     int // how many must serve
 	inService int
-	away      int // out by windlass's hand
+	away      int // out by windlass's hand, or claimed to be taken out
+	claimed   int // of those, the ones that still serve because nobody has asked a balancer yet
 	strangers []actuators.Target
 }
 
@@ -26,6 +27,9 @@ func (f *fleet) count() {
 		}
 		if v.away(f) {
 			c.away++
+		}
+		if v.stillServes(f) {
+			c.claimed++
 		}
 	}
 	for _, t := range c.strangers {
@@ -76,16 +80,37 @@ func (f *fleet) targetsIn(g actuators.GroupState) map[string]bool {
 	return ids
 }
 
-// mayLose returns why a node must not leave its groups now, or "". It counts the node itself as gone.
+// mayLose returns why a node must not set out to leave now, or "". It counts the node itself as gone, and claimed ones too.
 func (f *fleet) mayLose(v *view) string {
-	c := f.cap
-	others, away := c.inService, c.away
+	others, away := f.cap.inService, f.cap.away
 	if v.counts(f) {
 		others--
 	}
 	if v.away(f) {
 		away--
 	}
+	return f.refusal(v, others, away)
+}
+
+// mayDrain returns why a claimed node must not be taken out of its groups now, or "". Others that are only claimed still serve.
+func (f *fleet) mayDrain(v *view) string {
+	others, away := f.cap.inService+f.cap.claimed, f.cap.away-f.cap.claimed
+	if v.stillServes(f) {
+		others--
+	} else if v.away(f) {
+		away--
+	}
+	return f.refusal(v, others, away)
+}
+
+// stillServes reports whether a claimed node serves as before, nothing having been asked of its balancers.
+func (v *view) stillServes(f *fleet) bool {
+	return v.rec.Stage == actuators.Leaving && v.serving && v.Busy == "" && v.unsure == "" && !(v.Asked == Drain && f.Now.Sub(v.AskedAt) < AskAgain)
+}
+
+// refusal weighs what would be left: others in service, and how many out by windlass's hand besides the node.
+func (f *fleet) refusal(v *view, others, away int) string {
+	c := f.cap
 	switch {
 	case away+1 > c.max:
 		return fmt.Sprintf("%d of %d out by windlass's hand, maxUnavailable is %s", away, c.size, f.Fleet.Rollout.MaxUnavailable)
@@ -121,6 +146,9 @@ func (f *fleet) membersBut(v *view) int {
 
 // lost counts a node out from here on in this plan.
 func (f *fleet) lost(v *view) {
+	if v.stillServes(f) {
+		f.cap.claimed--
+	}
 	if v.counts(f) {
 		f.cap.inService--
 	}

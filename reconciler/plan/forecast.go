@@ -117,8 +117,11 @@ func (w *ideal) take(s Step) {
 	case Prepare, Configure:
 		n.Host.Job = actuators.JobState{Key: s.Job.Key, Exited: true}
 		n.Health = Health{}
+	case Drain:
+		n.Asked, n.AskedAt = Drain, w.world.Now
 	case Add:
 		w.register(s.Targets)
+		n.Asked, n.AskedAt = Add, w.world.Now
 	}
 }
 

@@ -77,13 +77,19 @@ func (f *fleet) canWork(v *view) bool {
 		f.wake(v.NotBefore)
 		v.status.Reason = "waits before it is tried again: " + v.Trouble
 		return false
+	case f.groupsUnread() != "":
+		f.hold(v, f.groupsUnread())
+		return false
+	case v.rec.Claim == nil || v.rec.Claim.Nonce != f.Agent.Nonce:
+		f.step(v, Take, "goes on where the agent before left off", f.at(v, v.rec.Stage))
+		return false
 	}
 	return true
 }
 
 // busyReason is what a step in flight is doing, for people.
 var busyReason = map[Kind]string{
-	Adopt: "being recorded", Prepare: "prepare steps run", Leave: "being claimed", Drain: "being deregistered",
+	Adopt: "being recorded", Take: "being taken over", Prepare: "prepare steps run", Leave: "being claimed", Drain: "being deregistered",
 	Configure: "files and activate steps run", Add: "being registered", Prove: "being recorded as proven",
 	Restore: "being recorded as restored", Fail: "its failure is being recorded", Halt: "the halt is being recorded",
 }
@@ -148,12 +154,20 @@ func (v *view) changed() bool { return v.rec.Known() && v.rec.On.Digest != v.rec
 // drain takes the node out of every group it is still in, on a reading of the balancers made just for that (law 9).
 func (f *fleet) drain(v *view) {
 	v.status.State = Draining
-	if why := cmp.Or(f.sourcesIncomplete(), f.mayLose(v)); why != "" {
+	if why := f.sourcesIncomplete(); why != "" {
 		f.hold(v, why)
 		return
 	}
 	if f.askedAlready(v, Drain) {
 		v.status.Reason = "waits for its load balancers to show that it leaves"
+		return
+	}
+	if why := f.mayDrain(v); why != "" {
+		f.stay(v, why)
+		return
+	}
+	if !v.listed() {
+		f.step(v, Leave, "it is in a group that its record does not name yet", f.toLeave(v))
 		return
 	}
 	if !f.fresh() {
@@ -170,6 +184,24 @@ func (f *fleet) drain(v *view) {
 	f.plan.Steps = append(f.plan.Steps, Step{Node: v.Name, Kind: Drain, Reason: v.reasonToGo(f), Targets: targets})
 	v.status.Reason = v.reasonToGo(f)
 	f.lost(v)
+}
+
+// listed reports whether the record names every place the node is about to leave (law 17).
+func (v *view) listed() bool {
+	return !slices.ContainsFunc(v.targets, func(t actuators.Target) bool {
+		return t.Status != actuators.TargetDraining && !slices.Contains(v.rec.Taken, t.Membership)
+	})
+}
+
+// stay lets a claimed node that must not leave after all be counted on again. One that failed is only held, and lets others
+// go before it.
+func (f *fleet) stay(v *view, why string) {
+	if v.spoiled() {
+		f.hold(v, why)
+		f.cap.away--
+		return
+	}
+	f.step(v, Restore, "stays for now: "+why, f.toIdle(v))
 }
 
 // fresh reports whether the balancers were read after the last request to them, a moment ago.
@@ -234,11 +266,32 @@ func (f *fleet) overdue(v *view) bool {
 // configure puts the wanted version on a node that is out of service.
 func (f *fleet) configure(v *view) {
 	v.status.State = Configuring
-	if f.backingOff(v) {
+	if f.backingOff(v) || !f.surelyOut(v) {
 		return
 	}
 	r := f.toConfigure(v)
 	f.run(v, Configure, f.attempt(r.Try), r, f.activateJob(r))
+}
+
+// surelyOut reports whether the node is in no group, beyond what a lagging reading may hide: its drain was asked for and seen
+// to its end, or nothing has been seen of it in any group for longer than readings lag (G8).
+func (f *fleet) surelyOut(v *view) bool {
+	since := v.Out
+	if v.Asked == Add {
+		since = later(since, v.AskedAt)
+	}
+	sure := since.Add(AskAgain)
+	read := f.Now
+	for _, g := range f.groups {
+		read = earlier(read, g.At)
+	}
+	if !f.balanced() || v.Asked == Drain || !since.IsZero() && !read.Before(sure) {
+		return true
+	}
+	v.status.Reason = "its load balancers are watched for " + AskAgain.String() + " to be sure that it is out"
+	f.plan.Reread = f.plan.Reread || !f.Now.Before(sure) && !since.IsZero()
+	f.wakeIf(sure, !since.IsZero())
+	return false
 }
 
 // backingOff reports whether a used-up attempt is too fresh for the next.
@@ -276,6 +329,7 @@ func (f *fleet) configuring(v *view) {
 	case !ours || !job.Exited:
 		if !f.backingOff(v) {
 			r := f.at(v, actuators.Configuring)
+			r.Try.Bad = false
 			f.run(v, Configure, f.attempt(r.Try), r, f.activateJob(r))
 		}
 	case job.Exit != 0:
@@ -305,19 +359,21 @@ func (f *fleet) verify(v *view) {
 
 // mayServe holds a verified node back while as many others as may serve something unproven (law 8).
 func (f *fleet) mayServe(v *view) bool {
-	if f.proofs >= f.proofsNeeded() || !f.Is(v.rec.On) {
+	digest := v.rec.On.Digest
+	if f.proven[digest] {
 		return true
 	}
 	serving := 0
 	for _, o := range f.views {
-		if o != v && o.rec.Stage == actuators.Verified && f.Is(o.rec.On) {
+		same := o.rec.On.Digest == digest && (o.rotation == member || o.rec.Stage == actuators.Verified)
+		if o != v && (same || o.opaque()) {
 			serving++
 		}
 	}
 	if serving < f.unprovenLimit() {
 		return true
 	}
-	f.hold(v, fmt.Sprintf("verified; %d serve %s, which is not proven yet", serving, f.Version.Release))
+	f.hold(v, fmt.Sprintf("verified; %d serve %s, which is not proven yet, as many as may", serving, v.rec.On.Release))
 	return false
 }
 
@@ -341,21 +397,34 @@ func (f *fleet) missing(v *view) []actuators.Membership {
 	})
 }
 
-// due are the places the node is to have: exactly those it was taken from, where they are its own and in groups that count,
-// and a place in each group the fleet names besides (law 17).
+// due are the places the node is to have: exactly those it was taken from, where they are its own and in groups that count;
+// in a group it was not taken from, those it was proven in; and else one place in each group the fleet names (law 17).
 func (f *fleet) due(v *view) []actuators.Membership {
 	var due []actuators.Membership
 	for i, g := range f.groups {
 		id := g.Target(v.Node.Node)
-		own := slices.DeleteFunc(slices.Clone(v.rec.Taken), func(m actuators.Membership) bool { return m.Group != g.ID || m.ID != id })
+		taken, before := in(g, id, v.rec.Taken), in(g, id, v.rec.Places)
 		switch {
-		case len(own) > 0 && (g.named || slices.Contains(v.rec.Groups, g.ID) && g.Err == ""):
-			due = append(due, own...)
+		case len(taken) > 0 && (g.named || len(before) > 0 && g.Err == ""):
+			due = append(due, taken...)
+		case g.named && len(before) > 0:
+			due = append(due, before...)
 		case g.named && id != "":
 			due = append(due, actuators.Membership{Group: g.ID, ID: id, Port: cmp.Or(f.Fleet.LoadBalancers[i].Port, g.Port)})
 		}
 	}
 	return due
+}
+
+// in picks the places in one group that are the node's own, whatever else a record says.
+func in(g group, id string, places []actuators.Membership) []actuators.Membership {
+	var own []actuators.Membership
+	for _, m := range places {
+		if m.Group == g.ID && m.ID == id {
+			own = append(own, m)
+		}
+	}
+	return own
 }
 
 // returning sees a verified node back into service and through its bake.
@@ -374,10 +443,6 @@ func (f *fleet) returning(v *view) {
 func (f *fleet) turnBack(v *view) {
 	v.status.State = Draining
 	why := fmt.Sprintf("%s is wanted now", f.Version.Release)
-	if v.rotation == out {
-		f.configure(v)
-		return
-	}
 	f.step(v, Leave, why, f.toLeave(v))
 }
 
@@ -404,8 +469,6 @@ func (f *fleet) join(v *view) {
 func (f *fleet) rejoin(v *view) {
 	release := v.rec.On.Release
 	switch {
-	case f.groupsUnread() != "":
-		f.hold(v, f.groupsUnread())
 	case f.askedAlready(v, Add):
 		v.status.Reason = "waits for its load balancers to show that it joins"
 	case v.passed(WatchVerify, release):

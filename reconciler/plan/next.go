@@ -36,7 +36,9 @@ func Next(want Want, seen World) Plan {
 
 // judge finds the verdict in force on the wanted version, and how well it is proven.
 func (f *fleet) judge() {
+	f.proven = map[string]bool{}
 	for _, v := range f.views {
+		f.proven[v.rec.Proven.Digest], f.proven[v.rec.Previous.Digest] = true, true
 		if h, halted := v.rec.Halted(f.Version.Digest, f.Fleet.Retry); halted && f.halt == nil {
 			f.halt = &h
 		}

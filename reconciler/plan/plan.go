@@ -13,6 +13,7 @@ const (
 	Adopt     Kind = "adopt"     // record a node that proved to have what is wanted
 	Prepare   Kind = "prepare"   // run the prepare steps while it serves
 	Leave     Kind = "leave"     // claim a node and write down its membership, before it is drained
+	Take      Kind = "take"      // take a journey over from an agent that is gone
 	Drain     Kind = "drain"     // take it out of its groups
 	Configure Kind = "configure" // files and activate steps
 	Add       Kind = "add"       // register it where it was

@@ -47,16 +47,21 @@ func setStage(r *actuators.NodeRecord, s actuators.Stage) {
 // toLeave is written before a node is drained: the claim and what it leaves, in one write (law 17).
 func (f *fleet) toLeave(v *view) actuators.NodeRecord {
 	r := f.at(v, actuators.Leaving)
+	take(&r, v)
+	if v.drifted() {
+		r.On = actuators.Version{}
+	}
+	return r
+}
+
+// take writes down what the node is about to leave, beside what it has left already.
+func take(r *actuators.NodeRecord, v *view) {
 	for _, t := range v.targets {
 		if t.Status != actuators.TargetDraining && !slices.Contains(r.Taken, t.Membership) {
 			r.Taken = append(r.Taken, t.Membership)
 		}
 	}
 	slices.SortFunc(r.Taken, actuators.Membership.Compare)
-	if v.drifted() {
-		r.On = actuators.Version{}
-	}
-	return r
 }
 
 // toPrepare is written before prepare steps run on a node that serves.
@@ -71,6 +76,7 @@ func (f *fleet) toConfigure(v *view) actuators.NodeRecord {
 	r := f.at(v, actuators.Configuring)
 	r.On = f.Version
 	r.Try = f.trying(v)
+	r.Try.Bad = false
 	return r
 }
 
@@ -92,6 +98,7 @@ func (f *fleet) trying(v *view) actuators.Try {
 func (f *fleet) toFail(v *view, why string) actuators.NodeRecord {
 	r := f.draft(v)
 	r.Try.Failures++
+	r.Try.Bad = v.rec.Stage != actuators.Preparing
 	r.Try.Error, r.Try.At = bounded(why), zeroTime
 	if exhausted := r.Try.Failures >= f.Fleet.Rollout.Attempts; exhausted && r.Try.Earlier == "" {
 		r.Halts = withHalt(r.Halts, verdict(v, r.Try))
@@ -108,6 +115,7 @@ func (f *fleet) afterFailure(v *view, r *actuators.NodeRecord) {
 		setStage(r, actuators.Idle)
 		claim = nil
 	case v.rotation != out:
+		take(r, v)
 		setStage(r, actuators.Leaving)
 	case r.Try.Failures >= f.Fleet.Rollout.Attempts:
 		setStage(r, actuators.Failed)
@@ -140,7 +148,7 @@ func (f *fleet) toProve(v *view, version actuators.Version) actuators.NodeRecord
 		r.Previous = r.Proven
 	}
 	r.On, r.Proven, r.Prepared, r.Try = version, version, version.Digest, actuators.Try{}
-	r.Groups = f.groupIDs()
+	r.Places = f.places(v)
 	return r
 }
 
@@ -152,11 +160,13 @@ func (f *fleet) toIdle(v *view) actuators.NodeRecord {
 	return r
 }
 
-// groupIDs are the groups the fleet names now.
-func (f *fleet) groupIDs() []string {
-	var ids []string
-	for _, g := range f.Groups {
-		ids = append(ids, g.ID)
+// places is where the balancers hold the node now, in the groups the fleet names.
+func (f *fleet) places(v *view) []actuators.Membership {
+	var places []actuators.Membership
+	for _, t := range v.targets {
+		if slices.ContainsFunc(f.Groups, func(g actuators.GroupState) bool { return g.ID == t.Group }) {
+			places = append(places, t.Membership)
+		}
 	}
-	return ids
+	return places
 }

@@ -88,7 +88,7 @@ func (v *view) foreignOut(f *fleet) bool {
 	if !f.balanced() || !v.rec.Known() || v.rec.Stage != actuators.Idle {
 		return false
 	}
-	return v.rotation == draining || slices.ContainsFunc(v.absent, func(i int) bool { return slices.Contains(v.rec.Groups, f.Groups[i].ID) })
+	return v.rotation == draining || slices.ContainsFunc(v.absent, func(i int) bool { return v.wasIn(f.Groups[i].ID) })
 }
 
 // start begins as many journeys as the limits allow, in the order of law 8, and says why not more.
@@ -105,7 +105,7 @@ func (f *fleet) start(idle []*view) {
 	unproven := f.unprovenRoom()
 	for _, v := range candidates {
 		if f.proofs < f.proofsNeeded() && unproven <= 0 {
-			f.holdFleet(fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", f.Version.Release, f.proofsNeeded(), len(f.views)))
+			f.holdFleet(f.whyUnproven())
 			return
 		}
 		began := f.begin(v)
@@ -116,6 +116,17 @@ func (f *fleet) start(idle []*view) {
 			return
 		}
 	}
+}
+
+// whyUnproven is why no more nodes may set out for a version that is not proven.
+func (f *fleet) whyUnproven() string {
+	why := fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", f.Version.Release, f.proofsNeeded(), len(f.views))
+	for _, v := range f.views {
+		if v.opaque() {
+			why += fmt.Sprintf("; %s serves and cannot be read, it may have something unproven: mend or exclude it", v.Name)
+		}
+	}
+	return why
 }
 
 // prepares reports whether nodes are to be readied before they leave.
@@ -276,7 +287,7 @@ func (f *fleet) restoreDue(v *view) bool {
 func (f *fleet) unprovenRoom() int {
 	room := f.unprovenLimit()
 	for _, v := range f.views {
-		if v.underWay() {
+		if v.underWay() || v.opaque() {
 			room--
 		}
 	}
@@ -292,7 +303,7 @@ func (f *fleet) begin(v *view) bool {
 		return false
 	case f.backingOff(v):
 		return false
-	case f.prepares() && v.rec.Prepared != f.Version.Digest:
+	case f.prepares() && v.rec.Prepared != f.Version.Digest && (v.serving || v.rotation == member):
 		return f.beginPrepare(v)
 	case v.rotation == out && f.balanced():
 		return f.beginRepair(v)
@@ -349,7 +360,12 @@ func (f *fleet) beginRepair(v *view) bool {
 	if repairs >= MostRepairs {
 		return false
 	}
+	before := len(f.plan.Steps)
 	f.configure(v)
+	if len(f.plan.Steps) == before {
+		v.status.State = OutOfService
+		return false
+	}
 	v.status.UnderWay = true
 	v.rec.Stage = actuators.Configuring
 	return true

@@ -66,7 +66,7 @@ func nodeOf(name, zone, release string) plan.Node {
 	}
 	if release != "" {
 		v := version(release)
-		n.Host.Record = actuators.NodeRecord{Schema: 1, Fleet: "web", Instance: id, On: v, Proven: v, Groups: []string{"arn:web"}}
+		n.Host.Record = actuators.NodeRecord{Schema: 1, Fleet: "web", Instance: id, On: v, Proven: v, Places: []actuators.Membership{{Group: "arn:web", ID: name, Port: 8080}}}
 	}
 	return n
 }
@@ -117,6 +117,7 @@ func TestStories(t *testing.T) {
 		"new node": func() (plan.Want, plan.World) {
 			w := fleetOf(3, "v1")
 			w.Nodes = append(w.Nodes, nodeOf("web-4", "a", ""))
+			w.Nodes[3].Out = start
 			return wants("v1"), w
 		},
 		"one node": func() (plan.Want, plan.World) { return wants("v2"), fleetOf(1, "v1") },

@@ -17,6 +17,7 @@ type fleet struct {
 	groups []group // those the fleet names, then the former ones
 	views  []*view
 	halt   *actuators.Halt // the verdict on the wanted version; nil: none
+	proven map[string]bool // digests proven on some node
 	proofs int             // nodes on which the wanted version is proven
 	cap    capacity
 	full   bool // no more nodes may leave in this plan
@@ -217,18 +218,24 @@ func (v *view) failures(f *fleet) int {
 	return v.rec.Try.Failures
 }
 
+// opaque reports whether a node serves whose record this agent never saw: it may have anything.
+func (v *view) opaque() bool { return v.Host == nil && v.rotation == member }
+
 // spoiled reports whether what is on the host failed there and must not go back into service as it is.
 func (v *view) spoiled() bool {
-	return v.rec.Try.Failures > 0 && v.rec.On.Digest == v.rec.Try.Version.Digest
+	return v.rec.Try.Bad && v.rec.On.Digest == v.rec.Try.Version.Digest
 }
 
 // drifted reports whether the node answers with another release than its record says (law 4).
 func (v *view) drifted() bool {
-	return v.Health.Status == health.Contradicted && v.Health.Phase == WatchIdle && v.rec.Known() && v.Health.Release == v.rec.On.Release
+	return v.Health.Status == health.Contradicted && v.rec.Stage == actuators.Idle && v.rec.Known() && v.Health.Release == v.rec.On.Release
 }
 
-// has reports whether the node has what is wanted, as far as is known.
-func (v *view) has(f *fleet) bool { return f.Is(v.rec.On) && !v.spoiled() && !v.drifted() }
+// has reports whether the node has what is wanted, as far as is known. A node at rest has it only where that was proven.
+func (v *view) has(f *fleet) bool {
+	abandoned := v.rec.Stage == actuators.Idle && v.changed()
+	return f.Is(v.rec.On) && !v.spoiled() && !v.drifted() && !abandoned
+}
 
 // passed reports whether a watch of this phase over this release has ended well.
 func (v *view) passed(phase WatchPhase, release string) bool {
@@ -242,6 +249,11 @@ func (v *view) watched(phase WatchPhase, release string) bool {
 // provenOnce reports whether the version was ever proven on this node.
 func (v *view) provenOnce(version actuators.Version) bool {
 	return version.Digest != "" && (v.rec.Proven.Digest == version.Digest || v.rec.Previous.Digest == version.Digest)
+}
+
+// wasIn reports whether the node was in a group when it was last proven.
+func (v *view) wasIn(group string) bool {
+	return slices.ContainsFunc(v.rec.Places, func(m actuators.Membership) bool { return m.Group == group })
 }
 
 // said is the balancers' own words on a node that is not healthy in all of its groups.
@@ -293,6 +305,20 @@ func cmpTime(times ...time.Time) time.Time {
 		}
 	}
 	return zeroTime
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // wakeIf wakes the plan at t when that instant is known.

@@ -70,6 +70,7 @@ type Node struct {
 
 	Asked     Kind      // the newest request to a balancer: Drain or Add
 	AskedAt   time.Time // when it was answered
+	Out       time.Time // since when readings show it in no group; zero: they do not
 	OutSince  time.Time // when it was first seen out of rotation by nobody's order; zero: it is not
 	NotBefore time.Time // backing off after a failure that is nobody's fault, such as a lost connection
 	Trouble   string    // what that failure was; empty: none

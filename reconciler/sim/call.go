@@ -1,0 +1,97 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// fate is what becomes of a call.
+type fate int
+
+const (
+	goesWell fate = iota
+	failsBefore
+	failsAfter // the effect happens, the answer is an error
+	hangs      // nothing happens, and no answer comes
+	isLate     // the effect and the answer come, much later
+	throttled
+)
+
+var (
+	errRefused   = errors.New("connection refused")
+	errReset     = errors.New("connection reset by peer")
+	errThrottled = errors.New("Throttling: Rate exceeded")
+	errKilled    = errors.New("this agent was killed")
+)
+
+// call is the choke point: every call of an agent passes here. Each takes an instant of its own, so that a seed replays
+// exactly whatever order goroutines run in. effect runs under the lock; the laws are checked after it.
+func (p *ports) call(ctx context.Context, name string, effect func() error) error {
+	w := p.world
+	w.mu.Lock()
+	r := w.roll(p.holder + "/" + name)
+	how, there, back := w.fate(r.IntN(1000)), time.Duration(1+r.IntN(8_000_000)), time.Duration(1+r.IntN(8_000_000))
+	late, lost := time.Duration(r.IntN(14_000))*time.Millisecond, r.IntN(2) == 0
+	killed := p.killed
+	w.mu.Unlock()
+	if killed {
+		return errKilled
+	}
+	if how == isLate {
+		there += late
+	}
+	if err := p.travel(ctx, there); err != nil && (how == isLate || lost) {
+		return err
+	}
+	switch how {
+	case failsBefore:
+		return errRefused
+	case throttled:
+		return errThrottled
+	case hangs:
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	err := w.happen(effect)
+	if how == failsAfter {
+		return errReset
+	}
+	if err := p.travel(ctx, back); err != nil {
+		return err
+	}
+	return err
+}
+
+// happen runs an effect at one instant and checks the laws after it.
+func (w *World) happen(effect func() error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settle()
+	err := effect()
+	w.settle()
+	w.laws.check(w)
+	return err
+}
+
+func (w *World) fate(n int) fate {
+	if w.calm {
+		return goesWell
+	}
+	for i, share := range w.story.Faults {
+		if n -= share; n < 0 {
+			return fate(i + 1)
+		}
+	}
+	return goesWell
+}
+
+// travel is the time a message takes, unless it is given up.
+func (p *ports) travel(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,6 @@
+// Package sim is a fleet that does not exist: machines, balancers, an agent and bad luck in virtual time, made from a seed.
+//
+// The agent in it is the real one. Every call it makes goes through one choke point, which may fail it before or after its
+// effect, keep it waiting, or never answer; after every effect the laws of the design are checked. The same seed gives the
+// same story, so a seed that breaks a law is kept in seeds.go. It is imported by tests only, inside a synctest bubble.
+package sim

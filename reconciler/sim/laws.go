@@ -1,0 +1,198 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"windlass/actuators"
+)
+
+// laws watch over what an agent does. Each broken law is kept with the instant it was broken at.
+type laws struct {
+	broken   []string
+	proven   map[string]bool            // digests proven on this fleet
+	halted   map[string]map[string]bool // digest/retry → machines that were under way when it was halted
+	out      map[string]bool            // machines taken out by an agent and not back in service yet
+	attempts map[string]map[string]bool // machine/digest/retry → job keys
+	original map[string]string          // machine/group → its place before anybody touched it
+	born     map[string]time.Time       // machine → when it appeared
+	rivals   int                        // other agents that may each take one node too (law 18)
+}
+
+func newLaws() *laws {
+	return &laws{
+		proven: map[string]bool{}, halted: map[string]map[string]bool{}, out: map[string]bool{},
+		attempts: map[string]map[string]bool{}, original: map[string]string{}, born: map[string]time.Time{},
+	}
+}
+
+func (l *laws) breaks(w *World, format string, args ...any) {
+	what := fmt.Sprintf(format, args...)
+	w.tell("BROKEN: %s", what)
+	l.broken = append(l.broken, what)
+}
+
+// check looks at the world after an effect.
+func (l *laws) check(w *World) {
+	for id := range l.out {
+		if m := w.machines[id]; m == nil || m.dead || w.inService(m) {
+			delete(l.out, id)
+		}
+	}
+	unproven := map[string]int{}
+	for _, m := range w.alive() {
+		if len(w.groups) > 0 && w.inRotation(m) && m.digest != "" && !l.proven[m.digest] {
+			unproven[m.digest]++
+		}
+	}
+	for digest, n := range unproven {
+		if most := w.unprovenLimit(); n > most {
+			l.breaks(w, "law 8: %d machines serve %s unproven, at most %d may", n, digest, most)
+		}
+	}
+}
+
+func (w *World) unprovenLimit() int {
+	if c := w.fleet.Rollout.Canary; c != nil {
+		return c.Nodes + w.laws.rivals
+	}
+	return 1 + w.laws.rivals
+}
+
+// claims: who changes a machine's place must hold its claim (law 18).
+func (l *laws) claims(w *World, p *ports, m *machine, what string) {
+	c := m.record.Claim
+	switch {
+	case c == nil || c.Nonce != p.nonce:
+		l.breaks(w, "law 18: %s %s without its claim", what, m.name)
+	case !w.clock(m).Before(c.Expires):
+		l.breaks(w, "law 18: %s %s %s after its claim expired", what, m.name, w.clock(m).Sub(c.Expires))
+	}
+}
+
+// removing is checked before a target leaves.
+func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership) {
+	m := w.machines[place.ID]
+	if m == nil || m.dead {
+		return
+	}
+	l.claims(w, p, m, "removes")
+	taken := false
+	for _, t := range m.record.Taken {
+		taken = taken || t == place
+	}
+	if !taken {
+		l.breaks(w, "law 17: %s leaves %s and its record does not say so", m.name, g.Name)
+	}
+	size, others := l.strength(w, m)
+	most := w.fleet.Rollout.MaxUnavailable.Of(size) + l.rivals
+	floor := size - most
+	if !w.fleet.Rollout.AllowOutage {
+		floor = max(1, floor)
+	}
+	if w.inService(m) && others < floor {
+		l.breaks(w, "law 9: %s leaves and %d of %d stay in service, floor is %d", m.name, others, size, floor)
+	}
+	l.out[m.id] = true
+	if len(l.out) > most {
+		l.breaks(w, "law 7: %d machines out by windlass's hand, at most %d may be", len(l.out), most)
+	}
+}
+
+// strength is the fleet's size and how many others serve, as an agent could know it: a machine that appeared or went a
+// moment ago may still be missing from, or in, what it read.
+func (l *laws) strength(w *World, leaving *machine) (size, others int) {
+	patience := 30*time.Second + w.story.Lag
+	for _, m := range w.sorted() {
+		recent := w.now().Sub(m.gauge) < patience && !m.gauge.IsZero()
+		if m != leaving && recent && !l.out[m.id] && !m.changing {
+			others++
+		}
+		if !m.dead && w.now().Sub(l.born[m.id]) >= patience {
+			size++
+		}
+	}
+	return size, others
+}
+
+// adding is checked before a target joins.
+func (l *laws) adding(w *World, p *ports, g *group, m *machine, place actuators.Membership) {
+	l.claims(w, p, m, "adds")
+	switch {
+	case m.changing:
+		l.breaks(w, "law 16: %s joins while steps run on it", m.name)
+	case m.sick || w.story.Releases[m.installed] == Broken || w.story.Releases[m.installed] == Explodes:
+		l.breaks(w, "law 16: %s joins with %s, which passes no check", m.name, m.installed)
+	}
+	key := m.id + g.ID
+	if was := l.original[key]; was == "" {
+		l.original[key] = place.String()
+	} else if was != place.String() {
+		l.breaks(w, "law 17: %s was %s and joins as %s", m.name, was, place)
+	}
+}
+
+// installing is checked before activate steps start.
+func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
+	for _, g := range w.groups {
+		if g.members[m.id] != nil {
+			l.breaks(w, "law 9: steps start on %s while it is in %s", m.name, g.Name)
+		}
+	}
+	try := m.record.Try
+	verdict := fmt.Sprint(try.Version.Digest, "/", try.Retry)
+	if under, halted := l.halted[verdict]; halted && !under[m.id] {
+		l.breaks(w, "law 11: %s gets %s, which was halted", m.name, try.Version.Release)
+	}
+	key := m.id + verdict
+	if l.attempts[key] == nil {
+		l.attempts[key] = map[string]bool{}
+	}
+	l.attempts[key][job.Key] = true
+	if n, most := len(l.attempts[key]), w.fleet.Rollout.Attempts; n > most {
+		l.breaks(w, "law 11: attempt %d at %s on %s, at most %d are made", n, try.Version.Release, m.name, most)
+	}
+}
+
+// writing is checked before a record is written.
+func (l *laws) writing(w *World, p *ports, m *machine, r actuators.NodeRecord) {
+	if c := m.record.Claim; c != nil && c.Holder != p.holder && w.clock(m).Before(c.Expires) && m.record.Instance == m.id {
+		l.breaks(w, "law 18: %s writes to %s under the live claim of %s", p.holder, m.name, c.Holder)
+	}
+	if r.Instance != m.id {
+		l.breaks(w, "law 4: the record of %s names %s", m.name, r.Instance)
+	}
+	for _, h := range r.Halts {
+		l.halt(w, h)
+	}
+	if r.Stage == actuators.Idle && r.Proven.Digest != "" && r.Proven == r.On {
+		l.prove(w, m, r)
+	}
+}
+
+func (l *laws) halt(w *World, h actuators.Halt) {
+	verdict := fmt.Sprint(h.Digest, "/", h.Retry)
+	if l.halted[verdict] != nil {
+		return
+	}
+	l.halted[verdict] = map[string]bool{}
+	for _, m := range w.alive() {
+		if m.record.UnderWay() || m.job.Running {
+			l.halted[verdict][m.id] = true
+		}
+	}
+	w.tell("halt of %s, found on %s: %s", h.Release, h.Node, h.Reason)
+}
+
+func (l *laws) prove(w *World, m *machine, r actuators.NodeRecord) {
+	if m.installed != r.Proven.Release && m.installed != handMade {
+		l.breaks(w, "law 16: %s is recorded with %s and has %s", m.name, r.Proven.Release, m.installed)
+	}
+	if kind := w.story.Releases[m.installed]; kind == Broken || kind == Explodes {
+		l.breaks(w, "law 16: %s is proven with %s, which passes no check", m.name, m.installed)
+	}
+	l.proven[r.Proven.Digest] = true
+	if m.digest == "" {
+		m.digest = r.Proven.Digest
+	}
+}

@@ -1,0 +1,276 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/health"
+)
+
+// ports are one agent's view of the world: what the real adapters are in production.
+type ports struct {
+	world  *World
+	holder string
+	nonce  string
+	killed bool
+}
+
+// Nodes lists the machines that are alive.
+func (p *ports) Nodes(ctx context.Context, _ desired.NodeSet) (inv actuators.Inventory, err error) {
+	w := p.world
+	err = p.call(ctx, "inventory", func() error {
+		for _, m := range w.alive() {
+			inv.Nodes = append(inv.Nodes, actuators.Node{Name: m.name, ID: m.id, Address: m.name, Zone: m.zone, Targets: actuators.Targets{Instance: m.id, IP: m.name}})
+		}
+		slices.SortFunc(inv.Nodes, func(a, b actuators.Node) int { return compare(a.Name, b.Name) })
+		return nil
+	})
+	if err != nil {
+		return actuators.Inventory{}, err
+	}
+	return inv, nil
+}
+
+// Observe reads every group, as it was a moment ago while reads lag.
+func (p *ports) Observe(ctx context.Context, named []desired.LoadBalancer, recorded []string) (states []actuators.GroupState, err error) {
+	w := p.world
+	began := time.Now()
+	for _, lb := range named {
+		states = append(states, p.observe(ctx, "arn:"+lb.TargetGroup, began))
+	}
+	for _, id := range recorded {
+		states = append(states, p.observe(ctx, id, began))
+	}
+	_ = w
+	return states, nil
+}
+
+func (p *ports) observe(ctx context.Context, id string, began time.Time) actuators.GroupState {
+	w := p.world
+	state := actuators.GroupState{Group: actuators.Group{ID: id, Name: id}, TargetType: "instance", At: began}
+	err := p.call(ctx, "observe/"+id, func() error {
+		g := w.group(id)
+		if g == nil {
+			state.Missing = true
+			return fmt.Errorf("no target group %s", id)
+		}
+		state.Port, state.Delay, state.Members = g.port, g.delay, w.reading(g)
+		return nil
+	})
+	if err != nil {
+		return actuators.GroupState{Group: state.Group, Err: err.Error(), Missing: state.Missing, At: began}
+	}
+	return state
+}
+
+// reading is what the API says of a group: the truth of a moment ago.
+func (w *World) reading(g *group) []actuators.Target {
+	now := w.now()
+	g.history = append(g.history, snapshot{now, w.targets(g)})
+	lag := w.story.Lag
+	if w.calm {
+		lag = 0
+	}
+	for len(g.history) > 1 && now.Sub(g.history[1].at) >= lag {
+		g.history = g.history[1:]
+	}
+	return slices.Clone(g.history[0].members)
+}
+
+func (w *World) group(id string) *group {
+	i := slices.IndexFunc(w.groups, func(g *group) bool { return g.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return w.groups[i]
+}
+
+// Register adds a target.
+func (p *ports) Register(ctx context.Context, m actuators.Membership) error {
+	w := p.world
+	return p.call(ctx, "register/"+m.ID, func() error {
+		g, machine := w.group(m.Group), w.machines[m.ID]
+		if g == nil || machine == nil || machine.dead {
+			return fmt.Errorf("InvalidTarget: %s", m)
+		}
+		w.laws.adding(w, p, g, machine, m)
+		w.register(g, machine, m)
+		w.tell("%s registers %s in %s", p.nonce, machine.name, g.Name)
+		return nil
+	})
+}
+
+// Deregister removes a target; a wrong port silently does nothing (G4).
+func (p *ports) Deregister(ctx context.Context, m actuators.Membership) error {
+	w := p.world
+	return p.call(ctx, "deregister/"+m.ID, func() error {
+		g := w.group(m.Group)
+		if g == nil {
+			return fmt.Errorf("no target group %s", m.Group)
+		}
+		e := g.members[m.ID]
+		if e == nil || e.place.Port != m.Port || !e.draining.IsZero() {
+			return nil
+		}
+		w.laws.removing(w, p, g, m)
+		e.draining = w.now()
+		w.tell("%s deregisters %s from %s", p.nonce, w.nameOf(m.ID), g.Name)
+		return nil
+	})
+}
+
+func (w *World) nameOf(id string) string {
+	if m := w.machines[id]; m != nil {
+		return m.name
+	}
+	return id
+}
+
+// onHost is a call to a machine over SSH.
+func (p *ports) onHost(ctx context.Context, at actuators.Place, name string, effect func(*machine) error) error {
+	w := p.world
+	return p.call(ctx, name+"/"+at.Node.Name, func() error {
+		m := w.machines[at.Node.ID]
+		switch {
+		case m == nil || m.dead:
+			return actuators.ErrGone
+		case m.cut:
+			return errRefused
+		}
+		return effect(m)
+	})
+}
+
+// Read returns the record and the newest job.
+func (p *ports) Read(ctx context.Context, at actuators.Place) (state actuators.HostState, err error) {
+	err = p.onHost(ctx, at, "read", func(m *machine) error {
+		state = p.world.stateOf(m)
+		return nil
+	})
+	return state, err
+}
+
+func (w *World) stateOf(m *machine) actuators.HostState {
+	return actuators.HostState{Record: m.record.Clone(), Version: m.version, Machine: m.id, Now: w.clock(m), Job: m.job}
+}
+
+// Write replaces the record where it is still the one that was read.
+func (p *ports) Write(ctx context.Context, at actuators.Place, old string, r actuators.NodeRecord) (state actuators.HostState, err error) {
+	w := p.world
+	err = p.onHost(ctx, at, "write", func(m *machine) error {
+		if m.version != old {
+			return actuators.ErrChanged
+		}
+		w.laws.writing(w, p, m, r)
+		if m.record.Stage != r.Stage {
+			w.tell("%s writes %s: %s → %s (%s) %s", p.nonce, m.name, m.record.Stage, r.Stage, r.On.Release, r.Try.Error)
+		}
+		m.record = r.Clone()
+		m.version = fmt.Sprintf("%s-%d", m.id, w.calls["version"])
+		w.calls["version"]++
+		state = w.stateOf(m)
+		return nil
+	})
+	return state, err
+}
+
+// Run starts a job, or attaches to it, and waits for its end.
+func (p *ports) Run(ctx context.Context, at actuators.Place, job actuators.Job) (state actuators.JobState, err error) {
+	for {
+		var wait chan struct{}
+		err = p.onHost(ctx, at, "run", func(m *machine) error {
+			wait, err = p.world.begin(p, m, job)
+			state = m.job
+			return err
+		})
+		if err != nil || wait == nil {
+			return state, err
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return state, ctx.Err()
+		}
+	}
+}
+
+// begin starts the job unless one runs or this one ran; it returns what to wait for before asking again.
+func (w *World) begin(p *ports, m *machine, job actuators.Job) (chan struct{}, error) {
+	switch {
+	case m.job.Running:
+		return m.ends, nil
+	case m.job.Key == job.Key && m.job.Exited:
+		return nil, nil
+	case m.record.Claim == nil || m.record.Claim.Nonce != job.Nonce || !w.clock(m).Before(m.record.Claim.Expires):
+		return nil, actuators.ErrChanged
+	}
+	w.start(p, m, job)
+	return m.ends, nil
+}
+
+// start lets a job run on the machine by itself, whatever becomes of the agent.
+func (w *World) start(p *ports, m *machine, job actuators.Job) {
+	activate := slices.ContainsFunc(job.Steps, func(s actuators.JobStep) bool { return s.Name == "install" })
+	if activate {
+		w.laws.installing(w, p, m, job)
+		m.changing = true
+	}
+	w.tell("%s runs %s on %s", p.nonce, job.Key, m.name)
+	m.job = actuators.JobState{Key: job.Key, Running: true, Step: "install"}
+	ends := make(chan struct{})
+	m.ends = ends
+	release, digest := m.record.Try.Version.Release, m.record.Try.Version.Digest
+	takes := time.Duration(1+w.roll("job/"+m.name).IntN(20_000)) * time.Millisecond
+	w.running.Add(1)
+	go func() {
+		defer w.running.Done()
+		defer close(ends)
+		select {
+		case <-time.After(takes):
+		case <-w.end.Done():
+			return
+		}
+		w.happen(func() error { w.finish(m, activate, release, digest); return nil })
+	}()
+}
+
+// finish is the end of a job: what it installed is there, or its step has failed.
+func (w *World) finish(m *machine, activate bool, release, digest string) {
+	m.job.Running, m.job.Exited = false, true
+	if activate {
+		m.changing = false
+		m.installed, m.digest, m.since = release, digest, w.now()
+	}
+	if w.story.Releases[release] == Explodes && activate {
+		m.job.Exit, m.job.Tail = 1, "install: no such release"
+	}
+	w.tell("job %s on %s ends with %d", m.job.Key, m.name, m.job.Exit)
+}
+
+// Close does nothing: connections cost nothing here.
+func (p *ports) Close(actuators.Place) {}
+
+// Probe tries a check.
+func (p *ports) Probe(ctx context.Context, at actuators.Place, check desired.Check, release string) health.Sample {
+	w := p.world
+	s := health.Sample{Check: check.Name, Result: health.Fail, Detail: "connection refused"}
+	ctx, cancel := context.WithTimeout(ctx, check.Timeout)
+	defer cancel()
+	_ = p.call(ctx, "probe/"+at.Node.Name+"/"+check.Name, func() error {
+		m := w.machines[at.Node.ID]
+		switch {
+		case m == nil || !w.serves(m):
+		case check.NamesRelease() && m.installed != release:
+			s.Result, s.Detail = health.Contradict, "answers "+m.installed
+		default:
+			s.Result, s.Detail = health.Pass, "200"
+		}
+		return nil
+	})
+	s.At = time.Now()
+	return s
+}

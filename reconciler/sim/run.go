@@ -1,0 +1,411 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/reconciler"
+	"windlass/reconciler/plan"
+)
+
+// Result is how a story ended.
+type Result struct {
+	Broken []string // laws, in the order they were broken
+	Log    []string // what happened
+	Took   time.Duration
+}
+
+// Run plays a seed's story with an agent that decides by decide (nil: as it really does). It must be called in a synctest bubble.
+func Run(seed uint64, decide reconciler.Decider) Result { return Play(seed, NewStory(seed), decide) }
+
+// Play plays a story.
+func Play(seed uint64, story Story, decide reconciler.Decider) Result {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := newWorld(ctx, seed, story)
+	d := &director{world: w, decide: decide}
+	d.begin(ctx, 0)
+	d.play(ctx)
+	took := d.rest(ctx)
+	d.finish()
+	cancel()
+	w.running.Wait()
+	return Result{Broken: w.laws.broken, Log: w.log, Took: took}
+}
+
+func compare(a, b string) int { return strings.Compare(a, b) }
+
+func newWorld(ctx context.Context, seed uint64, story Story) *World {
+	w := &World{
+		seed: seed, story: story, calls: map[string]int{}, machines: map[string]*machine{}, laws: newLaws(), end: ctx,
+	}
+	w.fleet = w.file("v1")
+	for i := range story.Groups {
+		name := fmt.Sprintf("web-%c", 'a'+i)
+		w.groups = append(w.groups, &group{
+			Group: actuators.Group{ID: "arn:" + name, Name: name}, port: 8080 + i, delay: story.Delay, members: map[string]*member{},
+		})
+	}
+	for i := range story.Nodes {
+		w.bear(i)
+	}
+	digest := w.fleet.Digest(desired.DigestAlgorithm)
+	w.laws.proven[digest] = true
+	if story.Rival {
+		w.laws.rivals = 1
+	}
+	return w
+}
+
+// file is the fleet file that a commit of a release would hold.
+func (w *World) file(release string) *desired.Fleet {
+	f := &desired.Fleet{
+		Name: "web", Release: release, Adopt: true, Path: "fleets/web.yaml",
+		Configure: desired.Configure{Activate: []desired.Step{{Name: "install", Run: "install", Timeout: 5 * time.Minute}}},
+		Health: []desired.Check{
+			{Name: "up", HTTP: &desired.HTTPCheck{Port: 8080, Path: "/"}, Interval: time.Second, Timeout: 2 * time.Second, Successes: 2, Within: 2 * time.Minute},
+			{Name: "serves", HTTP: &desired.HTTPCheck{Port: 8080, Path: "/", Body: "{release}"}, Interval: time.Second, Timeout: 2 * time.Second, Successes: 1, Within: 2 * time.Minute},
+		},
+		Rollout: w.story.Rollout,
+	}
+	for i := range w.story.Groups {
+		f.LoadBalancers = append(f.LoadBalancers, desired.LoadBalancer{TargetGroup: fmt.Sprintf("web-%c", 'a'+i)})
+	}
+	if w.story.Prepare {
+		f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch", Timeout: 5 * time.Minute}}
+	}
+	if w.fleet != nil {
+		f.Retry, f.Paused = w.fleet.Retry, w.fleet.Paused
+	}
+	return f
+}
+
+// bear makes a machine that has served v1 from before; the first of them under a port of its own.
+func (w *World) bear(i int) *machine {
+	m := w.newMachine(fmt.Sprintf("web-%d", i+1), fmt.Sprintf("i-%04d", i+1))
+	m.zone = string(rune('a' + i%3))
+	m.installed, m.digest = "v1", w.fleet.Digest(desired.DigestAlgorithm)
+	for _, g := range w.groups {
+		place := actuators.Membership{Group: g.ID, ID: m.id, Port: g.port + 1000*(i%2)}
+		g.members[m.id] = &member{place: place, since: w.now().Add(-time.Hour)}
+		w.laws.original[m.id+g.ID] = place.String()
+	}
+	if w.story.Recorded {
+		v := actuators.Version{Release: "v1", Digest: m.digest, Algorithm: desired.DigestAlgorithm, Revision: "rev-v1"}
+		m.record = actuators.NodeRecord{Schema: 1, Fleet: "web", Instance: m.id, On: v, Proven: v}
+		for _, g := range w.groups {
+			m.record.Places = append(m.record.Places, g.members[m.id].place)
+		}
+		m.version = m.id + "-first"
+	}
+	m.gauge = w.now()
+	w.laws.born[m.id] = w.now().Add(-time.Hour)
+	return m
+}
+
+func (w *World) newMachine(name, id string) *machine {
+	m := &machine{name: name, id: id}
+	if w.story.Skew {
+		m.skew = time.Duration(w.roll("skew/"+id).IntN(7200)-3600) * time.Second
+	}
+	w.machines[id] = m
+	w.laws.born[id] = w.now()
+	return m
+}
+
+// handMade is what somebody installs past windlass.
+const handMade = "hand-made"
+
+// director makes the events of a story happen.
+type director struct {
+	world  *World
+	decide reconciler.Decider
+	agents []*running
+	epoch  int
+}
+
+// running is one agent process.
+type running struct {
+	ports  *ports
+	agent  *reconciler.Agent
+	states chan desired.State
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// begin starts an agent: the same holder again, with its next epoch and a new nonce, or a rival.
+func (d *director) begin(ctx context.Context, rival int) *running {
+	d.epoch++
+	p := &ports{world: d.world, holder: fmt.Sprintf("agent-%d", rival), nonce: fmt.Sprintf("nonce-%d", d.epoch)}
+	ctx, cancel := context.WithCancel(ctx)
+	r := &running{ports: p, cancel: cancel, states: make(chan desired.State, 4)}
+	r.agent = reconciler.New(reconciler.Deps{
+		Agent:     plan.Agent{Holder: p.holder, Epoch: d.epoch, Nonce: p.nonce},
+		Inventory: p, Balancer: p, Host: p, Prober: p, Observer: silent{}, Decide: d.decide,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Interval: 15 * time.Second, Refresh: 5 * time.Minute,
+	})
+	r.done.Go(func() { r.agent.Run(ctx, r.states) })
+	d.agents = append(d.agents, r)
+	r.states <- d.world.state()
+	return r
+}
+
+// silent observes nothing.
+type silent struct{}
+
+func (silent) StepDone(reconciler.StepDone)       {}
+func (silent) RolloutDone(reconciler.RolloutDone) {}
+func (silent) PassDone(string, time.Duration)     {}
+
+// state is what git says now.
+func (w *World) state() desired.State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return desired.State{
+		Revision: "rev-" + w.fleet.Release, Checked: w.now(),
+		Fleets: map[string]desired.Version{"web": {Fleet: w.fleet, Revision: "rev-" + w.fleet.Release, Committed: w.now()}},
+	}
+}
+
+// end stops an agent at once, as a SIGKILL would, or lets it come to a safe point.
+func (d *director) end(r *running, kill bool) {
+	d.world.mu.Lock()
+	r.ports.killed = kill
+	d.world.tell("%s ends (killed: %t)", r.ports.nonce, kill)
+	d.world.mu.Unlock()
+	r.cancel()
+	r.done.Wait()
+	d.agents = slices.DeleteFunc(d.agents, func(o *running) bool { return o == r })
+}
+
+// play makes the events happen at their instants.
+func (d *director) play(ctx context.Context) {
+	began := time.Now()
+	for _, e := range d.world.story.Events {
+		time.Sleep(e.At - time.Since(began))
+		d.happen(ctx, e)
+	}
+	time.Sleep(Calm)
+	d.calm(ctx)
+}
+
+// calm ends all bad luck, so that the fleet must come to rest.
+func (d *director) calm(ctx context.Context) {
+	w := d.world
+	for _, r := range d.agents[1:] {
+		d.end(r, false)
+	}
+	w.mu.Lock()
+	w.calm = true
+	w.fleet = w.file(w.story.Last)
+	w.fleet.Paused = nil
+	for _, m := range w.machines {
+		m.cut = false
+	}
+	w.tell("calm")
+	w.mu.Unlock()
+	if len(d.agents) == 0 {
+		d.begin(ctx, 0)
+		return
+	}
+	d.agents[0].states <- w.state()
+}
+
+// rest waits until the fleet is where it must end, and says how long that took.
+func (d *director) rest(ctx context.Context) time.Duration {
+	began := time.Now()
+	for time.Since(began) < Bound {
+		time.Sleep(10 * time.Second)
+		if d.settled() == "" {
+			return time.Since(began)
+		}
+	}
+	d.world.mu.Lock()
+	defer d.world.mu.Unlock()
+	s := d.agents[0].agent.Snapshot().Fleets[0]
+	var nodes []string
+	for _, n := range s.Nodes {
+		nodes = append(nodes, fmt.Sprintf("%s %s: %s", n.Name, n.State, n.Reason))
+	}
+	d.world.laws.breaks(d.world, "no convergence: %s; the agent says %s: %s; %s; %v", d.settledLocked(), s.Phase, s.Reason, strings.Join(nodes, "; "), s.Holds)
+	return Bound
+}
+
+func (d *director) settled() string {
+	d.world.mu.Lock()
+	defer d.world.mu.Unlock()
+	return d.settledLocked()
+}
+
+// settledLocked says what is missing to the end: every machine in service with what is wanted, unless that was halted or the
+// machine is sick; and no journey in hand. It returns "" when nothing is.
+func (d *director) settledLocked() string {
+	w := d.world
+	digest := w.fleet.Digest(desired.DigestAlgorithm)
+	_, halted := w.laws.halted[fmt.Sprint(digest, "/", w.fleet.Retry)]
+	for _, m := range w.alive() {
+		switch {
+		case m.record.Stage == actuators.Leaving && m.record.Try.Bad && d.excused(m):
+		case m.record.UnderWay() || m.job.Running:
+			return m.name + " is under way: " + string(m.record.Stage)
+		case w.story.Releases[w.fleet.Release] == Fades && m.installed == w.fleet.Release:
+		case m.sick || m.record.Stage == actuators.Failed && (halted || m.record.Try.Earlier != ""):
+		case halted && m.record.Stage == actuators.Idle:
+		case m.record.Stage == actuators.Failed:
+			return m.name + " is failed without a halt"
+		case !w.inService(m) && !d.excused(m):
+			return m.name + " is not in service"
+		case m.installed != w.fleet.Release && !d.excused(m):
+			return m.name + " has " + m.installed
+		}
+	}
+	return ""
+}
+
+// excused reports whether a machine keeps its release for a reason: a sick or failed one uses up what may be unavailable.
+func (d *director) excused(m *machine) bool {
+	w := d.world
+	if len(w.alive()) == 1 && !w.fleet.Rollout.AllowOutage {
+		return true
+	}
+	away := 0
+	for _, o := range w.alive() {
+		if o != m && !w.inService(o) {
+			away++
+		}
+	}
+	return away >= w.fleet.Rollout.MaxUnavailable.Of(len(w.alive()))
+}
+
+// finish ends what runs.
+func (d *director) finish() {
+	for len(d.agents) > 0 {
+		d.end(d.agents[0], false)
+	}
+}
+
+// happen makes one event happen.
+func (d *director) happen(ctx context.Context, e Event) {
+	w := d.world
+	w.mu.Lock()
+	w.tell("event: %s %s (node %d)", e.What, e.To, e.Node)
+	m := w.nth(e.Node)
+	commit := w.change(e, m)
+	w.mu.Unlock()
+	switch e.What {
+	case "kill", "stop":
+		if len(d.agents) > 0 {
+			d.end(d.agents[0], e.What == "kill")
+		}
+		if w.story.Rival && len(d.agents) == 0 {
+			d.begin(ctx, 1)
+			time.Sleep(time.Millisecond)
+		}
+		d.begin(ctx, 0)
+		slices.SortStableFunc(d.agents, func(a, b *running) int { return compare(a.ports.holder, b.ports.holder) })
+	}
+	if commit {
+		for _, r := range d.agents {
+			r.states <- w.state()
+		}
+	}
+}
+
+func (w *World) nth(i int) *machine {
+	alive := w.alive()
+	if len(alive) == 0 {
+		return nil
+	}
+	return alive[i%len(alive)]
+}
+
+// change is what an event does to the world; it reports whether git says something new.
+func (w *World) change(e Event, m *machine) bool {
+	switch e.What {
+	case "commit":
+		w.fleet = w.file(e.To)
+		return true
+	case "pause":
+		f := *w.fleet
+		if f.Paused == nil {
+			f.Paused = &desired.Pause{Reason: "incident"}
+		} else {
+			f.Paused = nil
+		}
+		w.fleet = &f
+		return true
+	case "retry":
+		f := *w.fleet
+		f.Retry++
+		w.fleet = &f
+		return true
+	case "appear":
+		w.newMachine(fmt.Sprintf("web-%d", len(w.machines)+1), fmt.Sprintf("i-%04d", len(w.machines)+1))
+		return false
+	}
+	if m != nil {
+		w.befall(e.What, m)
+	}
+	return false
+}
+
+// befall is what happens to one machine.
+func (w *World) befall(what string, m *machine) {
+	alive := len(w.alive())
+	switch what {
+	case "terminate", "replace":
+		if alive < 2 {
+			return
+		}
+		m.dead, m.changing = true, false
+		for _, g := range w.groups {
+			delete(g.members, m.id)
+		}
+		if what == "replace" {
+			heir := w.newMachine(m.name, fmt.Sprintf("i-%04d", len(w.machines)+1))
+			heir.record, heir.version = m.record.Clone(), "image"
+		}
+	case "cut":
+		m.cut = !m.cut
+	case "takeout":
+		for _, g := range w.groups {
+			if e := g.members[m.id]; e != nil && e.draining.IsZero() {
+				e.draining = w.now()
+			}
+		}
+	case "corrupt":
+		if !m.record.UnderWay() && m.record.Stage == actuators.Idle && m.record.Proven.Release == w.fleet.Release {
+			m.record, m.version = actuators.NodeRecord{}, "set-aside"
+		}
+	case "sicken":
+		if alive > 2 && w.sickest() == 0 {
+			m.sick = true
+		}
+	case "reboot":
+		if m.job.Running {
+			w.tell("reboot of %s is left to the host adapter", m.name)
+		}
+	case "drift":
+		if m.record.Stage == actuators.Idle && w.serves(m) {
+			m.installed, m.digest = handMade, ""
+		}
+	}
+}
+
+func (w *World) sickest() int {
+	n := 0
+	for m := range maps.Values(w.machines) {
+		if m.sick && !m.dead {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,196 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+)
+
+// World is everything outside the agent. Its lock is held during each effect, so that effects happen one after another.
+type World struct {
+	mu       sync.Mutex
+	seed     uint64
+	calls    map[string]int
+	story    Story
+	calm     bool // faults are over
+	machines map[string]*machine
+	groups   []*group
+	fleet    *desired.Fleet // the newest commit
+	laws     *laws
+	running  sync.WaitGroup // jobs on machines
+	end      context.Context
+	log      []string
+}
+
+// A machine is a server of the fleet.
+type machine struct {
+	name, id, zone string
+	skew           time.Duration // its clock, against the agent's
+	dead           bool          // terminated: it is in no list and answers nothing
+	cut            bool          // its SSH does not answer; it serves on
+	sick           bool          // nothing that is installed there ever passes its checks
+	installed      string        // release that is on it
+	digest         string        // configuration that is on it
+	since          time.Time     // when that was installed
+	changing       bool          // activate steps run: it does not serve
+	record         actuators.NodeRecord
+	version        string
+	job            actuators.JobState
+	ends           chan struct{} // closed when the job ends
+	gauge          time.Time     // when it last served
+}
+
+// A group is a target group.
+type group struct {
+	actuators.Group
+	port    int
+	delay   time.Duration
+	members map[string]*member // by machine id
+	history []snapshot         // for readings that lag
+}
+
+// A member is a target of a group.
+type member struct {
+	place    actuators.Membership
+	since    time.Time // registered
+	settles  time.Duration
+	draining time.Time // zero: it is not
+}
+
+type snapshot struct {
+	at      time.Time
+	members []actuators.Target
+}
+
+// now is the virtual time.
+func (w *World) now() time.Time { return time.Now() }
+
+// roll gives the randomness of one call: a function of the seed, the call's name, and how many of that name there were.
+func (w *World) roll(name string) *rand.Rand {
+	w.calls[name]++
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s %d", w.seed, name, w.calls[name])
+	return rand.New(rand.NewPCG(w.seed, h.Sum64()))
+}
+
+// serves reports whether a machine's service would pass its checks.
+func (w *World) serves(m *machine) bool {
+	if m.dead || m.changing || m.sick || m.installed == "" {
+		return false
+	}
+	switch w.story.Releases[m.installed] {
+	case Broken:
+		return false
+	case Fades:
+		return w.now().Sub(m.since) < 20*time.Second
+	}
+	return true
+}
+
+// status is what a group truly holds of a member.
+func (w *World) status(g *group, m *machine, e *member) actuators.TargetStatus {
+	now := w.now()
+	switch {
+	case !e.draining.IsZero():
+		return actuators.TargetDraining
+	case now.Sub(e.since) < e.settles:
+		return actuators.TargetInitial
+	case w.serves(m):
+		return actuators.TargetHealthy
+	}
+	return actuators.TargetUnhealthy
+}
+
+// settle lets what time alone brings happen: drains end.
+func (w *World) settle() {
+	now := w.now()
+	for _, g := range w.groups {
+		for id, e := range g.members {
+			if !e.draining.IsZero() && now.Sub(e.draining) >= g.delay {
+				delete(g.members, id)
+			}
+		}
+	}
+	for _, m := range w.machines {
+		if w.inService(m) {
+			m.gauge = now
+		}
+	}
+}
+
+// inService reports whether traffic reaches the machine and is answered.
+func (w *World) inService(m *machine) bool {
+	if !w.serves(m) {
+		return false
+	}
+	for _, g := range w.groups {
+		e := g.members[m.id]
+		if e == nil || w.status(g, m, e) != actuators.TargetHealthy {
+			return false
+		}
+	}
+	return true
+}
+
+// inRotation reports whether some group may send the machine traffic.
+func (w *World) inRotation(m *machine) bool {
+	return slices.ContainsFunc(w.groups, func(g *group) bool {
+		e := g.members[m.id]
+		return e != nil && e.draining.IsZero()
+	})
+}
+
+// targets is a truthful reading of a group.
+func (w *World) targets(g *group) []actuators.Target {
+	var out []actuators.Target
+	for _, m := range w.sorted() {
+		if e := g.members[m.id]; e != nil {
+			s := w.status(g, m, e)
+			out = append(out, actuators.Target{Membership: e.place, Status: s, Reason: string(s)})
+		}
+	}
+	slices.SortFunc(out, func(a, b actuators.Target) int { return a.Membership.Compare(b.Membership) })
+	return out
+}
+
+func (w *World) sorted() []*machine {
+	out := make([]*machine, 0, len(w.machines))
+	for _, m := range w.machines {
+		out = append(out, m)
+	}
+	slices.SortFunc(out, func(a, b *machine) int { return cmp.Compare(a.id, b.id) })
+	return out
+}
+
+// alive are the machines an inventory would list.
+func (w *World) alive() []*machine {
+	return slices.DeleteFunc(w.sorted(), func(m *machine) bool { return m.dead })
+}
+
+// register puts a machine into a group.
+func (w *World) register(g *group, m *machine, place actuators.Membership) {
+	if e := g.members[m.id]; e != nil && e.draining.IsZero() {
+		return
+	}
+	settles := time.Second + time.Duration(w.roll("settles/"+g.ID+m.id).IntN(8000))*time.Millisecond
+	g.members[m.id] = &member{place: place, since: w.now(), settles: settles}
+}
+
+// seconds is a machine's clock.
+func (w *World) clock(m *machine) time.Time { return w.now().Add(m.skew) }
+
+// tell writes a line of the story, for people who look into a seed.
+func (w *World) tell(format string, args ...any) {
+	w.log = append(w.log, fmt.Sprintf("%10s  ", w.now().Sub(Epoch).Round(time.Millisecond))+fmt.Sprintf(format, args...))
+}
+
+// Epoch is when every bubble's clock begins.
+var Epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
