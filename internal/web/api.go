@@ -13,14 +13,14 @@ func (s *server) fleets(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *server) fleet(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
+	wanted := r.PathValue("name")
 	for _, status := range s.source.Snapshot().Fleets {
-		if status.Name == name {
+		if status.Name == wanted {
 			answer(w, http.StatusOK, FromStatus(status))
 			return
 		}
 	}
-	answer(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("no fleet %q; /api/v1/fleets lists them", line(name))})
+	answer(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("no fleet %q; /api/v1/fleets lists them", name(wanted))})
 }
 
 func (s *server) repo(w http.ResponseWriter, _ *http.Request) {
@@ -65,12 +65,12 @@ func (to *stream) changed(sent map[string]string, event, key string, value any) 
 }
 
 func (to *stream) gone(sent map[string]string, there map[string]bool) error {
-	for name := range sent {
-		if there[name] {
+	for fleet := range sent {
+		if there[fleet] {
 			continue
 		}
-		delete(sent, name)
-		encoded, err := json.Marshal(map[string]string{"name": line(name)})
+		delete(sent, fleet)
+		encoded, err := json.Marshal(map[string]string{"name": name(fleet)})
 		if err != nil {
 			return err
 		}

@@ -99,14 +99,15 @@ type Repo struct {
 
 // FromStatus returns what may be shown of a status: without secrets and without characters that are not visible.
 func FromStatus(s reconciler.Status) Fleet {
+	said := remember(line)
 	return Fleet{
-		Name: line(s.Name), Phase: s.Phase, Reason: line(s.Reason),
+		Name: name(s.Name), Phase: s.Phase, Reason: line(s.Reason),
 		Desired: Desired{
-			Release: line(s.Desired.Release), Revision: line(s.Desired.Revision), Digest: line(s.Desired.Digest), Committed: utc(s.Desired.Committed),
+			Release: name(s.Desired.Release), Revision: name(s.Desired.Revision), Digest: name(s.Desired.Digest), Committed: utc(s.Desired.Committed),
 		},
 		Rejected: fromRejection(s.Rejected), Released: s.Released, PausedAt: utc(s.PausedAt), Releases: fromReleases(s.Releases),
 		InService: s.InService, Floor: s.Floor, Size: s.Size,
-		Nodes:   each(s.Nodes, fromNode),
+		Nodes:   each(s.Nodes, func(n reconciler.Node) Node { return fromNode(n, said) }),
 		Plan:    Plan{Steps: each(s.Steps, fromStep), Holds: each(s.Holds, func(h plan.Hold) string { return line(h.String()) }), WakeAt: utc(s.WakeAt)},
 		Rollout: fromRollout(s.Rollout),
 	}
@@ -114,7 +115,7 @@ func FromStatus(s reconciler.Status) Fleet {
 
 // FromRepo is FromStatus for the deploy repo.
 func FromRepo(r reconciler.Repo) Repo {
-	return Repo{Revision: line(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: line(r.Problem)}
+	return Repo{Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: line(r.Problem)}
 }
 
 func fromRejection(r *desired.Rejection) *Rejection {
@@ -122,7 +123,7 @@ func fromRejection(r *desired.Rejection) *Rejection {
 		return nil
 	}
 	return &Rejection{
-		Path: line(r.Path), Revision: line(r.Revision),
+		Path: name(r.Path), Revision: name(r.Revision),
 		Errors: each(r.Errors, func(e desired.Error) string { return line(e.Error()) }),
 	}
 }
@@ -130,28 +131,41 @@ func fromRejection(r *desired.Rejection) *Rejection {
 func fromReleases(releases map[string]int) map[string]int {
 	shown := make(map[string]int, len(releases))
 	for release, nodes := range releases {
-		shown[line(release)] += nodes
+		shown[name(release)] += nodes
 	}
 	return shown
 }
 
-func fromNode(n reconciler.Node) Node {
+func fromNode(n reconciler.Node, said func(string) string) Node {
 	return Node{
-		Name: line(n.Name), Instance: line(n.Instance), Address: line(n.Address), Zone: line(n.Zone),
-		Release: line(n.Release), State: n.State, Since: utc(n.Since), Deadline: utc(n.Deadline), Attempt: n.Attempt,
-		Reason: line(n.Reason), Outdated: n.Outdated, Drift: n.Drift, Foreign: n.Foreign, Tail: block(n.Tail),
+		Name: name(n.Name), Instance: name(n.Instance), Address: name(n.Address), Zone: name(n.Zone),
+		Release: name(n.Release), State: n.State, Since: utc(n.Since), Deadline: utc(n.Deadline), Attempt: n.Attempt,
+		Reason: said(n.Reason), Outdated: n.Outdated, Drift: n.Drift, Foreign: n.Foreign, Tail: block(n.Tail),
 	}
 }
 
 func fromStep(s reconciler.Step) Step {
-	return Step{Node: line(s.Node), Kind: line(s.Kind), Reason: line(s.Reason), Since: utc(s.Since), Deadline: utc(s.Deadline)}
+	return Step{Node: name(s.Node), Kind: name(s.Kind), Reason: line(s.Reason), Since: utc(s.Since), Deadline: utc(s.Deadline)}
 }
 
 func fromRollout(r reconciler.Rollout) Rollout {
 	return Rollout{
-		Trigger: r.Trigger, Release: line(r.Release), Revision: line(r.Revision),
+		Trigger: r.Trigger, Release: name(r.Release), Revision: name(r.Revision),
 		Started: utc(r.Started), LastProgress: utc(r.LastProgress), Ended: utc(r.Ended),
 		Result: r.Result, Planned: r.Planned, Completed: r.Completed,
+	}
+}
+
+// remember answers the same question once: the nodes of a large fleet give few different reasons, and redaction is slow.
+func remember(answer func(string) string) func(string) string {
+	known := map[string]string{}
+	return func(s string) string {
+		a, ok := known[s]
+		if !ok {
+			a = answer(s)
+			known[s] = a
+		}
+		return a
 	}
 }
 

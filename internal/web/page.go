@@ -25,7 +25,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 
 // page answers with everything at once, so that it is whole without JavaScript, too.
 func (s *server) page(w http.ResponseWriter, _ *http.Request) {
-	content, err := render("page", s.source.Snapshot(), s.now())
+	content, err := newState(s.source.Snapshot()).render("page", s.now())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -38,25 +38,18 @@ func (s *server) page(w http.ResponseWriter, _ *http.Request) {
 func (s *server) live(w http.ResponseWriter, r *http.Request) {
 	sent := ""
 	s.stream(w, r, func(to *stream, snapshot reconciler.Snapshot) error {
-		timeless, err := render("state", snapshot, time.Time{})
+		state := newState(snapshot)
+		timeless, err := state.render("state", time.Time{})
 		if err != nil || timeless == sent {
 			return err
 		}
 		sent = timeless
-		content, err := render("state", snapshot, s.now())
+		content, err := state.render("state", s.now())
 		if err != nil {
 			return err
 		}
 		return to.event("state", content)
 	})
-}
-
-func render(name string, snapshot reconciler.Snapshot, now time.Time) (string, error) {
-	var b bytes.Buffer
-	if err := pages.ExecuteTemplate(&b, name, newState(snapshot, now)); err != nil {
-		return "", fmt.Errorf("cannot render page: %w", err)
-	}
-	return b.String(), nil
 }
 
 // state is what the page shows.
@@ -66,12 +59,24 @@ type state struct {
 	Fleets []fleetView
 }
 
-func newState(snapshot reconciler.Snapshot, now time.Time) state {
-	s := state{clock: clock{now}, Repo: FromRepo(snapshot.Repo)}
+func newState(snapshot reconciler.Snapshot) state {
+	s := state{Repo: FromRepo(snapshot.Repo)}
 	for _, status := range snapshot.Fleets {
-		s.Fleets = append(s.Fleets, fleetView{s.clock, FromStatus(status)})
+		s.Fleets = append(s.Fleets, fleetView{Fleet: FromStatus(status)})
 	}
 	return s
+}
+
+func (s state) render(template string, now time.Time) (string, error) {
+	s.Now = now
+	for i := range s.Fleets {
+		s.Fleets[i].Now = now
+	}
+	var b bytes.Buffer
+	if err := pages.ExecuteTemplate(&b, template, s); err != nil {
+		return "", fmt.Errorf("cannot render page: %w", err)
+	}
+	return b.String(), nil
 }
 
 // Title says what most needs attention, so that a browser's tab shows it.

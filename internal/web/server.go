@@ -97,13 +97,13 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(
 
 // readyz names what was not tried yet, a line each.
 func (s *server) readyz(w http.ResponseWriter, _ *http.Request) {
-	untried := untried(s.source.Snapshot())
-	if len(untried) == 0 {
+	sources := untried(s.source.Snapshot())
+	if len(sources) == 0 {
 		fmt.Fprintln(w, "ready")
 		return
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
-	for _, source := range untried {
+	for _, source := range sources {
 		fmt.Fprintln(w, source)
 	}
 }
@@ -115,14 +115,14 @@ func untried(snapshot reconciler.Snapshot) []string {
 	}
 	for _, f := range snapshot.Fleets {
 		if !f.Ready {
-			lines = append(lines, "fleet "+line(f.Name)+": its load balancers, instances or nodes were not all tried yet")
+			lines = append(lines, "fleet "+name(f.Name)+": its load balancers, instances or nodes were not all tried yet")
 		}
 	}
 	return lines
 }
 
-func asset(contentType, name string) http.HandlerFunc {
-	content, err := assets.ReadFile("assets/" + name)
+func asset(contentType, file string) http.HandlerFunc {
+	content, err := assets.ReadFile("assets/" + file)
 	if err != nil {
 		panic(err) // it is embedded
 	}

@@ -15,16 +15,25 @@ import (
 const (
 	mostLine      = 1000 // characters
 	mostTailLines = 40
+	mostTail      = 64 << 10 // bytes that are looked at
 )
 
 // escapes are the sequences a program sends to colour a terminal or to move its cursor (ECMA-48), window titles included.
 var escapes = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|\x1b[@-Z\\\\^_]")
 
-// line makes text from outside fit to be shown: one line, no secrets, nothing invisible, of bounded length. It leaves its own
-// results as they are.
+// line makes a sentence from outside fit to be shown: one line, no secrets, nothing invisible, of bounded length. It leaves its
+// own results as they are.
 func line(s string) string {
-	s = visible(redact.Line(escapes.ReplaceAllString(s, "")))
-	if utf8.RuneCountInString(s) > mostLine {
+	if s == "" {
+		return ""
+	}
+	return name(redact.Line(escapes.ReplaceAllString(s, "")))
+}
+
+// name is line for names, revisions and addresses. They have no room for a secret, and a fleet has many of them.
+func name(s string) string {
+	s = visible(s)
+	if len(s) > mostLine && utf8.RuneCountInString(s) > mostLine {
 		s = string([]rune(s)[:mostLine-1]) + "…"
 	}
 	return s
@@ -34,6 +43,10 @@ func line(s string) string {
 func block(s string) string {
 	if s == "" {
 		return ""
+	}
+	if len(s) > mostTail {
+		s = s[len(s)-mostTail:]
+		s = s[strings.IndexByte(s, '\n')+1:]
 	}
 	lines := strings.Split(strings.TrimRight(redact.Text(escapes.ReplaceAllString(s, "")), "\r\n"), "\n")
 	lines = lines[max(0, len(lines)-mostTailLines):]
