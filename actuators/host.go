@@ -28,13 +28,15 @@ type JobState struct {
 // A Job is a list of steps (and files before them) for one node, run detached in a process group of its own, so that it outlives the
 // connection that started it. Its key names it: running a key again attaches to it, or reads how it ended (law 19, G27).
 type Job struct {
-	Key     string // [a-z0-9-]; derived from digest, kind and attempt
-	Nonce   string // of the claim it runs under; the node's record must still carry it, unexpired
-	Dir     string // where steps run; empty: the fleet's directory
-	Env     []string
-	Files   []JobFile
-	Steps   []JobStep
-	NeedsKB int64 // free space the job wants below the state directory, checked first (G31)
+	Key   string // [a-z0-9-]; derived from digest, kind and attempt
+	Nonce string // of the claim it runs under; the node's record must still carry it, unexpired
+	Dir   string // where steps run; empty: the fleet's directory
+	Env   []string
+	Files []JobFile
+	Steps []JobStep
+	// FilesAfter is how many of the steps run before the files are placed: the prepare steps of a job that has some.
+	FilesAfter int
+	NeedsKB    int64 // free space the job wants below the state directory, checked first (G31)
 }
 
 // A JobFile is a file to place, already rendered.

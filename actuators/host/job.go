@@ -27,7 +27,7 @@ var (
 // errInterrupted is a job that neither runs nor has ended: it was killed from outside, or its node rebooted.
 var errInterrupted = errors.New("the job was interrupted on the node before it ended; running it again starts it again")
 
-// Run places the job's files and runs its steps, one after the other, and returns how they ended. It starts the job only while the node's
+// Run runs the job's steps, one after the other, with its files placed where FilesAfter says, and returns how they ended. It starts the job only while the node's
 // record carries the job's nonce in a claim that has not expired by the node's clock, and after any other job of the fleet has ended;
 // otherwise the error is actuators.ErrChanged. A job of the same key that runs is attached to, one that has ended is not run
 // again, one that was interrupted is. An error says nothing about the job, except that it has not been seen to end: a lost connection, a
@@ -77,13 +77,20 @@ func jobArguments(job actuators.Job) []string {
 		need += 2 * int64(len(f.Content)/1024+4) // staged, and beside its place
 	}
 	args := []string{job.Key, job.Nonce, strconv.FormatInt(need, 10), strconv.Itoa(limitOf(job)), compact(runnerScript), strings.Join(sizes, " ")}
-	args = append(args, job.Dir, strconv.Itoa(len(job.Files)))
+	args = append(args, job.Dir, strconv.Itoa(len(job.Env)))
+	args = append(args, job.Env...)
+	args = append(args, strconv.Itoa(job.FilesAfter))
+	args = append(args, stepArguments(job.Steps[:job.FilesAfter])...)
+	args = append(args, strconv.Itoa(len(job.Files)))
 	for _, f := range job.Files {
 		args = append(args, f.To, cmp.Or(f.Mode, "0644"), f.Owner, versionOf(f.Content))
 	}
-	args = append(args, strconv.Itoa(len(job.Env)))
-	args = append(args, job.Env...)
-	for _, s := range job.Steps {
+	return append(args, stepArguments(job.Steps[job.FilesAfter:])...)
+}
+
+func stepArguments(steps []actuators.JobStep) []string {
+	var args []string
+	for _, s := range steps {
 		args = append(args, s.Name, seconds(s.Timeout), s.Run)
 	}
 	return args
@@ -123,6 +130,9 @@ func checkJob(job actuators.Job) error {
 	}
 	if strings.ContainsRune(job.Dir, 0) {
 		return errors.New("its directory holds a zero byte")
+	}
+	if job.FilesAfter < 0 || job.FilesAfter > len(job.Steps) {
+		return fmt.Errorf("its files come after step %d of %d", job.FilesAfter, len(job.Steps))
 	}
 	for _, e := range job.Env {
 		if !envPattern.MatchString(e) || strings.ContainsRune(e, 0) {

@@ -441,6 +441,24 @@ func TestFileWithoutItsDirectory(t *testing.T) {
 	}
 }
 
+func TestFilesComeAfterThePrepareSteps(t *testing.T) {
+	b := workbench(t)
+	j := job("one", step("prepare", "[ ! -e new ] && mkdir new"), step("activate", "cat new/file >seen"))
+	j.Files, j.FilesAfter = []actuators.JobFile{{To: b.dir + "/new/file", Content: []byte("x")}}, 1
+	if got := b.run(j); got.Exit != 0 || b.content("seen") != "x" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestDirectoryThatIsNotThere(t *testing.T) {
+	b := workbench(t)
+	j := job("one", step("a", "true"))
+	j.Dir = "/no/such/directory"
+	if got := b.run(j); got.Exit == 0 || got.Step != "a" || !strings.Contains(got.Tail, j.Dir) {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestJobThatNeedsMoreSpaceThanThereIs(t *testing.T) {
 	b := workbench(t)
 	j := job("one", step("a", "touch ran"))
@@ -473,6 +491,7 @@ func TestJobsThatCouldBeMisreadAreRefused(t *testing.T) {
 		"mode":    func(j *actuators.Job) { j.Files = []actuators.JobFile{{To: "/tmp/x", Mode: "u+s"}} },
 		"owner":   func(j *actuators.Job) { j.Files = []actuators.JobFile{{To: "/tmp/x", Owner: "--reference=/"}} },
 		"timeout": func(j *actuators.Job) { j.Steps[0].Timeout = 0 },
+		"order":   func(j *actuators.Job) { j.FilesAfter = 2 },
 		"name":    func(j *actuators.Job) { j.Steps[0].Name = "a\nb" },
 		"length":  func(j *actuators.Job) { j.Steps[0].Run = strings.Repeat("x", 200<<10) },
 	} {

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Runs a job: detached, in a session of its own, its output a pipe, job/lock held as descriptor 8. Arguments: the fleet's directory, the
-# job's, the directory steps run in; a count and (path, mode, owner, checksum) of each file; a count and NAME=value of each variable;
-# (name, time-out in seconds, command) of each step.
+# job's, the directory steps run in; a count and NAME=value of each variable; a count and (name, time-out in seconds, command) of each step
+# that comes before the files; a count and (path, mode, owner, checksum) of each file; the other steps.
 dir=$1 job=$2 where=$3
 shift 3
 
@@ -65,6 +65,35 @@ timed_out() {
 # shellcheck disable=SC2016 # expands in the step
 leave='echo "$PPID" >"$WINDLASS_DIR/job/group"; exec 8>&-'
 
+# step NAME LIMIT COMMAND runs a step, and ends the job when it fails.
+step() {
+	echo "$1" >"$job/step"
+	(cd "${where:-$dir}" && exec timeout -k 10 "$2" sh -c "$leave; $3") </dev/null
+	code=$?
+	if timed_out "$2" $code; then
+		echo "windlass: step $1 was ended after $2 s, its time-out"
+		code=124
+	fi
+	if [ $code != 0 ]; then finish $code; fi
+}
+
+count=$1
+shift
+while [ "$count" -gt 0 ]; do
+	count=$((count - 1))
+	export "${1?}"
+	shift
+done
+export WINDLASS_DIR="$dir"
+
+count=$1
+shift
+while [ "$count" -gt 0 ]; do
+	count=$((count - 1))
+	step "$1" "$2" "$3"
+	shift 3
+done
+
 count=$1 i=0
 shift
 while [ $i -lt "$count" ]; do
@@ -74,26 +103,8 @@ while [ $i -lt "$count" ]; do
 	shift 4
 done
 
-count=$1
-shift
-while [ "$count" -gt 0 ]; do
-	count=$((count - 1))
-	export "${1?}"
-	shift
-done
-
-export WINDLASS_DIR="$dir"
-cd "${where:-$dir}" || finish 1
-
 while [ $# -gt 0 ]; do
-	echo "$1" >"$job/step"
-	timeout -k 10 "$2" sh -c "$leave; $3" </dev/null
-	code=$?
-	if timed_out "$2" $code; then
-		echo "windlass: step $1 was ended after $2 s, its time-out"
-		code=124
-	fi
-	if [ $code != 0 ]; then finish $code; fi
+	step "$1" "$2" "$3"
 	shift 3
 done
 finish 0
