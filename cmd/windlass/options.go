@@ -117,7 +117,7 @@ func (o *agentOptions) gitToken() (string, error) {
 	}
 	text, err := readBounded(o.gitTokenFile, 64<<10)
 	if err != nil {
-		return "", fmt.Errorf("cannot use --git-token-file: %w", err)
+		return "", fmt.Errorf("%w; correct --git-token-file", err)
 	}
 	return strings.TrimSpace(text), nil
 }

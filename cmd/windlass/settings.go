@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -94,6 +95,9 @@ func fileKeys() []string {
 	return slices.Compact(keys)
 }
 
+// yamlPlace is where the library's errors say that a file is no YAML: a line, and no column.
+var yamlPlace = regexp.MustCompile(`^yaml: line (\d+): `)
+
 // A setting is one line of the file.
 type setting struct {
 	key, value string
@@ -112,7 +116,7 @@ func readConfig(path string) ([]setting, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, fmt.Errorf("%s%s", path, yamlPlace.ReplaceAllString(err.Error(), ":$1: "))
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s:%d:1: there is a second document; write one", path, max(1, second.Line))
