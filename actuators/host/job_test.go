@@ -284,7 +284,7 @@ func TestJobBeyondItsLimitIsKilled(t *testing.T) {
 		stuck <- err
 	}()
 	b.until("began")
-	write(t, filepath.Join(b.dir, "job/one/limit"), "0\n")
+	write(t, filepath.Join(b.dir, "job/one.limit"), "0\n")
 	if got := b.run(job("two", step("b", "true"))); got.Exit != 0 {
 		t.Errorf("got %+v", got)
 	}
@@ -324,7 +324,7 @@ func TestOutputIsBoundedAndClean(t *testing.T) {
 	if n := strings.Count(got.Tail, "\n"); n != 19 {
 		t.Errorf("the tail has %d lines", n+1)
 	}
-	size := len(b.content("job/flood/output")) + len(b.content("job/flood/output.end"))
+	size := len(b.content("job/flood.output")) + len(b.content("job/flood.output.end"))
 	if size > 1<<20+64<<10 {
 		t.Errorf("%d bytes are kept on the node", size)
 	}
@@ -470,13 +470,13 @@ func TestJobThatNeedsMoreSpaceThanThereIs(t *testing.T) {
 
 func TestOldJobsArePruned(t *testing.T) {
 	b := workbench(t)
-	for i := range 12 {
+	for i := range 20 {
 		b.run(job(fmt.Sprintf("job-%d", i), step("a", "true")))
 	}
-	if left, _ := filepath.Glob(b.dir + "/job/*/"); len(left) > 9 {
+	if left, _ := filepath.Glob(b.dir + "/job/*.limit"); len(left) > 17 {
 		t.Errorf("%d jobs are kept", len(left))
 	}
-	if got := b.run(job("job-11", step("a", "false"))); got.Exit != 0 {
+	if got := b.run(job("job-19", step("a", "false"))); got.Exit != 0 {
 		t.Errorf("the newest is forgotten: %+v", got)
 	}
 }

@@ -95,7 +95,7 @@ func parseJob(s string) (actuators.JobState, error) {
 	}
 	exit, err := strconv.ParseUint(f[2], 10, 8)
 	if err != nil {
-		return actuators.JobState{}, fmt.Errorf("job %s ended with status %.20q; remove its directory below the fleet's state directory", f[0], f[2])
+		return actuators.JobState{}, fmt.Errorf("job %s ended with status %.20q; remove job/%[1]s.exit in the fleet's state directory", f[0], f[2])
 	}
 	return actuators.JobState{Key: f[0], Running: f[1] == "running", Exited: f[1] == "exited", Exit: int(exit)}, nil
 }

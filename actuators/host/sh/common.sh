@@ -16,7 +16,7 @@ case $2 in
 esac
 dir=$root/$3
 
-for tool in date dd flock head mktemp setsid sha256sum stat sync tail timeout; do
+for tool in cat date flock head mktemp setsid sha256sum stat sync tail timeout; do
 	command -v "$tool" >/dev/null || fail $MISSING "$tool is not installed"
 done
 
@@ -57,7 +57,7 @@ first() {
 
 # ended KEY: the newest job is this one and has ended, with status $code.
 ended() {
-	first "$dir/job/current" && [ "$line" = "$1" ] && first "$dir/job/$1/exit" && code=$line
+	first "$dir/job/current" && [ "$line" = "$1" ] && first "$dir/job/$1.exit" && code=$line
 }
 
 # report writes what the agent wants to know, a line each.
@@ -83,6 +83,6 @@ job() {
 		echo "job $1 interrupted 0"
 	fi
 	if [ "$code" = 0 ]; then return; fi
-	if first "$dir/job/$1/step"; then echo "step $line"; fi
-	tail -q -c 4096 "$dir/job/$1/output" "$dir/job/$1/output.end" 2>/dev/null | sed 's/^/|/;$s/$/\n/'
+	if first "$dir/job/$1.step"; then echo "step $line"; fi
+	tail -q -c 4096 "$dir/job/$1.output" "$dir/job/$1.output.end" 2>/dev/null | sed 's/^/|/;$s/$/\n/'
 }

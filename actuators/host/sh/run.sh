@@ -45,24 +45,24 @@ claimed() {
 # because a shell makes what it starts in the background deaf to SIGINT, and with it every service that a step starts.
 start() {
 	prune
-	if [ -e "job/$key" ]; then rm -rf "job/$key"; fi
-	if ! mkdir -m 700 "job/$key"; then
+	if [ -e "job/$key.limit" ]; then rm -rf "job/$key".*; fi
+	if [ -n "$sizes" ]; then mv "$stage" "job/$key.files" || fail $BROKEN 'the staged files are gone'; fi
+	if ! echo "$limit" >"job/$key.limit" || ! echo "$key" >job/current; then
 		space "$need"
-		fail $UNWRITABLE "$dir/job/$key cannot be created"
+		fail $UNWRITABLE "$dir/job cannot be written"
 	fi
-	if [ -n "$sizes" ]; then mv "$stage" "job/$key/files" || fail $BROKEN 'the staged files are gone'; fi
-	if ! echo "$limit" >"job/$key/limit" || ! echo "$key" >job/current; then fail $FULL "$dir/job cannot be written"; fi
 	unlock
 	setsid sh -c "$runner" windlass-job "$dir" "$dir/job/$key" "$@" </dev/null 2>&1 |
-		{ { exec <&3 3<&- 8>&- >/dev/null 2>&1 && drain "job/$key"; } & } 3<&0
+		{ { exec <&3 3<&- 8>&- >/dev/null 2>&1 && drain; } & } 3<&0
 	exec 8>&-
 }
 
 # drain keeps the first MiB of a job's output as it comes, and of the rest the last 64 KiB.
 drain() {
-	dd bs=64K count=1M iflag=count_bytes of="$1/output" status=none
-	tail -c 65536 >"$1/output.end"
-	: >"$1/drained"
+	trap '' XFSZ
+	ulimit -f 2048 # of 512 bytes; writing on is then an error
+	cat >"job/$key.output" || tail -c 65536 >"job/$key.output.end"
+	: >"job/$key.drained"
 }
 
 # prune leaves the newest few jobs, and no files whose job never began.
@@ -71,16 +71,16 @@ prune() {
 		if [ -e "$old" ] && [ "$old" != "$stage" ]; then rm -rf "$old"; fi
 	done
 	count=0
-	for old in job/*/; do count=$((count + 1)); done
-	if [ "$count" -le 8 ]; then return; fi
+	for old in job/*.limit; do count=$((count + 1)); done
+	if [ "$count" -le 16 ]; then return; fi
 	# shellcheck disable=SC2012 # keys are [a-z0-9-]
-	ls -dt job/*/ | tail -n +5 | while read -r old; do rm -rf "$old"; done
+	for old in $(ls -t job/*.limit | tail -n +5); do rm -rf "${old%limit}"*; done
 }
 
 # await blocks until the newest job has ended. Its time-outs are enforced by its runner; one that outlives all of them while we watch is
 # killed.
 await() {
-	if ! first job/current || ! first "job/$line/limit"; then line=$limit; fi
+	if ! first job/current || ! first "job/$line.limit"; then line=$limit; fi
 	if flock -s -w "$line" 7 7<job/lock; then return; fi
 	if first job/current && first job/group; then kill -s KILL -- "-$line"; fi
 	flock -s -w 10 7 7<job/lock || fail $BUSY 'the job before does not end, not even when killed'

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Runs a job: detached, in a session of its own, its output a pipe, job/lock held as descriptor 8. Arguments: the fleet's directory, the
-# job's, the directory steps run in; a count and NAME=value of each variable; a count and (name, time-out in seconds, command) of each step
+# Runs a job: detached, in a session of its own, its output a pipe, job/lock held as descriptor 8. Arguments: the fleet's directory, what
+# the names of the job's files begin with, the directory steps run in; a count and NAME=value of each variable; a count and (name, time-out in seconds, command) of each step
 # that comes before the files; a count and (path, mode, owner, checksum) of each file; the other steps.
 dir=$1 job=$2 where=$3
 shift 3
@@ -11,12 +11,12 @@ finish() {
 	if [ "$1" != 0 ]; then
 		exec >/dev/null 2>&1
 		tries=0
-		while [ ! -e "$job/drained" ] && [ $tries -lt 20 ]; do
+		while [ ! -e "$job.drained" ] && [ $tries -lt 20 ]; do
 			sleep 0.05
 			tries=$((tries + 1))
 		done
 	fi
-	echo "$1" >"$job/exit"
+	echo "$1" >"$job.exit"
 	exit
 }
 
@@ -55,7 +55,7 @@ place() {
 timed_out() {
 	case $2 in
 	124) return 0 ;;
-	137) [ $(($(date +%s) - $(stat -c %Y "$job/step"))) -ge "${1%.*}" ] ;;
+	137) [ $(($(date +%s) - $(stat -c %Y "$job.step"))) -ge "${1%.*}" ] ;;
 	*) return 1 ;;
 	esac
 }
@@ -67,7 +67,7 @@ leave='echo "$PPID" >"$WINDLASS_DIR/job/group"; exec 8>&-'
 
 # step NAME LIMIT COMMAND runs a step, and ends the job when it fails.
 step() {
-	echo "$1" >"$job/step"
+	echo "$1" >"$job.step"
 	(cd "${where:-$dir}" && exec timeout -k 10 "$2" sh -c "$leave; $3") </dev/null
 	code=$?
 	if timed_out "$2" $code; then
@@ -98,8 +98,8 @@ count=$1 i=0
 shift
 while [ $i -lt "$count" ]; do
 	i=$((i + 1))
-	echo "place $1" >"$job/step"
-	place "$job/files/$i" "$1" "$2" "$3" "$4" || finish 1
+	echo "place $1" >"$job.step"
+	place "$job.files/$i" "$1" "$2" "$3" "$4" || finish 1
 	shift 4
 done
 
