@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -23,8 +24,12 @@ func watch(ctx context.Context, c *client, o statusOptions, names []string, out 
 	if _, err := c.look(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	defer cancel()
 	pictures, troubles := make(chan picture), make(chan error)
-	go listen(ctx, c, pictures, troubles)
+	listening.Go(func() { listen(ctx, c, pictures, troubles) })
 	s := newScreen(out, o.json, names)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"windlass/internal/web"
+)
+
+// A fakeAgent sends each line of its channel as an event; an empty one ends the connection.
+func fakeAgent(t *testing.T, events <-chan string) *httptest.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/v1/fleets", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "[]") })
+	mux.HandleFunc("/api/v1/repo", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") })
+	mux.HandleFunc("/api/v1/events", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		http.NewResponseController(w).Flush()
+		for {
+			select {
+			case <-r.Context().Done():
+				return
+			case event := <-events:
+				if event == "" {
+					return
+				}
+				fmt.Fprint(w, event)
+				http.NewResponseController(w).Flush()
+			}
+		}
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func event(name string, value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Sprintf(": still here\n\nevent: %s\ndata: %s\n\n", name, text)
+}
+
+// lineWriter hands on what is written.
+type lineWriter chan string
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
+}
+
+func TestWatchShowsEachChangeAndOutlivesTheAgent(t *testing.T) {
+	t.Parallel()
+	events, shown := make(chan string), make(lineWriter)
+	c, err := newClient(fakeAgent(t, events).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- watch(ctx, c, statusOptions{json: true}, []string{"web"}, shown) }()
+
+	send := func(text string) {
+		select {
+		case events <- text:
+		case <-ctx.Done():
+			t.Fatal("nobody listens")
+		}
+	}
+	see := func(want string) {
+		t.Helper()
+		select {
+		case got := <-shown:
+			if !strings.Contains(got, want) || strings.Count(got, "\n") != 1 {
+				t.Errorf("shown: %q, want one line with %q", got, want)
+			}
+		case err := <-ended:
+			t.Fatalf("it ended: %v", err)
+		}
+	}
+	send(event("fleet", web.Fleet{Name: "web", Phase: "progressing"}))
+	see(`"progressing"`)
+	send(event("fleet", web.Fleet{Name: "api", Phase: "halted"}) + event("unheard-of", 1) + event("fleet", web.Fleet{Name: "web", Phase: "idle"}))
+	see(`"idle"`)
+	send("") // the agent goes away and comes back
+	send(event("fleet", web.Fleet{Name: "web", Phase: "halted"}))
+	see(`"halted"`)
+	cancel()
+	if err := <-ended; err != code(3) {
+		t.Errorf("it ended with %v, want the halted fleet's exit code 3", err)
+	}
+}
+
+func TestWatchAppendsOnlyWhatReadsAnew(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	s := newScreen(&out, false, nil)
+	one := picture{fleets: []web.Fleet{{Name: "web", Phase: "idle"}}}
+	for range 3 {
+		if err := s.show(one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Count(out.String(), "web"); got != 1 {
+		t.Errorf("the same picture was written %d times:\n%s", got, out.String())
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Error("escape sequences were sent to what is no terminal")
+	}
+}
+
+func TestPictureTakesEventsInAnyOrder(t *testing.T) {
+	t.Parallel()
+	var p picture
+	for _, e := range []struct{ name, data string }{
+		{"fleet", `{"name":"web"}`}, {"fleet", `{"name":"api"}`}, {"gone", `{"name":"nobody"}`}, {"repo", `{"revision":"3f2a"}`},
+		{"fleet", `{"name":"job"}`}, {"gone", `{"name":"web"}`}, {"fleet", `{"name":"api","phase":"idle"}`},
+	} {
+		if err := p.take(e.name, []byte(e.data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(p.fleets) != 2 || p.fleets[0].Name != "api" || p.fleets[0].Phase != "idle" || p.fleets[1].Name != "job" || p.repo.Revision != "3f2a" {
+		t.Errorf("got %+v", p)
+	}
+	if err := p.take("fleet", []byte("{")); err == nil {
+		t.Error("a garbled event was taken")
+	}
+}
