@@ -31,10 +31,22 @@ func (a *actor) follow() {
 			n.watch = watch{}
 		}
 	}
+	if a.plan.Refresh {
+		a.refresh(now)
+	}
 	if a.plan.Reread && !a.tasks.busy(taskGroups, "") {
 		a.nextGroups = now
 	}
 	a.settle(now)
+}
+
+// refresh has the records read again that are too old to start a journey on.
+func (a *actor) refresh(now time.Time) {
+	for _, n := range a.order {
+		if n.Read.Err == "" && now.Sub(n.Read.At) > plan.RecordAge {
+			n.nextRead = now
+		}
+	}
 }
 
 // start carries out what the plan orders, each step apart from the loop.
@@ -45,11 +57,12 @@ func (a *actor) start(ctx context.Context) {
 			continue
 		}
 		n := a.nodeNamed(s.Node)
-		if n == nil || n.Busy != "" {
+		if n == nil || n.Busy != "" || a.tasks.busy(taskRenew, identity(n.Node.Node)) {
 			continue
 		}
 		a.log(n, s)
 		n.Busy, n.Since = s.Kind, time.Now()
+		n.renewAt = n.Since.Add(actuators.RenewEvery)
 		a.begin(ctx, n, s)
 	}
 }
@@ -143,6 +156,7 @@ func makeJob(fleet *desired.Fleet, at actuators.Place, agent plan.Agent, j plan.
 	job := actuators.Job{Key: j.Key, Nonce: agent.Nonce, Dir: fleet.Configure.Dir, Env: environment(fleet, at, j)}
 	if j.Prepare {
 		job.Steps = append(job.Steps, jobSteps(fleet.Configure.Prepare)...)
+		job.FilesAfter = len(job.Steps)
 	}
 	if !j.Activate {
 		return job, nil

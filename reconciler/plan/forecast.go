@@ -88,7 +88,12 @@ func (w *ideal) follow(p Plan) bool {
 			}
 		}
 	}
-	if len(p.Steps) > 0 || watched || p.Reread {
+	if p.Refresh {
+		for i := range w.world.Nodes {
+			w.world.Nodes[i].Read.At = w.world.Now
+		}
+	}
+	if len(p.Steps) > 0 || watched || p.Reread || p.Refresh {
 		return true
 	}
 	if p.WakeAt.IsZero() || p.WakeAt.Before(w.world.Now) || p.WakeAt.Sub(w.world.Now) > time.Hour {

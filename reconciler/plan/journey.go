@@ -131,7 +131,6 @@ func (f *fleet) preparing(v *view) {
 // leaving takes a claimed node out of its groups, or gives it back unchanged.
 func (f *fleet) leaving(v *view) {
 	onward := v.spoiled() || !f.Is(v.rec.On) && f.goesOn()
-	exhausted := v.spoiled() && v.rec.Try.Failures >= f.Fleet.Rollout.Attempts
 	switch {
 	case !onward && v.changed():
 		f.step(v, Restore, v.rec.On.Release+" is wanted again: it goes back and bakes", f.at(v, actuators.Verified))
@@ -141,11 +140,20 @@ func (f *fleet) leaving(v *view) {
 		f.drain(v)
 	case v.rotation == draining:
 		f.awaitDrain(v)
-	case exhausted && (f.Is(v.rec.Try.Version) || !f.goesOn()):
+	case f.exhausted(v):
 		f.step(v, Fail, "attempts used up: "+v.rec.Try.Error, f.toGiveUp(v))
 	default:
 		f.configure(v)
 	}
+}
+
+// exhausted reports whether what is on the node failed as often as it may be tried, and nothing else is to be put there.
+func (f *fleet) exhausted(v *view) bool {
+	most := f.Fleet.Rollout.Attempts
+	if f.Is(v.rec.Try.Version) {
+		return v.spoiled() && v.failures(f) >= most
+	}
+	return v.spoiled() && v.rec.Try.Failures >= most && !f.goesOn()
 }
 
 // changed reports whether what is on the host never was proven there.
@@ -199,6 +207,7 @@ func (f *fleet) stay(v *view, why string) {
 	if v.spoiled() {
 		f.hold(v, why)
 		f.cap.away--
+		v.held = true
 		return
 	}
 	f.step(v, Restore, "stays for now: "+why, f.toIdle(v))
@@ -537,6 +546,10 @@ func (f *fleet) bakeTime(v *view) time.Duration {
 
 // restore gives a node back that left and was not changed.
 func (f *fleet) restore(v *view) {
+	if v.drifted() && f.goesOn() {
+		f.step(v, Leave, "drift: "+v.Health.Reason, f.toLeave(v))
+		return
+	}
 	v.status.State = Joining
 	v.status.Deadline = v.status.Since.Add(JoinTimeout)
 	v.status.Reason = "goes straight back: " + v.said(f)

@@ -113,6 +113,7 @@ type Plan struct {
 	Watch     []Watch
 	Holds     []Hold
 	Reread    bool      // a removal is due: read the balancers again, then ask again (law 9)
+	Refresh   bool      // a journey is due: read every record older than RecordAge again, then ask again (law 18)
 	WakeAt    time.Time // when time alone may change the answer; zero: never
 }
 
@@ -123,7 +124,8 @@ const (
 	TakeoverWait = 15 * time.Second // beyond the expiry of another agent's claim: the deadline of a call it may have begun
 	FirstBackoff = 2 * time.Second  // after a failed attempt; doubles
 	MostBackoff  = time.Minute
-	Fresh        = time.Second // how old a reading of the balancers may be right before a removal
-	MostPrepares = 4           // side by side
-	MostRepairs  = 8           // side by side
+	Fresh        = time.Second             // how old a reading of the balancers may be right before a removal
+	RecordAge    = actuators.ClaimTime / 2 // how old a record may be when a journey starts: it may name another agent's claim
+	MostPrepares = 4                       // side by side
+	MostRepairs  = 8                       // side by side
 )

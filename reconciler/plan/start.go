@@ -102,6 +102,10 @@ func (f *fleet) start(idle []*view) {
 		f.holdFleet(why)
 		return
 	}
+	if f.dated() {
+		f.plan.Refresh = true
+		return
+	}
 	unproven := f.unprovenRoom()
 	for _, v := range candidates {
 		if f.proofs < f.proofsNeeded() && unproven <= 0 {
@@ -116,6 +120,17 @@ func (f *fleet) start(idle []*view) {
 			return
 		}
 	}
+}
+
+// dated reports whether records that were read too long ago may hide another agent's claim or a halt, while this agent has
+// nothing under way itself.
+func (f *fleet) dated() bool {
+	for _, v := range f.views {
+		if v.underWay() {
+			return false
+		}
+	}
+	return slices.ContainsFunc(f.views, func(v *view) bool { return v.Read.Err == "" && f.Now.Sub(v.Read.At) > RecordAge })
 }
 
 // whyUnproven is why no more nodes may set out for a version that is not proven.
@@ -287,7 +302,7 @@ func (f *fleet) restoreDue(v *view) bool {
 func (f *fleet) unprovenRoom() int {
 	room := f.unprovenLimit()
 	for _, v := range f.views {
-		if v.underWay() || v.opaque() {
+		if v.underWay() && !v.held || v.opaque() {
 			room--
 		}
 	}

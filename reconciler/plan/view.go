@@ -33,6 +33,7 @@ type view struct {
 	targets  []actuators.Target   // its places in all groups, named ones first
 	rotation rotation
 	absent   []int // indexes of the named groups it has no place in
+	held     bool  // it should leave and must not, so others go before it
 	serving  bool  // in service, whoever works on it
 	status   NodeStatus
 }
@@ -228,7 +229,8 @@ func (v *view) spoiled() bool {
 
 // drifted reports whether the node answers with another release than its record says (law 4).
 func (v *view) drifted() bool {
-	return v.Health.Status == health.Contradicted && v.rec.Stage == actuators.Idle && v.rec.Known() && v.Health.Release == v.rec.On.Release
+	unchanged := v.rec.Stage == actuators.Idle || v.rec.Stage == actuators.Leaving
+	return v.Health.Status == health.Contradicted && unchanged && v.rec.Known() && v.Health.Release == v.rec.On.Release
 }
 
 // has reports whether the node has what is wanted, as far as is known. A node at rest has it only where that was proven.

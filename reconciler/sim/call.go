@@ -51,6 +51,7 @@ func (p *ports) call(ctx context.Context, name string, effect func() error) erro
 		return errThrottled
 	case hangs:
 		<-ctx.Done()
+		time.Sleep(back)
 		return ctx.Err()
 	}
 	err := w.happen(effect)
@@ -90,6 +91,7 @@ func (w *World) fate(n int) fate {
 func (p *ports) travel(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
+		time.Sleep(d % time.Millisecond)
 		return ctx.Err()
 	case <-time.After(d):
 		return nil

@@ -54,7 +54,7 @@ func (l *laws) check(w *World) {
 
 func (w *World) unprovenLimit() int {
 	if c := w.fleet.Rollout.Canary; c != nil {
-		return c.Nodes + w.laws.rivals
+		return c.Nodes * (1 + w.laws.rivals)
 	}
 	return 1 + w.laws.rivals
 }
@@ -85,9 +85,9 @@ func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership
 		l.breaks(w, "law 17: %s leaves %s and its record does not say so", m.name, g.Name)
 	}
 	size, others := l.strength(w, m)
-	most := w.fleet.Rollout.MaxUnavailable.Of(size) + l.rivals
+	most := w.fleet.Rollout.MaxUnavailable.Of(size) * (1 + l.rivals)
 	floor := size - most
-	if !w.fleet.Rollout.AllowOutage {
+	if !w.fleet.Rollout.AllowOutage && l.rivals == 0 {
 		floor = max(1, floor)
 	}
 	if w.inService(m) && others < floor {
@@ -102,7 +102,7 @@ func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership
 // strength is the fleet's size and how many others serve, as an agent could know it: a machine that appeared or went a
 // moment ago may still be missing from, or in, what it read.
 func (l *laws) strength(w *World, leaving *machine) (size, others int) {
-	patience := 30*time.Second + w.story.Lag
+	patience := 60*time.Second + w.story.Lag
 	for _, m := range w.sorted() {
 		recent := w.now().Sub(m.gauge) < patience && !m.gauge.IsZero()
 		if m != leaving && recent && !l.out[m.id] && !m.changing {

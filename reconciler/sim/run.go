@@ -71,8 +71,8 @@ func (w *World) file(release string) *desired.Fleet {
 		Name: "web", Release: release, Adopt: true, Path: "fleets/web.yaml",
 		Configure: desired.Configure{Activate: []desired.Step{{Name: "install", Run: "install", Timeout: 5 * time.Minute}}},
 		Health: []desired.Check{
-			{Name: "up", HTTP: &desired.HTTPCheck{Port: 8080, Path: "/"}, Interval: time.Second, Timeout: 2 * time.Second, Successes: 2, Within: 2 * time.Minute},
-			{Name: "serves", HTTP: &desired.HTTPCheck{Port: 8080, Path: "/", Body: "{release}"}, Interval: time.Second, Timeout: 2 * time.Second, Successes: 1, Within: 2 * time.Minute},
+			{Name: "up", HTTP: &desired.HTTPCheck{Port: 8080, Path: "/"}, Interval: 2 * time.Second, Timeout: 2 * time.Second, Successes: 2, Within: 2 * time.Minute},
+			{Name: "serves", HTTP: &desired.HTTPCheck{Port: 8080, Path: "/", Body: "{release}"}, Interval: 2 * time.Second, Timeout: 2 * time.Second, Successes: 1, Within: 2 * time.Minute},
 		},
 		Rollout: w.story.Rollout,
 	}
@@ -150,7 +150,7 @@ func (d *director) begin(ctx context.Context, rival int) *running {
 	r.agent = reconciler.New(reconciler.Deps{
 		Agent:     plan.Agent{Holder: p.holder, Epoch: d.epoch, Nonce: p.nonce},
 		Inventory: p, Balancer: p, Host: p, Prober: p, Observer: silent{}, Decide: d.decide,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Interval: 15 * time.Second, Refresh: 5 * time.Minute,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Interval: 30 * time.Second, Refresh: 5 * time.Minute,
 	})
 	r.done.Go(func() { r.agent.Run(ctx, r.states) })
 	d.agents = append(d.agents, r)
@@ -276,13 +276,14 @@ func (d *director) excused(m *machine) bool {
 	if len(w.alive()) == 1 && !w.fleet.Rollout.AllowOutage {
 		return true
 	}
-	away := 0
+	away, alive := 0, len(w.alive())
 	for _, o := range w.alive() {
 		if o != m && !w.inService(o) {
 			away++
 		}
 	}
-	return away >= w.fleet.Rollout.MaxUnavailable.Of(len(w.alive()))
+	last := away == alive-1 && !w.fleet.Rollout.AllowOutage
+	return last || away >= w.fleet.Rollout.MaxUnavailable.Of(alive)
 }
 
 // finish ends what runs.
@@ -384,6 +385,9 @@ func (w *World) befall(what string, m *machine) {
 	case "corrupt":
 		if !m.record.UnderWay() && m.record.Stage == actuators.Idle && m.record.Proven.Release == w.fleet.Release {
 			m.record, m.version = actuators.NodeRecord{}, "set-aside"
+			for _, g := range w.groups {
+				delete(w.laws.original, m.id+g.ID)
+			}
 		}
 	case "sicken":
 		if alive > 2 && w.sickest() == 0 {
