@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,7 +49,8 @@ func (a *Agent) Stop(ctx context.Context) error { return a.end(ctx, syscall.SIGT
 // Kill ends the process with SIGKILL, in the middle of whatever it does.
 func (a *Agent) Kill() error {
 	err := a.end(context.Background(), syscall.SIGKILL)
-	if err != nil && strings.Contains(err.Error(), syscall.SIGKILL.String()) {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
 		return nil
 	}
 	return err
@@ -79,25 +81,27 @@ const reconnect = 20 * time.Millisecond
 // Follow calls see with how the fleet stands, at once and after each change, until it reports that it is done. An agent that
 // is stopped or killed meanwhile is waited for. The error is that of ctx, or that the agent ended by itself.
 func (a *Agent) Follow(ctx context.Context, see func(web.Fleet) (done bool)) error {
-	for {
-		if done := a.listen(ctx, see); done {
-			return nil
-		}
-		a.mu.Lock()
-		up := a.up
-		a.mu.Unlock()
-		var ended chan struct{}
-		if up != nil {
-			ended = up.ended
-		}
+	for !a.listen(ctx, see) {
+		up := a.process()
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-ended:
-			return fmt.Errorf("the agent ended by itself: %w", errors.Join(up.err, errors.New(strings.Join(a.Log(3), "; "))))
+		case <-up.ended:
+			return fmt.Errorf("the agent ended by itself: %v; it said: %s", up.err, strings.Join(a.Log(3), "; "))
 		case <-time.After(reconnect):
 		}
 	}
+	return nil
+}
+
+// process is the agent's, or one that never ends while the agent is down because we wanted so.
+func (a *Agent) process() *child {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.up == nil {
+		return &child{}
+	}
+	return a.up
 }
 
 // listen is one connection to the agent's events. It returns when see is done, or the connection is.

@@ -25,6 +25,9 @@ type DemoOptions struct {
 // Demo walks a local fleet through a first day, a deploy, a release that is bad, and a revert, and tells on out what happens.
 // The error is nil only if no request failed and each act ended as it should.
 func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
+	if o.Nodes == 1 {
+		return errors.New("cannot show a rolling release with a single node: ask for at least 2")
+	}
 	tell := newTeller(out)
 	f, err := Start(ctx, Options{Executable: o.Executable, Dir: o.Dir, Nodes: o.Nodes})
 	if err != nil {
@@ -119,6 +122,9 @@ func walk(ctx context.Context, f *Fleet, tell *teller) error {
 	for i, a := range acts(f) {
 		tell.act(i+1, a)
 		e := a.play(ctx, f, tell)
+		if ctx.Err() != nil {
+			return errors.New("the demo was interrupted")
+		}
 		endings = append(endings, e)
 		if e.err != nil {
 			tell.trouble(i+1, e, f.Agent.Log(15))
@@ -141,7 +147,9 @@ func (a act) play(ctx context.Context, f *Fleet, tell *teller) ending {
 	}
 	e.took = time.Since(began)
 	e.count = f.Traffic.Reset()
-	e.err = errors.Join(err, a.judge(e.count))
+	if e.err = errors.Join(err, a.judge(e.count)); e.least < len(f.nodes)-1 {
+		e.err = errors.Join(e.err, fmt.Errorf("only %d of %d nodes were in service for a moment", e.least, len(f.nodes)))
+	}
 	return e
 }
 

@@ -1,13 +1,46 @@
 package sandbox
 
 import (
-	"os"
+	"strings"
 	"testing"
 )
 
-func TestDemoDev(t *testing.T) {
-	if os.Getenv("DEVDEMO") == "" {
-		t.Skip()
+// A demo that fails says which act, why, and what the agent said.
+func TestDemoTellsWhatFailed(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	err := Demo(t.Context(), DemoOptions{Nodes: 2}, &out) // this test binary as the agent ends at once
+	if err == nil || !strings.Contains(err.Error(), "act 1 of the demo") || !strings.Contains(err.Error(), "the agent ended by itself") {
+		t.Errorf("the error is %v", err)
 	}
-	check(t, Demo(t.Context(), DemoOptions{Executable: "/tmp/sbx/windlass", Keep: os.Getenv("DEVDEMO") == "keep"}, os.Stdout))
+	for _, want := range []string{"2 nodes behind a load balancer", "$ windlass run --repo http://127.", "act 1 failed", "   this agent never starts", "answered by"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not tell %q:\n%s", want, &out)
+		}
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Error("there is colour although this is no terminal")
+	}
+	if strings.Contains(out.String(), "each act ended as it should") {
+		t.Error("it claims success")
+	}
+}
+
+func TestActsAreJudged(t *testing.T) {
+	t.Parallel()
+	a := act{serves: []string{"v1", "v2"}}
+	for name, c := range map[string]struct {
+		count Count
+		want  string // in the error; empty: none
+	}{
+		"well":          {Count{Requests: 9, Releases: map[string]int{"v1": 4, "v2": 5}}, ""},
+		"silence":       {Count{}, "no request was sent"},
+		"a dropped one": {Count{Requests: 9, Failed: 1, Failures: []string{"12:00:00.000: 502 "}}, "1 of 9 requests failed: 12:00:00.000: 502"},
+		"a bad release": {Count{Requests: 9, Releases: map[string]int{"v1": 8, "v3": 1}}, "1 requests were answered by v3"},
+	} {
+		err := a.judge(c.count)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
 }

@@ -137,6 +137,9 @@ func (f *Fleet) openDir(context.Context) (err error) {
 	if f.Dir, err = filepath.Abs(f.Dir); err != nil {
 		return err
 	}
+	if entries, err := os.ReadDir(f.Dir); err == nil && len(entries) > 0 {
+		return fmt.Errorf("directory %s is not empty: name one that is, or that is not there yet", f.Dir)
+	}
 	if f.key, err = newKeyPair(); err != nil {
 		return err
 	}

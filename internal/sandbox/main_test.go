@@ -2,12 +2,14 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -23,6 +25,10 @@ func TestMain(m *testing.M) {
 		exit(RunNode(context.Background(), os.Stdin, os.Stdout))
 	case "parent":
 		exit(runParent())
+	case "run": // an agent that cannot
+		exit(errors.New("this agent never starts"))
+	case "idle": // an agent that says nothing
+		<-time.After(time.Hour)
 	default:
 		goleak.VerifyTestMain(m)
 	}
@@ -50,6 +56,12 @@ func must[T any](value T, err error) func(*testing.T) T {
 		check(t, err)
 		return value
 	}
+}
+
+// testBinary is this process's own.
+func testBinary(t *testing.T) string {
+	t.Helper()
+	return must(os.Executable())(t)
 }
 
 // startFleet is a fleet that the end of the test closes.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"windlass/internal/sandbox/aws"
@@ -108,6 +109,7 @@ func (n *Node) Kill() error {
 		stopped = n.stopSSH()
 		n.stopSSH = nil
 	}
+	_ = n.Thaw() // it must notice
 	n.input.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), readyTime)
 	defer cancel()
@@ -117,6 +119,23 @@ func (n *Node) Kill() error {
 		err = fmt.Errorf("node %s ended badly: %w: %s", n.Name, err, strings.Join(n.log.last(5), "; "))
 	}
 	return errors.Join(stopped, err)
+}
+
+// Freeze stops the node without ending it: its ports accept connections and say nothing more, until Thaw. Commands that run
+// on it go on.
+func (n *Node) Freeze() error { return n.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen node go on.
+func (n *Node) Thaw() error { return n.signal(syscall.SIGCONT) }
+
+func (n *Node) signal(s syscall.Signal) error {
+	if n.child == nil {
+		return fmt.Errorf("cannot send %v to node %s: it is down", s, n.Name)
+	}
+	if err := n.child.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("cannot send %v to node %s: %w", s, n.Name, err)
+	}
+	return nil
 }
 
 // install gives the node a release before its first boot, as an image does.

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,7 +25,7 @@ func (f *Fleet) login(t *testing.T, n *Node) *ssh.Client {
 	t.Helper()
 	hostKey := must(ssh.ParsePrivateKey(n.site.HostKey))(t)
 	client, err := ssh.Dial("tcp", net.JoinHostPort(n.Address, strconv.Itoa(f.sshPort)), &ssh.ClientConfig{
-		User: "demo", Auth: []ssh.AuthMethod{ssh.PublicKeys(f.key.Signer)}, HostKeyCallback: ssh.FixedHostKey(hostKey.PublicKey()),
+		User: f.options.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(f.key.Signer)}, HostKeyCallback: ssh.FixedHostKey(hostKey.PublicKey()),
 	})
 	check(t, err)
 	t.Cleanup(func() { client.Close() })
@@ -111,6 +112,23 @@ func TestKilledNodeTakesItsProcessesWithIt(t *testing.T) {
 	}
 }
 
+// G30: a frozen node accepts connections and never answers.
+func TestFrozenNodeSaysNothing(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, Options{Nodes: 1})
+	n := f.Nodes()[0]
+	check(t, n.Freeze())
+	conn := must(net.Dial("tcp", net.JoinHostPort(n.Address, strconv.Itoa(f.sshPort))))(t)
+	defer conn.Close()
+	check(t, conn.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
+	if read, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("it answered %d bytes, %v", read, err)
+	}
+	check(t, n.Thaw())
+	f.login(t, n)
+	check(t, n.Freeze()) // and can be killed all the same
+}
+
 func TestNewNodeWaitsForItsFirstRelease(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, Options{Nodes: 1})
@@ -135,13 +153,17 @@ func running(t *testing.T, pid string) bool {
 	return !strings.HasPrefix(rest, "Z")
 }
 
-// runParent starts a fleet, tells the ids of its nodes' processes and of something that runs on one, and waits to be killed.
+// runParent starts a fleet with an agent, tells the ids of their processes, and waits to be killed.
 func runParent() error {
-	ctx := context.Background()
-	f, err := Start(ctx, Options{Nodes: 2, Dir: os.Args[2]})
+	f, err := Start(context.Background(), Options{Nodes: 2, Dir: os.Args[2]})
 	if err != nil {
 		return err
 	}
+	f.Agent.Command.Args = []string{"idle"}
+	if err := f.Agent.Start(); err != nil {
+		return err
+	}
+	fmt.Println(f.Agent.process().cmd.Process.Pid)
 	for _, n := range f.nodes {
 		fmt.Println(n.child.cmd.Process.Pid)
 	}
@@ -149,9 +171,9 @@ func runParent() error {
 	select {}
 }
 
-func TestNodesEndWithTheirParent(t *testing.T) {
+func TestEverythingEndsWithItsParent(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command(os.Args[0], "parent", t.TempDir())
+	cmd := exec.Command(testBinary(t), "parent", t.TempDir())
 	output := must(cmd.StdoutPipe())(t)
 	cmd.Stderr = os.Stderr
 	check(t, cmd.Start())
@@ -159,8 +181,8 @@ func TestNodesEndWithTheirParent(t *testing.T) {
 	for lines := bufio.NewScanner(output); lines.Scan() && lines.Text() != "up"; {
 		pids = append(pids, lines.Text())
 	}
-	if len(pids) != 2 {
-		t.Fatalf("the parent told of %d nodes", len(pids))
+	if len(pids) != 3 {
+		t.Fatalf("the parent told of %d processes", len(pids))
 	}
 	check(t, cmd.Process.Kill())
 	_ = cmd.Wait()

@@ -19,9 +19,9 @@ type deployRepo struct {
 	polled *gitrepo.Repo // by the agent's own code
 }
 
+// It is not for tests that run side by side: gitrepo.Open changes what go-git shares between all repos of a process.
 func newDeployRepo(t *testing.T) *deployRepo {
 	t.Helper()
-	t.Parallel()
 	r := must(newRepo(t.TempDir(), "127.0.0.1"))(t)
 	t.Cleanup(func() { check(t, r.close()) })
 	check(t, r.begin(t.Context(), strings.NewReplacer("@user@", "demo", "@ssh@", "22", "@web@", "8080", "@release@", "v1")))

@@ -20,7 +20,7 @@ import (
 type teller struct {
 	out    io.Writer
 	colour bool
-	width  int
+	width  int // 0: no end
 	began  time.Time
 	phase  plan.Phase
 	nodes  map[string]string // what was told last, by node
@@ -36,11 +36,11 @@ const (
 )
 
 func newTeller(out io.Writer) *teller {
-	t := &teller{out: out, width: 120, began: time.Now(), nodes: map[string]string{}}
+	t := &teller{out: out, began: time.Now(), nodes: map[string]string{}}
 	file, ok := out.(*os.File)
 	if ok && term.IsTerminal(int(file.Fd())) {
 		t.colour = os.Getenv("NO_COLOR") == ""
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 40 {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 2*beforeReason {
 			t.width = width
 		}
 	}
@@ -72,27 +72,41 @@ func (t *teller) act(number int, a act) {
 func (t *teller) fleet(s web.Fleet) {
 	for _, n := range s.Nodes {
 		now := string(n.State) + " " + n.Release
-		if t.nodes[n.Name] != now {
-			t.nodes[n.Name] = now
-			t.line(n.Name, colourOf(n.State), n.State, n.Release, n.Reason)
+		if t.nodes[n.Name] == now {
+			continue
 		}
+		t.nodes[n.Name] = now
+		reason := n.Reason
+		if n.State != plan.Failed {
+			reason = t.cut(reason)
+		}
+		t.line(n.Name, colourOf(n.State), string(n.State), n.Release, reason)
 	}
 	if t.phase != s.Phase {
 		t.phase = s.Phase
-		t.line("fleet", colourOfPhase(s.Phase), plan.State(s.Phase), s.Desired.Release, s.Reason)
+		t.line("fleet", colourOfPhase(s.Phase), string(s.Phase), s.Desired.Release, s.Reason)
 	}
 }
 
-// line is as wide as the terminal at most.
-func (t *teller) line(who, colour string, state plan.State, release, reason string) {
-	word := fmt.Sprintf("%-14s", strings.ReplaceAll(string(state), "_", " "))
-	begin := fmt.Sprintf("%6.1f s  %-7s", time.Since(t.began).Seconds(), who)
-	room := max(10, t.width-len(begin)-len(word)-11)
-	if reason := []rune(reason); len(reason) > room {
-		t.say("%s %s %-8s %s…", begin, t.paint(colour, word), release, t.paint(dim, string(reason[:room-1])))
-		return
+func (t *teller) line(who, colour, word, release, reason string) {
+	word = fmt.Sprintf("%-14s", strings.ReplaceAll(word, "_", " "))
+	line := fmt.Sprintf("%6.1f s  %-7s %s %s", time.Since(t.began).Seconds(), who, t.paint(colour, word), release)
+	if reason != "" {
+		line = fmt.Sprintf("%s  %s", line, t.paint(dim, reason))
 	}
-	t.say("%s %s %-8s %s", begin, t.paint(colour, word), release, t.paint(dim, reason))
+	t.say("%s", line)
+}
+
+// beforeReason is how many columns of a line come before its reason.
+const beforeReason = 36
+
+// cut shortens a reason to what is left of the terminal's width.
+func (t *teller) cut(reason string) string {
+	runes := []rune(reason)
+	if room := t.width - beforeReason; t.width > 0 && len(runes) > room {
+		return string(runes[:room-1]) + "…"
+	}
+	return reason
 }
 
 func colourOf(s plan.State) string {
