@@ -30,7 +30,6 @@ func openSSH(t *testing.T, sshd string, at Site) (stop func() error, err error) 
 		return nil, err
 	}
 	cmd := exec.Command(sshd, "-D", "-e", "-f", filepath.Join(dir, "config"))
-	cmd.Stderr = &tail{}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
