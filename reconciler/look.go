@@ -87,8 +87,12 @@ func (a *actor) glimpse() Status {
 	return s
 }
 
-// allTried reports whether every source was tried, the groups that only records name among them.
+// allTried reports whether every source was tried, the groups that only records name among them. Without the node set there is
+// nothing more to try.
 func (a *actor) allTried() bool {
+	if a.found.Err != "" {
+		return true
+	}
 	if !a.ready() || a.tasks.busyWith(taskHistory) > 0 {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,7 @@ type scene struct {
 	serves   map[string]string // empty: nobody answers on the web port
 	silent   string            // a node whose SSH server never answers
 	problem  error             // of the inventory
-	observed int
+	observed atomic.Int32
 }
 
 func (s *scene) Nodes(_ context.Context, set desired.NodeSet) (actuators.Inventory, error) {
@@ -34,7 +35,7 @@ func (s *scene) Nodes(_ context.Context, set desired.NodeSet) (actuators.Invento
 }
 
 func (s *scene) Observe(_ context.Context, named []desired.LoadBalancer, _ []string) ([]actuators.GroupState, error) {
-	s.observed++
+	s.observed.Add(1)
 	g := actuators.GroupState{Group: actuators.Group{ID: "arn:" + named[0].TargetGroup, Name: named[0].TargetGroup}, TargetType: "ip", Port: 8080, At: time.Now()}
 	for name := range s.serves {
 		g.Members = append(g.Members, actuators.Target{Membership: actuators.Membership{Group: g.ID, ID: name, Port: 8080}, Status: actuators.TargetHealthy})
@@ -153,8 +154,8 @@ func TestLookForeseesTheFirstDay(t *testing.T) {
 		if took > 10*time.Second {
 			t.Errorf("looking took %v; a check that only fails is no reason to wait until it is out of time", took)
 		}
-		if s.observed > 3 {
-			t.Errorf("the balancers were read %d times", s.observed)
+		if s.observed.Load() > 3 {
+			t.Errorf("the balancers were read %d times", s.observed.Load())
 		}
 	})
 }

@@ -54,26 +54,29 @@ func showPlan(ctx context.Context, o agentOptions, stdout, stderr io.Writer) err
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	state, sights, err := look(ctx, o, stderr)
-	if err != nil {
-		return err
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("cannot look at everything within %v; what was not seen is missing here", lookTime)
 	}
+	pending, printErr := printForecasts(stdout, sights)
 	tellRejected(state.Rejected, stderr)
-	pending := false
-	t := terminalOf(stdout)
-	for i, s := range sights {
-		if i > 0 {
-			fmt.Fprintln(stdout)
-		}
-		f := plan.Foresee(s.Want, s.World)
-		if err := printForecast(stdout, s, f, t); err != nil {
-			return err
-		}
-		pending = pending || isPending(f)
+	trouble := unread(state, sights)
+	if err = errors.Join(err, printErr); err != nil {
+		trouble = append(trouble, err.Error())
 	}
-	return verdict(stdout, stderr, state, sights, pending)
+	for _, line := range trouble {
+		fmt.Fprintln(stderr, "windlass: "+web.Line(line))
+	}
+	switch {
+	case len(trouble)+len(state.Rejected) > 0:
+		return code(1)
+	case pending:
+		return changesPending
+	}
+	_, err = fmt.Fprintf(stdout, "\n%s, nothing to do\n", counted(len(sights), "fleet"))
+	return err
 }
 
-// look reads git and the world. What it keeps of git lies in a directory that is gone when it returns.
+// look reads git and the world; while git cannot be read, what the agent accepted stays in force, and the state says why. What it keeps of git lies in a directory that is gone when it returns.
 func look(ctx context.Context, o agentOptions, stderr io.Writer) (desired.State, []reconciler.Sight, error) {
 	scratch, err := os.MkdirTemp("", "windlass-plan-")
 	if err != nil {
@@ -96,8 +99,8 @@ func look(ctx context.Context, o agentOptions, stderr io.Writer) (desired.State,
 	}
 	deps := joined(o, me, hosts, repo, metrics.NewEvents(), newLog(stderr, "text"))
 	state, err := repo.Poll(ctx)
-	if err != nil {
-		return state, nil, err
+	if err != nil && state.Revision == "" {
+		return desired.State{}, nil, err
 	}
 	sights, err := reconciler.Look(ctx, deps, state)
 	return state, sights, err
@@ -115,22 +118,6 @@ func openScratch(o agentOptions, scratch string) (*gitrepo.Repo, error) {
 		return nil, err
 	}
 	return gitrepo.Open(options)
-}
-
-// verdict tells what could not be read, and decides the exit status.
-func verdict(stdout, stderr io.Writer, state desired.State, sights []reconciler.Sight, pending bool) error {
-	trouble := unread(state, sights)
-	for _, line := range trouble {
-		fmt.Fprintln(stderr, "windlass: "+web.Line(line))
-	}
-	switch {
-	case len(trouble)+len(state.Rejected) > 0:
-		return code(1)
-	case pending:
-		return changesPending
-	}
-	_, err := fmt.Fprintf(stdout, "\n%s, nothing to do\n", counted(len(sights), "fleet"))
-	return err
 }
 
 // unread says of every source that could not be read why.
@@ -166,6 +153,22 @@ func isPending(f plan.Forecast) bool {
 		}
 	}
 	return len(f.Events) > 0
+}
+
+// printForecasts shows each fleet, and reports whether a change is pending in any.
+func printForecasts(out io.Writer, sights []reconciler.Sight) (pending bool, err error) {
+	t := terminalOf(out)
+	for i, s := range sights {
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		f := plan.Foresee(s.Want, s.World)
+		pending = pending || isPending(f)
+		if err := printForecast(out, s, f, t); err != nil {
+			return pending, err
+		}
+	}
+	return pending, nil
 }
 
 // printForecast shows a fleet as it stands, then each step of the way to where it comes to rest.
