@@ -139,7 +139,8 @@ func walk(ctx context.Context, f *Fleet, tell *teller) error {
 func (a act) play(ctx context.Context, f *Fleet, tell *teller) ending {
 	e := ending{act: a, least: len(f.nodes)}
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, actTime, fmt.Errorf("the act did not end within %v", actTime))
+	limit := actTime + time.Duration(len(f.nodes))*nodeTime
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the act did not end within %v", limit))
 	defer cancel()
 	revision, err := a.do(ctx, f)
 	if err == nil {
@@ -153,8 +154,11 @@ func (a act) play(ctx context.Context, f *Fleet, tell *teller) ending {
 	return e
 }
 
-// actTime is the longest that an act may take.
-const actTime = time.Minute
+// An act may take actTime, and nodeTime more for each node. On a machine with nothing else to do it takes a fifth of that.
+const (
+	actTime  = 30 * time.Second
+	nodeTime = 10 * time.Second
+)
 
 // settle waits until nothing is left to do about the revision, and then for as long as the act lingers, to see that it stays so.
 func (a act) settle(ctx context.Context, f *Fleet, tell *teller, revision string, e *ending) error {
