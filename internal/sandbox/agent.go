@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 type Agent struct {
 	Command Command
 	URL     string // of its status page, the same each time it is started
+	Fleet   string // that Follow and Wait tell of; default the sandbox's own
 
 	log *tail
 	mu  sync.Mutex
@@ -126,7 +128,7 @@ func (a *Agent) listen(ctx context.Context, see func(web.Fleet) bool) (done bool
 			event = value
 		case field == "data" && event == "fleet":
 			var fleet web.Fleet
-			if json.Unmarshal([]byte(value), &fleet) == nil && fleet.Name == fleetName && see(fleet) {
+			if json.Unmarshal([]byte(value), &fleet) == nil && fleet.Name == cmp.Or(a.Fleet, fleetName) && see(fleet) {
 				return true
 			}
 		}

@@ -192,24 +192,31 @@ func (f *Fleet) openRepo(ctx context.Context) (err error) {
 	))
 }
 
-func (f *Fleet) openAgent(context.Context) error {
+func (f *Fleet) openAgent(context.Context) (err error) {
+	f.Agent, err = f.NewAgent("agent")
+	return err
+}
+
+// NewAgent returns another agent for the same deploy repo and nodes, with a state directory of its own below Dir. It is not
+// started; Close ends it.
+func (f *Fleet) NewAgent(stateDir string) (*Agent, error) {
 	port, err := f.network.freePort()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("cannot add an agent: %w", err)
 	}
 	listen := net.JoinHostPort(f.network.address(1), strconv.Itoa(port))
 	args := []string{
-		"run", "--repo", f.Repo.URL, "--interval", f.options.Interval.String(), "--state-dir", f.path("agent"),
+		"run", "--repo", f.Repo.URL, "--interval", f.options.Interval.String(), "--state-dir", f.path(stateDir),
 		"--ssh-key", f.path("id"), "--ssh-known-hosts", f.path("known_hosts"), "--listen", listen, "--log-format", "json",
 	}
-	env := append(f.Cloud.Environment(), "AWS_EC2_METADATA_DISABLED=true", "PATH="+os.Getenv("PATH"), "HOME="+f.path("agent"))
-	f.Agent = &Agent{
+	env := append(f.Cloud.Environment(), "AWS_EC2_METADATA_DISABLED=true", "PATH="+os.Getenv("PATH"), "HOME="+f.path(stateDir))
+	a := &Agent{
 		Command: Command{Path: f.options.Executable, Args: append(args, f.options.AgentArgs...), Env: env},
 		URL:     "http://" + listen,
 		log:     &tail{},
 	}
-	f.onClose(f.Agent.Kill)
-	return nil
+	f.onClose(a.Kill)
+	return a, nil
 }
 
 func (f *Fleet) openNodes(ctx context.Context) error {
@@ -259,7 +266,7 @@ func (f *Fleet) awaitHealthy(ctx context.Context) error {
 }
 
 func (f *Fleet) openTraffic(context.Context) error {
-	f.Traffic = startTraffic(f.URL, f.options.Rate)
+	f.Traffic = StartTraffic(f.URL, f.options.Rate)
 	f.onClose(func() error {
 		f.Traffic.Stop()
 		return nil

@@ -36,8 +36,8 @@ const (
 // releaseServed finds the release in the page of the web service.
 var releaseServed = regexp.MustCompile(`^(\S+) on \S+`)
 
-// startTraffic sends so many GET requests a second to a URL until Stop.
-func startTraffic(url string, perSecond int) *Traffic {
+// StartTraffic sends so many GET requests a second to a URL until Stop.
+func StartTraffic(url string, perSecond int) *Traffic {
 	t := &Traffic{
 		attacker: vegeta.NewAttacker(
 			vegeta.KeepAlive(false), vegeta.HTTP2(false), vegeta.Timeout(answerTime), vegeta.Redirects(vegeta.NoFollow),

@@ -36,7 +36,7 @@ func TestTrafficCountsWhatFails(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	traffic := startTraffic(server.URL, 200)
+	traffic := StartTraffic(server.URL, 200)
 	<-enough
 	traffic.Stop()
 	count := traffic.Reset()
@@ -68,7 +68,7 @@ func TestTrafficToNobodyFails(t *testing.T) {
 			dropped <- struct{}{}
 		}
 	}()
-	traffic := startTraffic("http://"+listener.Addr().String(), 100)
+	traffic := StartTraffic("http://"+listener.Addr().String(), 100)
 	for range 10 {
 		<-dropped
 	}

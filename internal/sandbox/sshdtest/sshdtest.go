@@ -149,8 +149,11 @@ func (s *Server) Log() string { return s.log.String() }
 
 // Drop kills what serves connections now, as a network that breaks would look to the client; sshd goes on listening, and detached
 // jobs go on running.
-func (s *Server) Drop() {
-	for _, pid := range descendants(s.cmd.Process.Pid) {
+func (s *Server) Drop() { Drop(s.cmd.Process.Pid) }
+
+// Drop is [Server.Drop] for an sshd that somebody else started as process pid.
+func Drop(pid int) {
+	for _, pid := range descendants(pid) {
 		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && strings.HasPrefix(string(name), "sshd") {
 			if p, err := os.FindProcess(pid); err == nil {
 				_ = p.Kill()
