@@ -86,7 +86,10 @@ func (a *actor) ready() bool {
 	if a.want.Fleet == nil {
 		return true
 	}
-	if a.found.At.IsZero() && a.found.Err == "" || len(a.groups) < len(a.want.Fleet.LoadBalancers) {
+	switch {
+	case a.found.At.IsZero():
+		return a.found.Err != ""
+	case len(a.groups) < len(a.want.Fleet.LoadBalancers):
 		return false
 	}
 	for _, n := range a.order {

@@ -20,7 +20,7 @@ func newLog(out io.Writer, format string) *slog.Logger {
 	case format == "json":
 		return slog.New(slog.NewJSONHandler(out, options))
 	case isFile && term.IsTerminal(int(file.Fd())):
-		return slog.New(tint.NewHandler(out, &tint.Options{TimeFormat: time.TimeOnly, ReplaceAttr: fit}))
+		return slog.New(tint.NewTextHandler(out, &tint.Options{TimeFormat: time.TimeOnly, ReplaceAttr: fit}))
 	}
 	return slog.New(slog.NewTextHandler(out, options))
 }

@@ -26,10 +26,10 @@ name instances or load balancers need any.`,
 			}
 			log := newLog(cmd.ErrOrStderr(), o.logFormat)
 			a, err := openAgent(o, log)
-			defer a.Close()
 			if err != nil {
 				return err
 			}
+			defer a.Close()
 			err = a.run(cmd.Context())
 			log.Info("stopped", "nodes_left_under_way", a.left())
 			return err

@@ -30,9 +30,14 @@ type agent struct {
 	handler  http.Handler
 }
 
-// openAgent opens all that can fail before live state is touched. Close what it returns, also with an error.
+// openAgent opens all that can fail before live state is touched, or nothing.
 func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 	a = &agent{options: o, log: log}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
 	if a.state, err = openStateDir(o.stateDir); err != nil {
 		return a, err
 	}

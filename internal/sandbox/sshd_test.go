@@ -127,7 +127,7 @@ func TestForwardsToTheNodeOnly(t *testing.T) {
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	go web.Serve(listener)
 	t.Cleanup(func() { web.Close() })
-	client := &http.Client{Transport: &http.Transport{Dial: s.Dial, DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DialContext: s.DialContext, DisableKeepAlives: true}}
 	response := must(client.Get("http://localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)))(t)
 	defer response.Body.Close()
 	if body := must(io.ReadAll(response.Body))(t); string(body) != "served" {

@@ -25,7 +25,8 @@ type Event struct {
 // Foresee plays the rollout through on a copy of the world: what Next orders happens at once and goes well. It ends when
 // nothing more would happen, or after more steps than any rollout needs.
 func Foresee(want Want, seen World) Forecast {
-	w := ideal{world: copyOf(seen), index: map[string]*Node{}}
+	w := ideal{world: Copy(seen), index: map[string]*Node{}}
+	w.arrive()
 	for i := range w.world.Nodes {
 		w.index[w.world.Nodes[i].Name] = &w.world.Nodes[i]
 	}
@@ -50,7 +51,28 @@ type ideal struct {
 	index map[string]*Node
 }
 
-func copyOf(w World) World {
+// arrive lets what is on its way come to its end: drains are over, and who joins is healthy.
+func (w *ideal) arrive() {
+	for _, groups := range [][]actuators.GroupState{w.world.Groups, w.world.Former} {
+		for i := range groups {
+			g := &groups[i]
+			g.Members = slices.DeleteFunc(g.Members, func(t actuators.Target) bool { return t.Status == actuators.TargetDraining })
+			for j := range g.Members {
+				if s := &g.Members[j].Status; *s == actuators.TargetInitial || *s == actuators.TargetRamping {
+					*s = actuators.TargetHealthy
+				}
+			}
+		}
+	}
+	for i := range w.world.Nodes {
+		if n := &w.world.Nodes[i]; n.Out.IsZero() {
+			n.Out = w.world.Now
+		}
+	}
+}
+
+// Copy returns a world that can be changed without w noticing, records apart: they are only ever replaced.
+func Copy(w World) World {
 	w.Nodes = slices.Clone(w.Nodes)
 	for i, n := range w.Nodes {
 		if n.Host != nil {

@@ -21,7 +21,7 @@ const (
 var (
 	errRefused   = errors.New("connection refused")
 	errReset     = errors.New("connection reset by peer")
-	errThrottled = errors.New("Throttling: Rate exceeded")
+	errThrottled = errors.New("rate exceeded")
 	errKilled    = errors.New("this agent was killed")
 )
 
@@ -33,10 +33,14 @@ func (p *ports) call(ctx context.Context, name string, effect func() error) erro
 	r := w.roll(p.holder + "/" + name)
 	how, there, back := w.fate(r.IntN(1000)), time.Duration(1+r.IntN(8_000_000)), time.Duration(1+r.IntN(8_000_000))
 	late, lost := time.Duration(r.IntN(14_000))*time.Millisecond, r.IntN(2) == 0
-	killed := p.killed
+	killed, frantic := p.killed, w.frantic()
 	w.mu.Unlock()
-	if killed {
+	switch {
+	case killed:
 		return errKilled
+	case frantic:
+		<-ctx.Done()
+		return ctx.Err()
 	}
 	if how == isLate {
 		there += late
@@ -62,6 +66,17 @@ func (p *ports) call(ctx context.Context, name string, effect func() error) erro
 		return err
 	}
 	return err
+}
+
+// mostCalls is more than any story needs: an agent that makes more goes in circles.
+const mostCalls = 100_000
+
+// frantic counts a call, and reports whether they are too many.
+func (w *World) frantic() bool {
+	if w.total++; w.total == mostCalls {
+		w.laws.breaks(w, "no rest: %d calls", mostCalls)
+	}
+	return w.total >= mostCalls
 }
 
 // happen runs an effect at one instant and checks the laws after it.

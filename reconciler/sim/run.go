@@ -190,6 +190,9 @@ func (d *director) end(r *running, kill bool) {
 func (d *director) play(ctx context.Context) {
 	began := time.Now()
 	for _, e := range d.world.story.Events {
+		if d.broken() {
+			return
+		}
 		time.Sleep(e.At - time.Since(began))
 		d.happen(ctx, e)
 	}
@@ -224,7 +227,7 @@ func (d *director) rest(ctx context.Context) time.Duration {
 	began := time.Now()
 	for time.Since(began) < Bound {
 		time.Sleep(10 * time.Second)
-		if d.settled() == "" {
+		if d.settled() == "" || d.broken() {
 			return time.Since(began)
 		}
 	}
@@ -237,6 +240,13 @@ func (d *director) rest(ctx context.Context) time.Duration {
 	}
 	d.world.laws.breaks(d.world, "no convergence: %s; the agent says %s: %s; %s; %v", d.settledLocked(), s.Phase, s.Reason, strings.Join(nodes, "; "), s.Holds)
 	return Bound
+}
+
+// broken reports whether a law was broken: nothing after that is of interest.
+func (d *director) broken() bool {
+	d.world.mu.Lock()
+	defer d.world.mu.Unlock()
+	return len(d.world.laws.broken) > 0
 }
 
 func (d *director) settled() string {

@@ -19,6 +19,7 @@ type World struct {
 	mu       sync.Mutex
 	seed     uint64
 	calls    map[string]int
+	total    int
 	story    Story
 	calm     bool // faults are over
 	machines map[string]*machine

@@ -1,0 +1,49 @@
+# The targets that people and CI use. `make help` lists them.
+SHELL := /bin/bash
+GO    ?= go
+BIN   := bin/windlass
+SEEDS ?= 20000
+
+# Tools are pinned in a module of their own, so that the program's module names only what the program needs.
+TOOL        = $(shell $(GO) -C .ci/tools tool -n $(1))
+STATICCHECK = $(call TOOL,staticcheck)
+SUM         = $(call TOOL,gotestsum) --format pkgname --hide-summary skipped
+
+# service/ec2 needs 3.4 GB to compile: one copy at a time keeps a small machine alive.
+export GOFLAGS := $(GOFLAGS) -p=2
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test sim fuzz bench lint size
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+
+build: ## build bin/windlass, stripped
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/windlass
+
+demo: build ## watch a local fleet deploy, halt and roll back, in under a minute
+	$(BIN) demo
+
+test: build ## everything: unit tests with the race detector, 2,000 simulated stories, end to end
+	$(SUM) --jsonfile bin/race.json -- -race -timeout 20m ./...
+	$(SUM) --jsonfile bin/sim.json -- -timeout 20m ./reconciler/sim
+	@cat bin/race.json bin/sim.json > bin/test.json; .ci/leftout bin/test.json
+
+sim: ## many more simulated stories (SEEDS=20000)
+	$(GO) test ./reconciler/sim -run TestLaws -count 1 -timeout 0 -seeds $(SEEDS) -from 10000
+
+fuzz: ## a minute for each fuzzer
+	@.ci/fuzz
+
+bench: build ## speed, side by side with a shell loop, and what an idle pass costs
+	$(GO) test ./internal/bench -run '^$$' -bench . -benchtime 1x -timeout 20m
+
+lint: size ## gofmt, vet, staticcheck, shellcheck where installed
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not gofmt-ed: $$out"; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout
+
+size: build ## the stripped binary stays below 30 MB
+	@size=$$(stat -c %s $(BIN)); echo "$(BIN): $$((size / 1000000)) MB"; test $$size -le 30000000
