@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"windlass/internal/sandbox"
+	"windlass/internal/sandbox/aws"
+	"windlass/internal/web"
+	"windlass/reconciler/plan"
+)
+
+// A moment is a point of a node's journey at which the agent is killed. It returns when the agent is dead, with what is to be
+// undone once the next agent is up.
+type moment func(w *world) (after func())
+
+func nothing() {}
+
+// inState kills while a node is in a state; what holds it there is let go under the next agent.
+func inState(state plan.State, held ...string) moment {
+	return func(w *world) func() {
+		var letGo []func()
+		for _, name := range held {
+			letGo = append(letGo, w.hold(name))
+		}
+		w.deploy("v2")
+		w.meets(state)
+		check(w.T, w.Agent.Kill())
+		return func() {
+			for _, let := range letGo {
+				let()
+			}
+		}
+	}
+}
+
+// afterFirst kills when one node is through and the next is being prepared.
+func afterFirst(w *world) func() {
+	w.deploy("v2")
+	w.sees("one of two nodes done", func(f web.Fleet) bool { return f.Releases["v2"] == 1 && in(f, plan.InService) != "" })
+	check(w.T, w.Agent.Kill())
+	return nothing
+}
+
+var errCut = errors.New("the caller is dead")
+
+// inCall kills while the agent waits for the answer to a call: before it has its effect, or after.
+func inCall(action string, before bool) moment {
+	return func(w *world) func() {
+		killed := make(chan error, 1)
+		var once sync.Once
+		hook := func(called string, _ url.Values) (err error) {
+			if called == action {
+				once.Do(func() {
+					killed <- w.Agent.Kill()
+					err = errCut
+				})
+			}
+			return err
+		}
+		w.Cloud.Adjust(func(f *aws.Faults) {
+			if before {
+				f.Before = hook
+			} else {
+				f.After = hook
+			}
+		})
+		w.deploy("v2")
+		select {
+		case err := <-killed:
+			check(w.T, err)
+		case <-w.deadline():
+			w.Fatalf("%s was never called", action)
+		}
+		return nothing
+	}
+}
+
+// An agent that is killed anywhere is replaced by one that looks, and goes on: nothing fails, nothing is done twice that must
+// not be, and the fleet arrives.
+func TestKilledAgentIsReplaced(t *testing.T) {
+	for name, kill := range map[string]moment{
+		"while a node prepares":      inState(plan.Preparing, "prepare"),
+		"before a node leaves":       inCall("elbv2:DeregisterTargets", true),
+		"when a node has left":       inCall("elbv2:DeregisterTargets", false),
+		"while a node drains":        inState(plan.Draining),
+		"while a node is configured": inState(plan.Configuring, "activate"),
+		"while a node is verified":   inState(plan.Verifying, "verify"),
+		"before a node is added":     inCall("elbv2:RegisterTargets", true),
+		"when a node was added":      inCall("elbv2:RegisterTargets", false),
+		"while a node bakes":         inState(plan.Baking),
+		"while the others wait":      afterFirst,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 2)
+			w.edit(baseFile, verifiable)
+			w.begin()
+			after := kill(w)
+			check(t, w.Agent.Start())
+			after()
+			w.arrives(w.Repo.Head(), "v2")
+			w.kept(1)
+			for _, n := range w.Nodes() {
+				if ran := w.ran(n, "activate"); ran != 1 {
+					t.Errorf("%s was activated %d times", n.Name, ran)
+				}
+			}
+		})
+	}
+}
+
+// verifiable lets a check be held, and makes the bake long enough to be seen.
+func verifiable(base string) string {
+	gate := `  - {name: gate, command: {run: 'test ! -e "$HOME/hold-verify"'}, interval: 300ms, timeout: 5s, within: 30s}` + "\n"
+	base = strings.Replace(base, "health:\n", "health:\n"+gate, 1)
+	return strings.Replace(base, "bake: 300ms", "bake: 600ms", 1)
+}
+
+// Without its state directory an agent is another one: it waits until the claim of the dead one has expired, says so, and goes on.
+func TestKilledAgentWithoutItsStateDirectory(t *testing.T) {
+	w := newWorld(t, 2)
+	w.begin()
+	letGo := w.hold("activate")
+	revision := w.deploy("v2")
+	n := w.meets(plan.Configuring)
+	check(t, w.Agent.Kill())
+	check(t, os.RemoveAll(filepath.Join(w.Dir, "agent")))
+	check(t, w.Agent.Start())
+	letGo()
+	f := w.sees("that it waits", func(f web.Fleet) bool { return f.Phase == plan.PhaseWaiting && strings.Contains(f.Reason, "works on") })
+	if !strings.Contains(f.Reason, n.Name) {
+		t.Errorf("it waits because of %q, not %s", f.Reason, n.Name)
+	}
+	w.arrives(revision, "v2")
+	w.kept(1)
+}
+
+// A second agent on the same fleet starts nothing while the first one works, and says so (law 18).
+func TestSecondAgentWaits(t *testing.T) {
+	w := newWorld(t, 3)
+	w.begin()
+	letGo := w.hold("activate")
+	revision := w.deploy("v2")
+	n := w.meets(plan.Configuring)
+	second := w.agent("second")
+	check(t, second.Start())
+	f := w.seenBy(second, "that it waits for the first", func(f web.Fleet) bool {
+		return f.Phase == plan.PhaseWaiting && strings.Contains(f.Reason, "works on "+n.Name)
+	})
+	if !strings.Contains(f.Reason, "stop one of the two agents") {
+		t.Errorf("it does not say what to do: %q", f.Reason)
+	}
+	letGo()
+	w.arrives(revision, "v2")
+	w.seenBy(second, "that all is done", func(f web.Fleet) bool { return f.Phase == plan.PhaseIdle })
+	w.kept(2)
+}
+
+// On SIGTERM in mid-step the agent says what is left; the step goes on on its node, and the next agent picks up its end.
+func TestStoppedAgentLeavesTheStepRunning(t *testing.T) {
+	w := newWorld(t, 2)
+	w.begin()
+	letGo := w.hold("activate")
+	revision := w.deploy("v2")
+	n := w.meets(plan.Configuring)
+	w.eventually("the step to begin", func() bool { return w.ran(n, "activate") == 1 })
+	check(t, w.Agent.Stop(t.Context()))
+	if last := strings.Join(w.Agent.Log(1), ""); !strings.Contains(last, `"nodes_left_under_way":1`) {
+		t.Errorf("its last word is %s", last)
+	}
+	letGo()
+	w.eventually("the step to end", func() bool { return w.serves(n) == "v2" })
+	check(t, w.Agent.Start())
+	w.arrives(revision, "v2")
+	if ran := w.ran(n, "activate"); ran != 1 {
+		t.Errorf("the step ran %d times", ran)
+	}
+	w.kept(1)
+}
+
+// serves is the release that a node's web service says it is; empty while it is down.
+func (w *world) serves(n *sandbox.Node) string {
+	said, err := w.ask(n, "/version")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(said)
+}

@@ -1,0 +1,71 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"windlass/internal/sandbox/sshdtest"
+)
+
+// atOnce is how many stories are told side by side: they mostly wait for a balancer.
+const atOnce = "6"
+
+// binary is where TestMain built windlass.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.parallel").Value.String() == flag.Lookup("test.parallel").DefValue {
+		if err := flag.Set("test.parallel", atOnce); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(withBinary(m.Run))
+}
+
+// withBinary builds windlass for as long as run takes.
+func withBinary(run func() int) int {
+	dir, err := os.MkdirTemp("", "windlass-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "windlass")
+	if said, err := exec.Command("go", "build", "-o", binary, "windlass/cmd/windlass").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "cannot build windlass: %v\n%s", err, said)
+		return 1
+	}
+	return run()
+}
+
+// needs leaves the test out when a program is not installed.
+func needs(t *testing.T) {
+	t.Helper()
+	if sshdtest.Path() == "" {
+		t.Skip("left out: sshd is not installed (package openssh-server)")
+	}
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("left out: git is not installed")
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must is for calls whose failure ends the test.
+func must[T any](value T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		check(t, err)
+		return value
+	}
+}

@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"windlass/actuators"
+	"windlass/internal/web"
+	"windlass/reconciler/plan"
+)
+
+// On the first day all is as git says: it is written down, and nothing rolls (law 12).
+func TestFirstDayAdopts(t *testing.T) {
+	w := newWorld(t, 3)
+	w.begin()
+	w.arrives(w.Repo.Head(), "v1")
+	for _, n := range w.Nodes() {
+		if ran := w.ran(n, "prepare") + w.ran(n, "activate"); ran > 0 {
+			t.Errorf("%d steps ran on %s", ran, n.Name)
+		}
+	}
+	if calls := w.Cloud.Calls(); calls["elbv2:DeregisterTargets"]+calls["elbv2:RegisterTargets"] > 0 {
+		t.Errorf("it called the balancer: %v", calls)
+	}
+	w.kept(3)
+}
+
+// The whole way: a deploy, a bad release that halts with one node out, its revert that visits only that node, a change of
+// nothing but a file's bytes.
+func TestDeployHaltRevertAndReconfigure(t *testing.T) {
+	w := newWorld(t, 3)
+	w.begin()
+	w.arrives(w.deploy("v2"), "v2")
+	w.kept(2)
+
+	bad := w.deploy("v3")
+	f := w.settles(bad, plan.PhaseHalted)
+	if f.InService != 2 || !maps.Equal(f.Releases, map[string]int{"v2": 2, "v3": 1}) {
+		t.Errorf("it halted with %d in service and %v", f.InService, f.Releases)
+	}
+	out := w.node(in(f, plan.Failed))
+	w.recorded(out, "v3", actuators.Failed)
+	w.balances(2)
+	w.measures(`windlass_fleet_phase{fleet="web",phase="halted"} 1`, `windlass_fleet_nodes{fleet="web",state="failed"} 1`,
+		`windlass_rollouts_total{fleet="web",result="halted",trigger="commit"} 1`)
+	w.status(3, "v3 failed on "+out.Name, "500, want 200", "commit another release, or raise retry")
+
+	visits := map[string]int{}
+	for _, n := range w.Nodes() {
+		visits[n.Name] = w.ran(n, "activate")
+	}
+	w.arrives(must(w.Repo.Revert(t.Context()))(t), "v2")
+	for _, n := range w.Nodes() {
+		if again := w.ran(n, "activate") - visits[n.Name]; again > 0 != (n == out) {
+			t.Errorf("the revert visited %s %d times", n.Name, again)
+		}
+	}
+
+	w.arrives(w.edit(envFile, func(string) string { return "WORKERS=8 ON={{.Node}}\n" }), "v2")
+	for _, n := range w.Nodes() {
+		has := string(must(os.ReadFile(filepath.Join(n.Home, "web.env")))(t))
+		if want := fmt.Sprintf("WORKERS=8 ON=%s\n", n.Name); has != want {
+			t.Errorf("%s has %q, want %q", n.Name, has, want)
+		}
+	}
+	w.kept(2)
+}
+
+// A node that appears in mid-rollout gets the release that is wanted before it is ever registered (G15).
+func TestNewNodeJoinsWithWhatIsWanted(t *testing.T) {
+	w := newWorld(t, 2)
+	w.begin()
+	letGo := w.hold("activate")
+	revision := w.deploy("v2")
+	w.meets(plan.Configuring)
+	added := must(w.AddNode(t.Context()))(t)
+	w.sees("the new node", func(f web.Fleet) bool { return len(f.Nodes) == 3 })
+	letGo()
+	w.arrives(revision, "v2")
+	for _, call := range w.Cloud.Log() {
+		if call.Action == "elbv2:RegisterTargets" && strings.Contains(call.Form.Encode(), added.Instance) {
+			w.kept(1)
+			return
+		}
+	}
+	t.Error("it was never registered by the agent")
+}

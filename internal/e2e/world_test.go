@@ -1,0 +1,398 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"windlass/actuators"
+	"windlass/internal/sandbox"
+	"windlass/internal/sandbox/aws"
+	"windlass/internal/web"
+	"windlass/reconciler/plan"
+)
+
+// patience is the longest that anything is waited for.
+const patience = 45 * time.Second
+
+// The files of the deploy repo.
+const (
+	fleetFile = "fleets/web.yaml"
+	baseFile  = "base/web.yaml"
+	envFile   = "files/web.env"
+)
+
+// A world is a fleet with everything around it, and the test that plays with it.
+type world struct {
+	*testing.T
+	*sandbox.Fleet
+	git  *gitServer
+	sshd *sshds
+
+	webPort string
+
+	mu    sync.Mutex
+	least int // healthy members of the balancer, at the worst moment
+}
+
+// port finds the port of the web service in the base file.
+var port = regexp.MustCompile(`http: {port: (\d+)`)
+
+// An edit changes a file of the deploy repo.
+type edit func(old string) string
+
+// newWorld is a fleet of so many nodes that serve v1, with steps that can be held (hold). Its agent is not started. Its end
+// checks that no request failed.
+func newWorld(t *testing.T, nodes int, args ...string) *world {
+	t.Helper()
+	needs(t)
+	t.Parallel()
+	w := &world{T: t, sshd: &sshds{t: t, up: map[string]*os.Process{}}, least: nodes}
+	f, err := sandbox.Start(t.Context(), sandbox.Options{
+		Executable: binary, Nodes: nodes, Interval: 500 * time.Millisecond, AgentArgs: args,
+		User: must(user.Current())(t).Username, SSH: w.sshd.start,
+	})
+	check(t, err)
+	w.Fleet = f
+	t.Cleanup(func() { w.close() })
+	w.git = serveGit(t, f.Dir)
+	w.point(f.Agent)
+	check(t, errors.Join(
+		os.Mkdir(filepath.Join(f.Dir, "etc"), 0o755),
+		f.Publish(sandbox.Build{Release: "v2"}), f.Publish(sandbox.Build{Release: "v3", Fault: "cannot reach its database"}),
+		f.Publish(sandbox.Build{Release: "v4"}),
+	))
+	w.edit(envFile, func(string) string { return "WORKERS=4 ON={{.Node}}\n" })
+	w.edit(baseFile, w.holdable)
+	w.webPort = port.FindStringSubmatch(string(must(os.ReadFile(filepath.Join(f.Repo.Work, baseFile)))(t)))[1]
+	w.watchBalancer(t)
+	return w
+}
+
+// close ends all of it, and then judges the traffic.
+func (w *world) close() {
+	if w.Failed() {
+		w.Logf("the agent's last lines:\n%s", strings.Join(w.Agent.Log(40), "\n"))
+	}
+	w.Traffic.Stop()
+	count := w.Traffic.Count()
+	if err := w.Close(); err != nil {
+		w.Error(err)
+	}
+	if count.Requests == 0 || count.Failed > 0 {
+		w.Errorf("%d of %d requests failed: %s", count.Failed, count.Requests, strings.Join(count.Failures, "; "))
+	}
+}
+
+// holdable makes the fleet's steps wait as long as a file says so, place a file, and keep count.
+func (w *world) holdable(base string) string {
+	step := func(name string) string {
+		return fmt.Sprintf("    - {name: hold-%s, run: 'echo %[1]s >>\"$HOME/ran\"; while [ -e \"$HOME/hold-%[1]s\" ]; do sleep 0.05; done'}\n", name)
+	}
+	file := fmt.Sprintf("  files:\n    - {from: %s, to: %s, template: true}\n", envFile, w.placed())
+	for _, change := range [][2]string{
+		{"  prepare:", file + "  prepare:"},
+		{"    - name: fetch", step("prepare") + "    - name: fetch"},
+		{"    - name: switch", step("activate") + "    - {name: keep, run: 'cp " + w.placed() + " \"$HOME/web.env\"'}\n    - name: switch"},
+		{"bake: 500ms", "bake: 300ms"},
+	} {
+		if strings.Count(base, change[0]) != 1 {
+			w.Fatalf("the sandbox's base has no single %q", change[0])
+		}
+		base = strings.Replace(base, change[0], change[1], 1)
+	}
+	return base
+}
+
+// placed is where each node has its file, as all share one file system; a step copies it to the node's home at once.
+func (w *world) placed() string { return filepath.Join(w.Dir, "etc", "web.env") }
+
+// point has an agent read the deploy repo from git's own server.
+func (w *world) point(a *sandbox.Agent) {
+	a.Command.Args[slices.Index(a.Command.Args, "--repo")+1] = w.git.url
+}
+
+// agent is one more agent on the same fleet, with a state directory of its own.
+func (w *world) agent(stateDir string) *sandbox.Agent {
+	w.Helper()
+	a := must(w.NewAgent(stateDir))(w.T)
+	w.point(a)
+	return a
+}
+
+// edit commits and pushes a change of one file.
+func (w *world) edit(file string, change edit) (revision string) {
+	w.Helper()
+	return must(w.Repo.Edit(w.Context(), "change "+file, file, change))(w.T)
+}
+
+// deploy commits and pushes another release.
+func (w *world) deploy(release string) (revision string) {
+	w.Helper()
+	return must(w.Repo.Commit(w.Context(), release))(w.T)
+}
+
+// begin starts the agent and waits until it has found everything as git says.
+func (w *world) begin() {
+	w.Helper()
+	check(w.T, w.Agent.Start())
+	w.settles(w.Repo.Head(), plan.PhaseIdle)
+}
+
+// hold makes nodes wait in their next step of that name ("prepare", "activate", "verify") until it is let go.
+func (w *world) hold(name string) (letGo func()) {
+	w.Helper()
+	nodes := w.Nodes()
+	for _, n := range nodes {
+		check(w.T, os.WriteFile(filepath.Join(n.Home, "hold-"+name), nil, 0o644))
+	}
+	return func() {
+		w.Helper()
+		for _, n := range nodes {
+			check(w.T, os.Remove(filepath.Join(n.Home, "hold-"+name)))
+		}
+	}
+}
+
+// ran is how often a holdable step of that name began on the node.
+func (w *world) ran(n *sandbox.Node, name string) int {
+	w.Helper()
+	text, err := os.ReadFile(filepath.Join(n.Home, "ran"))
+	if !errors.Is(err, os.ErrNotExist) {
+		check(w.T, err)
+	}
+	return strings.Count(string(text), name+"\n")
+}
+
+// node is the node of that name.
+func (w *world) node(name string) *sandbox.Node {
+	w.Helper()
+	all := w.Nodes()
+	at := slices.IndexFunc(all, func(n *sandbox.Node) bool { return n.Name == name })
+	if at < 0 {
+		w.Fatalf("there is no node %q", name)
+	}
+	return all[at]
+}
+
+// sees waits until the agent tells that something holds.
+func (w *world) sees(what string, holds func(web.Fleet) bool) web.Fleet {
+	w.Helper()
+	return w.seenBy(w.Agent, what, holds)
+}
+
+func (w *world) seenBy(a *sandbox.Agent, what string, holds func(web.Fleet) bool) web.Fleet {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), patience)
+	defer cancel()
+	return must(a.Wait(ctx, what, holds))(w.T)
+}
+
+// deadline fires when patience has ended.
+func (w *world) deadline() <-chan time.Time { return time.After(patience) }
+
+// eventually asks again and again about what tells nobody that it happens.
+func (w *world) eventually(what string, holds func() bool) {
+	w.Helper()
+	deadline := w.deadline()
+	for !holds() {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
+			w.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// settles waits until nothing is left to do about a revision, in that phase.
+func (w *world) settles(revision string, phase plan.Phase) web.Fleet {
+	w.Helper()
+	return w.sees(fmt.Sprintf("%s at %.8s", phase, revision), func(f web.Fleet) bool {
+		return f.Desired.Revision == revision && f.Phase == phase && len(f.Plan.Steps) == 0
+	})
+}
+
+// meets waits until a node is in a state, and returns it.
+func (w *world) meets(state plan.State) *sandbox.Node {
+	w.Helper()
+	f := w.sees("a node "+string(state), func(f web.Fleet) bool { return in(f, state) != "" })
+	return w.node(in(f, state))
+}
+
+// in is the name of the first node in a state.
+func in(f web.Fleet, state plan.State) string {
+	at := slices.IndexFunc(f.Nodes, func(n web.Node) bool { return n.State == state })
+	if at < 0 {
+		return ""
+	}
+	return f.Nodes[at].Name
+}
+
+// arrives waits until the whole fleet serves one release of a revision, and checks that all the world agrees about it.
+func (w *world) arrives(revision, release string) web.Fleet {
+	w.Helper()
+	f := w.settles(revision, plan.PhaseIdle)
+	nodes := len(f.Nodes)
+	if f.InService != nodes || !maps.Equal(f.Releases, map[string]int{release: nodes}) {
+		w.Errorf("it has %d of %d in service with %v, want all with %s", f.InService, nodes, f.Releases, release)
+	}
+	for _, n := range f.Nodes {
+		w.recorded(w.node(n.Name), release, actuators.Idle)
+	}
+	w.balances(nodes)
+	w.measures(`windlass_fleet_phase{fleet="web",phase="idle"} 1`, fmt.Sprintf(`windlass_fleet_nodes_in_service{fleet="web"} %d`, nodes))
+	w.status(0, release)
+	return f
+}
+
+// recorded checks what is written down on a node.
+func (w *world) recorded(n *sandbox.Node, release string, stage actuators.Stage) {
+	w.Helper()
+	r := w.record(n)
+	if r.On.Release != release || r.Stage != stage || r.Stage == actuators.Idle && (r.Claim != nil || len(r.Taken) > 0) {
+		w.Errorf("the record of %s says %+v, want %s and stage %q without claim or memberships", n.Name, r, release, stage)
+	}
+}
+
+func (w *world) recordFile(n *sandbox.Node) string {
+	return filepath.Join(n.Home, ".windlass", "web", "record.json")
+}
+
+func (w *world) record(n *sandbox.Node) actuators.NodeRecord {
+	w.Helper()
+	text := must(os.ReadFile(w.recordFile(n)))(w.T)
+	return must(actuators.DecodeRecord(text, "web"))(w.T)
+}
+
+// balances checks that the balancer has so many members, all of them healthy.
+func (w *world) balances(members int) {
+	w.Helper()
+	health := must(w.Cloud.Health("web"))(w.T)
+	if len(health) != members || healthy(health) != members {
+		w.Errorf("the balancer has %v, want %d healthy members", health, members)
+	}
+}
+
+func healthy(members map[aws.Target]aws.TargetHealth) int {
+	n := 0
+	for _, h := range members {
+		if h.State == aws.Healthy {
+			n++
+		}
+	}
+	return n
+}
+
+// watchBalancer keeps how few members were healthy at the worst moment, until the test ends.
+func (w *world) watchBalancer(t *testing.T) {
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			changed := w.Cloud.Changed()
+			if health, err := w.Cloud.Health("web"); err == nil {
+				w.mu.Lock()
+				w.least = min(w.least, healthy(health))
+				w.mu.Unlock()
+			}
+			select {
+			case <-changed:
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { <-watched })
+}
+
+// kept checks that the balancer never had fewer healthy members.
+func (w *world) kept(members int) {
+	w.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.least < members {
+		w.Errorf("only %d members were healthy for a moment, want at least %d", w.least, members)
+	}
+}
+
+// metrics is what Prometheus would scrape.
+func (w *world) metrics() string {
+	w.Helper()
+	return w.get("/metrics")
+}
+
+func (w *world) get(path string) string {
+	w.Helper()
+	answer := must(http.Get(w.Agent.URL + path))(w.T)
+	defer answer.Body.Close()
+	return string(must(io.ReadAll(answer.Body))(w.T))
+}
+
+// ask gets a page of a node's own web service.
+func (w *world) ask(n *sandbox.Node, path string) (string, error) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	answer, err := client.Get("http://" + net.JoinHostPort(n.Address, w.webPort) + path)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	return string(text), err
+}
+
+// measures checks that the metrics have these lines.
+func (w *world) measures(lines ...string) {
+	w.Helper()
+	all := w.metrics()
+	for _, line := range lines {
+		if !strings.Contains(all, line+"\n") {
+			name, _, _ := strings.Cut(line, "{")
+			found := slices.DeleteFunc(strings.Split(all, "\n"), func(l string) bool { return !strings.HasPrefix(l, name) })
+			w.Errorf("the metrics lack %s; there is:\n%s", line, strings.Join(found, "\n"))
+		}
+	}
+}
+
+// status checks how `windlass status` exits and that it has these words, and returns what it printed.
+func (w *world) status(code int, words ...string) string {
+	w.Helper()
+	said, exit := w.windlass("status", "--server", w.Agent.URL)
+	if exit != code {
+		w.Errorf("windlass status exits %d, want %d:\n%s", exit, code, said)
+	}
+	for _, word := range words {
+		if !strings.Contains(said, word) {
+			w.Errorf("windlass status does not say %q:\n%s", word, said)
+		}
+	}
+	return said
+}
+
+// windlass runs a command of the binary.
+func (w *world) windlass(args ...string) (said string, exit int) {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = w.Agent.Command.Env
+	output, err := cmd.CombinedOutput()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		w.Fatal(err)
+	}
+	return string(output), cmd.ProcessState.ExitCode()
+}
