@@ -1,0 +1,5 @@
+package bench
+
+const crowdMark = "WINDLASS_BENCH_CROWD"
+
+func crowd() {}
