@@ -92,8 +92,8 @@ func millis(d time.Duration) string {
 	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64) + " ms"
 }
 
-// rollByAgent deploys by a commit, and returns how that went by the agent's log, from the first claim to the end of the last proof, and the
-// time from the push to the first drain.
+// rollByAgent deploys by a commit, and returns how that went by the agent's log, from the commit being known to the end of the last proof,
+// and the time from the push to the first drain.
 func (f *realFleet) rollByAgent(b *testing.B, release string) (rollout, time.Duration) {
 	b.Helper()
 	_, err := f.Repo.Commit(b.Context(), release)
@@ -106,10 +106,9 @@ func (f *realFleet) rollByAgent(b *testing.B, release string) (rollout, time.Dur
 	var times []time.Time
 	for _, e := range events {
 		switch e.Message {
+		case "commit in force":
+			begin = e.Time
 		case "leave", "rollout succeeded", "rollout rolled_back":
-			if begin.IsZero() {
-				begin = e.Time
-			}
 			r.add(append(times, e.Time))
 			r.took, times = e.Time.Sub(begin), []time.Time{e.Time}
 		case "drain", "configure", "add", "prove":
