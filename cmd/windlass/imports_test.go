@@ -39,6 +39,7 @@ var mayKnow = map[string][]string{
 	"internal/awsapi/awsapitest": {"internal/sandbox/aws"},
 
 	"deploy-repo-example": {},
+	"docs":                {},
 	"cmd/windlass":        nil, // everything
 }
 
