@@ -229,7 +229,7 @@ func failedTail(j *actuators.JobState) string {
 func (a *actor) stumbled(n *node, s plan.Step, err error, now time.Time) {
 	a.Log.Warn("step broke off; its node is read again", "fleet", a.name, "node", n.Name, "step", s.Kind, "error", err)
 	n.stumble(fmt.Errorf("%s: %w", s.Kind, err), now)
-	n.Stale = true
+	n.Stale, n.Doubt = true, s.Kind
 	if errors.Is(err, actuators.ErrChanged) {
 		n.NotBefore, n.nextRead = now, now
 	}

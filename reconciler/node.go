@@ -72,7 +72,7 @@ func (n *node) learn(s actuators.HostState, at time.Time) {
 	}
 	s.Job = job
 	n.Host, n.Read, n.Stale = &s, plan.Source{At: at}, false
-	n.troubles, n.NotBefore, n.Trouble = 0, time.Time{}, ""
+	n.troubles, n.NotBefore, n.Trouble, n.Doubt = 0, time.Time{}, "", ""
 	var claim actuators.Claim
 	if s.Record.Claim != nil {
 		claim = *s.Record.Claim

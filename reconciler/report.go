@@ -20,6 +20,9 @@ func (a *actor) status() Status {
 		v := a.want.Version
 		s.Desired = Desired{Release: v.Release, Revision: v.Revision, Digest: v.Digest, Committed: a.meta.committed}
 	}
+	if s.Phase == plan.PhaseProgressing && a.rollout.underWay() && a.rollout.Trigger == TriggerRevert {
+		s.Phase = plan.PhaseRollingBack
+	}
 	if s.Rejected != nil && (a.want.Fleet == nil || s.Phase == plan.PhaseIdle || s.Phase == plan.PhaseWaiting || s.Phase == "") {
 		s.Phase, s.Reason = plan.PhaseInvalid, s.Rejected.Errors.Error()
 	}

@@ -57,10 +57,9 @@ func stateOf(v *view) State {
 
 // canWork reports whether anything can be done on an under-way node now, and says why not.
 func (f *fleet) canWork(v *view) bool {
-	v.status.State = stateOf(v)
+	v.status.State = busyState(v)
 	switch {
 	case v.Busy != "":
-		v.status.State = busyState(v)
 		v.status.Since = v.Node.Since
 		v.status.Reason = cmp.Or(v.status.Reason, busyReason[v.Busy])
 		return false
@@ -94,8 +93,9 @@ var busyReason = map[Kind]string{
 	Restore: "being recorded as restored", Fail: "its failure is being recorded", Halt: "the halt is being recorded",
 }
 
+// busyState is the state that the step in flight shows, or else the stage.
 func busyState(v *view) State {
-	switch v.Busy {
+	switch v.doing() {
 	case Prepare:
 		return Preparing
 	case Leave, Drain:
@@ -170,17 +170,17 @@ func (f *fleet) drain(v *view) {
 		v.status.Reason = "waits for its load balancers to show that it leaves"
 		return
 	}
+	if !f.fresh() {
+		f.plan.Reread = true
+		v.status.Reason = "its load balancers are read again before it leaves"
+		return
+	}
 	if why := f.mayDrain(v); why != "" {
 		f.stay(v, why)
 		return
 	}
 	if !v.listed() {
 		f.step(v, Leave, "it is in a group that its record does not name yet", f.toLeave(v))
-		return
-	}
-	if !f.fresh() {
-		f.plan.Reread = true
-		v.status.Reason = "its load balancers are read again before it leaves"
 		return
 	}
 	var targets []actuators.Membership

@@ -177,12 +177,16 @@ func (f *fleet) balanced() bool { return len(f.Fleet.LoadBalancers) > 0 }
 
 // underWay reports whether a journey is in hand on the node, or about to be.
 func (v *view) underWay() bool {
-	return v.rec.UnderWay() || v.Busy != "" && v.Busy != Halt && v.Busy != Adopt
+	k := v.doing()
+	return v.rec.UnderWay() || k != "" && k != Halt && k != Adopt
 }
+
+// doing is the step in flight, or the one that may be.
+func (v *view) doing() Kind { return cmp.Or(v.Busy, v.Doubt) }
 
 // away reports whether the node is, or must be taken to be, out of service by windlass's hand (law 7).
 func (v *view) away(f *fleet) bool {
-	if v.Busy == Leave {
+	if v.doing() == Leave {
 		return true
 	}
 	switch v.rec.Stage {

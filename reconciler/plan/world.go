@@ -67,6 +67,7 @@ type Node struct {
 	Health Health
 	Busy   Kind      // the step in flight; empty: none
 	Since  time.Time // of Busy
+	Doubt  Kind      // a step that broke off and may have had its effect: it counts as in flight until Host is read again; empty: none
 
 	Asked     Kind      // the newest request to a balancer: Drain or Add
 	AskedAt   time.Time // when it was answered

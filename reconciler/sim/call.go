@@ -69,7 +69,7 @@ func (p *ports) call(ctx context.Context, name string, effect func() error) erro
 }
 
 // mostCalls is more than any story needs: an agent that makes more goes in circles.
-const mostCalls = 100_000
+const mostCalls = 30_000
 
 // frantic counts a call, and reports whether they are too many.
 func (w *World) frantic() bool {

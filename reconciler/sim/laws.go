@@ -70,13 +70,19 @@ func (l *laws) claims(w *World, p *ports, m *machine, what string) {
 	}
 }
 
+// mostAge is how old a reading may be when a removal is asked for: time enough to renew a claim in between.
+const mostAge = 16 * time.Second
+
 // removing is checked before a target leaves.
-func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership) {
+func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership, asked time.Time) {
 	m := w.machines[place.ID]
 	if m == nil || m.dead {
 		return
 	}
 	l.claims(w, p, m, "removes")
+	if age := asked.Sub(p.read[g.ID]); age > mostAge {
+		l.breaks(w, "law 9: %s leaves %s on a reading of %s ago", m.name, g.Name, age)
+	}
 	taken := false
 	for _, t := range m.record.Taken {
 		taken = taken || t == place

@@ -17,6 +17,7 @@ type ports struct {
 	holder string
 	nonce  string
 	killed bool
+	read   map[string]time.Time // when it last read each group
 }
 
 // Nodes lists the machines that are alive.
@@ -37,7 +38,6 @@ func (p *ports) Nodes(ctx context.Context, _ desired.NodeSet) (inv actuators.Inv
 
 // Observe reads every group, as it was a moment ago while reads lag.
 func (p *ports) Observe(ctx context.Context, named []desired.LoadBalancer, recorded []string) (states []actuators.GroupState, err error) {
-	w := p.world
 	began := time.Now()
 	for _, lb := range named {
 		states = append(states, p.observe(ctx, "arn:"+lb.TargetGroup, began))
@@ -45,7 +45,6 @@ func (p *ports) Observe(ctx context.Context, named []desired.LoadBalancer, recor
 	for _, id := range recorded {
 		states = append(states, p.observe(ctx, id, began))
 	}
-	_ = w
 	return states, nil
 }
 
@@ -59,6 +58,7 @@ func (p *ports) observe(ctx context.Context, id string, began time.Time) actuato
 			return fmt.Errorf("no target group %s", id)
 		}
 		state.Port, state.Delay, state.Members = g.port, g.delay, w.reading(g)
+		p.read[id] = w.now()
 		return nil
 	})
 	if err != nil {
@@ -106,7 +106,7 @@ func (p *ports) Register(ctx context.Context, m actuators.Membership) error {
 
 // Deregister removes a target; a wrong port silently does nothing (G4).
 func (p *ports) Deregister(ctx context.Context, m actuators.Membership) error {
-	w := p.world
+	w, began := p.world, time.Now()
 	return p.call(ctx, "deregister/"+m.ID, func() error {
 		g := w.group(m.Group)
 		if g == nil {
@@ -116,7 +116,7 @@ func (p *ports) Deregister(ctx context.Context, m actuators.Membership) error {
 		if e == nil || e.place.Port != m.Port || !e.draining.IsZero() {
 			return nil
 		}
-		w.laws.removing(w, p, g, m)
+		w.laws.removing(w, p, g, m, began)
 		e.draining = w.now()
 		w.tell("%s deregisters %s from %s", p.nonce, w.nameOf(m.ID), g.Name)
 		return nil

@@ -144,7 +144,7 @@ type running struct {
 // begin starts an agent: the same holder again, with its next epoch and a new nonce, or a rival.
 func (d *director) begin(ctx context.Context, rival int) *running {
 	d.epoch++
-	p := &ports{world: d.world, holder: fmt.Sprintf("agent-%d", rival), nonce: fmt.Sprintf("nonce-%d", d.epoch)}
+	p := &ports{world: d.world, holder: fmt.Sprintf("agent-%d", rival), nonce: fmt.Sprintf("nonce-%d", d.epoch), read: map[string]time.Time{}}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &running{ports: p, cancel: cancel, states: make(chan desired.State, 4)}
 	r.agent = reconciler.New(reconciler.Deps{
