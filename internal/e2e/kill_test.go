@@ -84,6 +84,7 @@ func inCall(action string, before bool) moment {
 // An agent that is killed anywhere is replaced by one that looks, and goes on: nothing fails, nothing is done twice that must
 // not be, and the fleet arrives.
 func TestKilledAgentIsReplaced(t *testing.T) {
+	t.Parallel()
 	for name, kill := range map[string]moment{
 		"while a node prepares":      inState(plan.Preparing, "prepare"),
 		"before a node leaves":       inCall("elbv2:DeregisterTargets", true),
@@ -132,10 +133,7 @@ func TestKilledAgentWithoutItsStateDirectory(t *testing.T) {
 	check(t, os.RemoveAll(filepath.Join(w.Dir, "agent")))
 	check(t, w.Agent.Start())
 	letGo()
-	f := w.sees("that it waits", func(f web.Fleet) bool { return f.Phase == plan.PhaseWaiting && strings.Contains(f.Reason, "works on") })
-	if !strings.Contains(f.Reason, n.Name) {
-		t.Errorf("it waits because of %q, not %s", f.Reason, n.Name)
-	}
+	w.sees("that it waits", func(f web.Fleet) bool { return says(f, "works on "+n.Name) })
 	w.arrives(revision, "v2")
 	w.kept(1)
 }
@@ -149,15 +147,12 @@ func TestSecondAgentWaits(t *testing.T) {
 	n := w.meets(plan.Configuring)
 	second := w.agent("second")
 	check(t, second.Start())
-	f := w.seenBy(second, "that it waits for the first", func(f web.Fleet) bool {
-		return f.Phase == plan.PhaseWaiting && strings.Contains(f.Reason, "works on "+n.Name)
+	w.seenBy(second, "that it waits for the first", func(f web.Fleet) bool {
+		return says(f, "works on "+n.Name+"; stop one of the two agents")
 	})
-	if !strings.Contains(f.Reason, "stop one of the two agents") {
-		t.Errorf("it does not say what to do: %q", f.Reason)
-	}
 	letGo()
 	w.arrives(revision, "v2")
-	w.seenBy(second, "that all is done", func(f web.Fleet) bool { return f.Phase == plan.PhaseIdle })
+	w.reaches(second, revision, "v2")
 	w.kept(2)
 }
 

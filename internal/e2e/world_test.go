@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +27,7 @@ import (
 )
 
 // patience is the longest that anything is waited for.
-const patience = 45 * time.Second
+const patience = 75 * time.Second
 
 // The files of the deploy repo.
 const (
@@ -44,6 +44,7 @@ type world struct {
 	sshd *sshds
 
 	webPort string
+	unmount func() error // nil: nothing is mounted
 
 	mu    sync.Mutex
 	least int // healthy members of the balancer, at the worst moment
@@ -63,7 +64,7 @@ func newWorld(t *testing.T, nodes int, args ...string) *world {
 	t.Parallel()
 	w := &world{T: t, sshd: &sshds{t: t, up: map[string]*os.Process{}}, least: nodes}
 	f, err := sandbox.Start(t.Context(), sandbox.Options{
-		Executable: binary, Nodes: nodes, Interval: 500 * time.Millisecond, AgentArgs: args,
+		Executable: binary, Nodes: nodes, Interval: 500 * time.Millisecond, AgentArgs: args, Rate: 30,
 		User: must(user.Current())(t).Username, SSH: w.sshd.start,
 	})
 	check(t, err)
@@ -90,6 +91,9 @@ func (w *world) close() {
 	}
 	w.Traffic.Stop()
 	count := w.Traffic.Count()
+	if w.unmount != nil {
+		check(w.T, w.unmount())
+	}
 	if err := w.Close(); err != nil {
 		w.Error(err)
 	}
@@ -233,6 +237,12 @@ func (w *world) meets(state plan.State) *sandbox.Node {
 	return w.node(in(f, state))
 }
 
+// says reports whether the fleet's reason, one of its holds or a node's reason has these words.
+func says(f web.Fleet, words string) bool {
+	return strings.Contains(f.Reason, words) || slices.ContainsFunc(f.Plan.Holds, func(h string) bool { return strings.Contains(h, words) }) ||
+		slices.ContainsFunc(f.Nodes, func(n web.Node) bool { return strings.Contains(n.Reason, words) })
+}
+
 // in is the name of the first node in a state.
 func in(f web.Fleet, state plan.State) string {
 	at := slices.IndexFunc(f.Nodes, func(n web.Node) bool { return n.State == state })
@@ -245,18 +255,28 @@ func in(f web.Fleet, state plan.State) string {
 // arrives waits until the whole fleet serves one release of a revision, and checks that all the world agrees about it.
 func (w *world) arrives(revision, release string) web.Fleet {
 	w.Helper()
-	f := w.settles(revision, plan.PhaseIdle)
-	nodes := len(f.Nodes)
-	if f.InService != nodes || !maps.Equal(f.Releases, map[string]int{release: nodes}) {
-		w.Errorf("it has %d of %d in service with %v, want all with %s", f.InService, nodes, f.Releases, release)
-	}
+	f := w.reaches(w.Agent, revision, release)
 	for _, n := range f.Nodes {
 		w.recorded(w.node(n.Name), release, actuators.Idle)
 	}
-	w.balances(nodes)
-	w.measures(`windlass_fleet_phase{fleet="web",phase="idle"} 1`, fmt.Sprintf(`windlass_fleet_nodes_in_service{fleet="web"} %d`, nodes))
+	w.balances(len(f.Nodes))
+	w.measures(
+		`windlass_fleet_phase{fleet="web",phase="idle"} 1`,
+		fmt.Sprintf(`windlass_fleet_nodes_in_service{fleet="web"} %d`, len(f.Nodes)),
+		fmt.Sprintf(`windlass_fleet_info{desired_release=%q,desired_revision=%q,fleet="web"} 1`, release, revision[:12]),
+	)
 	w.status(0, release)
 	return f
+}
+
+// reaches waits until an agent tells that every node of its fleet serves one release of a revision, and nothing is left to do.
+func (w *world) reaches(a *sandbox.Agent, revision, release string) web.Fleet {
+	w.Helper()
+	return w.seenBy(a, fmt.Sprintf("%s of %.8s in service", release, revision), func(f web.Fleet) bool {
+		nodes := len(f.Nodes)
+		return f.Desired.Revision == revision && f.Phase == plan.PhaseIdle && len(f.Plan.Steps) == 0 &&
+			nodes > 0 && f.InService == nodes && f.Releases[release] == nodes
+	})
 }
 
 // recorded checks what is written down on a node.
@@ -340,6 +360,12 @@ func (w *world) get(path string) string {
 	answer := must(http.Get(w.Agent.URL + path))(w.T)
 	defer answer.Body.Close()
 	return string(must(io.ReadAll(answer.Body))(w.T))
+}
+
+// port is that of the web service.
+func (w *world) port() int {
+	w.Helper()
+	return must(strconv.Atoi(w.webPort))(w.T)
 }
 
 // ask gets a page of a node's own web service.

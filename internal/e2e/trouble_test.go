@@ -1,0 +1,178 @@
+package e2e
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"windlass/internal/sandbox/aws"
+	"windlass/internal/web"
+)
+
+// quickly has idle nodes read again soon.
+var quickly = []string{"--refresh", "1s"}
+
+// A trouble is bad luck that befalls a fleet, is told in words, and ends.
+type trouble struct {
+	befall func(w *world) (end func()) // before the deploy
+	says   string                      // in the agent's status, while it lasts
+	during func(w *world)              // what else is to be seen then; nil: nothing
+	args   []string                    // of the agent
+}
+
+// Whatever befalls a fleet is told, harms nothing that serves, and ends by itself when its cause does.
+func TestTroubleIsToldAndEnds(t *testing.T) {
+	t.Parallel()
+	for name, trouble := range map[string]trouble{
+		"a wrong host key":    {befall: wrongHostKey, says: "host key"},
+		"a refused key":       {befall: refusedKey, says: "refused"},
+		"an sshd that hangs":  {befall: hangingSSH, says: "web-1", args: quickly},
+		"a newer record":      {befall: newerRecord, says: "newer", args: quickly},
+		"a throttled API":     {befall: throttled, says: "hrottl", during: countsAWS("Throttling")},
+		"denied descriptions": {befall: denied("elbv2:Describe*"), says: "AWS denies", during: countsAWS("AccessDenied")},
+		"denied instances":    {befall: denied("ec2:*"), says: "AWS denies ec2:DescribeInstances", during: countsAWS("UnauthorizedOperation")},
+		"a cut-off API":       {befall: cutOff, says: "EOF"},
+		"no nodes found":      {befall: strayed, says: "no nodes found"},
+		"fewer than expected": {befall: fewer, says: "2 nodes found, 3 expected"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 2, trouble.args...)
+			w.begin()
+			end := trouble.befall(w)
+			revision := w.deploy("v2")
+			w.sees(fmt.Sprintf("%q", trouble.says), func(f web.Fleet) bool { return f.Desired.Revision == revision && says(f, trouble.says) })
+			w.status(2, trouble.says)
+			if trouble.during != nil {
+				trouble.during(w)
+			}
+			end()
+			w.arrives(w.Repo.Head(), "v2")
+			w.kept(1)
+		})
+	}
+}
+
+func countsAWS(code string) func(*world) {
+	return func(w *world) {
+		for line := range strings.Lines(w.metrics()) {
+			if strings.HasPrefix(line, "windlass_aws_requests_total{") && strings.Contains(line, code) {
+				return
+			}
+		}
+		w.Errorf("windlass_aws_requests_total has no code %s", code)
+	}
+}
+
+// wrongHostKey has the agent know another key of the first node than it has.
+func wrongHostKey(w *world) func() {
+	defer w.reconnect("web-1")
+	return w.swap(filepath.Join(w.Dir, "known_hosts"), func(all string) string {
+		lines := strings.SplitN(all, "\n", 3)
+		first, second := strings.Fields(lines[0]), strings.Fields(lines[1])
+		return fmt.Sprintf("%s %s %s\n%s\n%s", first[0], first[1], second[2], lines[1], lines[2])
+	})
+}
+
+func refusedKey(w *world) func() {
+	end := w.swap(filepath.Join(w.node("web-1").Home, "sshd", "authorized"), func(string) string { return "" })
+	w.reconnect("web-1")
+	return end
+}
+
+func hangingSSH(w *world) func() { return w.sshd.freeze(w.node("web-1")) }
+
+func newerRecord(w *world) func() {
+	return w.swap(w.recordFile(w.node("web-1")), func(old string) string {
+		return strings.Replace(old, `"schema": 1`, `"schema": 99`, 1)
+	})
+}
+
+func throttled(w *world) func() {
+	return w.fault(func(f *aws.Faults) {
+		f.Throttle = map[string]aws.Rate{"elbv2:DescribeTargetHealth": {PerSecond: 0.001, Burst: 1}}
+	})
+}
+
+func denied(actions string) func(*world) func() {
+	return func(w *world) func() {
+		return w.fault(func(f *aws.Faults) { f.Denied = []string{actions} })
+	}
+}
+
+func cutOff(w *world) func() {
+	return w.fault(func(f *aws.Faults) { f.Before = func(string, url.Values) error { return errCut } })
+}
+
+// strayed looks for nodes with a tag that none has.
+func strayed(w *world) func() {
+	w.edit(fleetFile, func(old string) string { return strings.Replace(old, "{app: web}", "{app: wbe}", 1) })
+	return func() {
+		w.edit(fleetFile, func(old string) string { return strings.Replace(old, "{app: wbe}", "{app: web}", 1) })
+	}
+}
+
+// fewer expects a node that comes late.
+func fewer(w *world) func() {
+	w.edit(fleetFile, func(old string) string { return strings.Replace(old, "nodes:\n", "nodes:\n  expect: 3\n", 1) })
+	return func() { must(w.AddNode(w.Context()))(w.T) }
+}
+
+// fault has the API misbehave until it is undone.
+func (w *world) fault(change func(*aws.Faults)) func() {
+	w.Cloud.Adjust(change)
+	return func() { w.Cloud.Adjust(func(f *aws.Faults) { *f = aws.Faults{} }) }
+}
+
+// swap changes a file until it is undone.
+func (w *world) swap(file string, change func(string) string) func() {
+	w.Helper()
+	old := must(os.ReadFile(file))(w.T)
+	changed := change(string(old))
+	if changed == string(old) {
+		w.Fatalf("%s was not changed: %s", file, old)
+	}
+	check(w.T, os.WriteFile(file, []byte(changed), 0o600))
+	return func() { check(w.T, os.WriteFile(file, old, 0o600)) }
+}
+
+// reconnect drops a node's connections.
+func (w *world) reconnect(name string) { w.sshd.freeze(w.node(name))() }
+
+// A corrupt record is set aside and taken for none: the node, which serves what is wanted, is adopted again.
+func TestCorruptRecordIsSetAside(t *testing.T) {
+	w := newWorld(t, 2, quickly...)
+	w.begin()
+	n := w.node("web-1")
+	w.swap(w.recordFile(n), func(string) string { return "{\"schema\": 1, \x00" })
+	w.eventually("the record to be set aside", func() bool {
+		aside, _ := filepath.Glob(w.recordFile(n) + ".corrupt-*")
+		return len(aside) == 1
+	})
+	w.eventually("the node to be recorded again", func() bool {
+		_, err := os.Stat(w.recordFile(n))
+		return err == nil
+	})
+	w.arrives(w.Repo.Head(), "v1")
+	if !strings.Contains(strings.Join(w.Agent.Log(100), "\n"), "node record set aside") {
+		t.Error("the agent does not tell")
+	}
+	w.arrives(w.deploy("v2"), "v2")
+	w.kept(1)
+}
+
+// While the API refuses to let a node go, nothing is lost and nothing else leaves; when it no longer does, the deploy goes on.
+func TestRefusedDeregistration(t *testing.T) {
+	w := newWorld(t, 2)
+	w.begin()
+	end := denied("elbv2:DeregisterTargets")(w)
+	revision := w.deploy("v2")
+	w.eventually("two refusals", func() bool { return w.Cloud.Calls()["elbv2:DeregisterTargets"] >= 2 })
+	w.kept(2)
+	countsAWS("AccessDenied")(w)
+	end()
+	w.arrives(revision, "v2")
+	w.kept(1)
+}
