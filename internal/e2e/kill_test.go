@@ -29,7 +29,10 @@ func inState(state plan.State, held ...string) moment {
 			letGo = append(letGo, w.hold(name))
 		}
 		w.deploy("v2")
-		w.meets(state)
+		n := w.meets(state)
+		for _, name := range held {
+			w.eventually("the step to begin", func() bool { return name == "verify" || w.ran(n, name) == 1 })
+		}
 		check(w.T, w.Agent.Kill())
 		return func() {
 			for _, let := range letGo {
@@ -124,11 +127,14 @@ func verifiable(base string) string {
 
 // Without its state directory an agent is another one: it waits until the claim of the dead one has expired, says so, and goes on.
 func TestKilledAgentWithoutItsStateDirectory(t *testing.T) {
-	w := newWorld(t, 2)
+	needs(t)
+	t.Parallel()
+	w := openWorld(t, 2) // it mostly waits, longer than any other
 	w.begin()
 	letGo := w.hold("activate")
 	revision := w.deploy("v2")
 	n := w.meets(plan.Configuring)
+	w.eventually("the step to begin", func() bool { return w.ran(n, "activate") == 1 })
 	check(t, w.Agent.Kill())
 	check(t, os.RemoveAll(filepath.Join(w.Dir, "agent")))
 	check(t, w.Agent.Start())

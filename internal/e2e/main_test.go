@@ -11,34 +11,39 @@ import (
 	"windlass/internal/sandbox/sshdtest"
 )
 
-// atOnce is how many stories are told side by side: they mostly wait for a balancer.
-const atOnce = "6"
+// slots bounds how many stories are told side by side: they mostly wait for a balancer, and share the processors.
+var slots = make(chan struct{}, 7)
 
 // binary is where TestMain built windlass.
 var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if flag.Lookup("test.parallel").Value.String() == flag.Lookup("test.parallel").DefValue {
-		if err := flag.Set("test.parallel", atOnce); err != nil {
-			panic(err)
-		}
+	err := flag.Set("test.parallel", "100") // it is slots that bounds them
+	if err != nil {
+		os.Exit(exitCode(err))
 	}
 	os.Exit(withBinary(m.Run))
+}
+
+func exitCode(err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // withBinary builds windlass for as long as run takes.
 func withBinary(run func() int) int {
 	dir, err := os.MkdirTemp("", "windlass-e2e-")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return exitCode(err)
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "windlass")
 	if said, err := exec.Command("go", "build", "-o", binary, "windlass/cmd/windlass").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "cannot build windlass: %v\n%s", err, said)
-		return 1
+		return exitCode(fmt.Errorf("cannot build windlass: %w\n%s", err, said))
 	}
 	return run()
 }

@@ -47,7 +47,7 @@ type world struct {
 	unmount func() error // nil: nothing is mounted
 
 	mu    sync.Mutex
-	least int // healthy members of the balancer, at the worst moment
+	least int // members of the balancer in rotation, at the worst moment
 }
 
 // port finds the port of the web service in the base file.
@@ -62,6 +62,14 @@ func newWorld(t *testing.T, nodes int, args ...string) *world {
 	t.Helper()
 	needs(t)
 	t.Parallel()
+	slots <- struct{}{}
+	t.Cleanup(func() { <-slots })
+	return openWorld(t, nodes, args...)
+}
+
+// openWorld is newWorld for a test that runs side by side with all others.
+func openWorld(t *testing.T, nodes int, args ...string) *world {
+	t.Helper()
 	w := &world{T: t, sshd: &sshds{t: t, up: map[string]*os.Process{}}, least: nodes}
 	f, err := sandbox.Start(t.Context(), sandbox.Options{
 		Executable: binary, Nodes: nodes, Interval: 500 * time.Millisecond, AgentArgs: args, Rate: 30,
@@ -298,13 +306,13 @@ func (w *world) record(n *sandbox.Node) actuators.NodeRecord {
 	return must(actuators.DecodeRecord(text, "web"))(w.T)
 }
 
-// balances checks that the balancer has so many members, all of them healthy.
+// balances waits until the balancer has so many members, all of them healthy.
 func (w *world) balances(members int) {
 	w.Helper()
-	health := must(w.Cloud.Health("web"))(w.T)
-	if len(health) != members || healthy(health) != members {
-		w.Errorf("the balancer has %v, want %d healthy members", health, members)
-	}
+	w.eventually(fmt.Sprintf("%d healthy members", members), func() bool {
+		health := must(w.Cloud.Health("web"))(w.T)
+		return len(health) == members && healthy(health) == members
+	})
 }
 
 func healthy(members map[aws.Target]aws.TargetHealth) int {
@@ -317,7 +325,7 @@ func healthy(members map[aws.Target]aws.TargetHealth) int {
 	return n
 }
 
-// watchBalancer keeps how few members were healthy at the worst moment, until the test ends.
+// watchBalancer keeps how few members were in rotation at the worst moment, until the test ends.
 func (w *world) watchBalancer(t *testing.T) {
 	watched := make(chan struct{})
 	go func() {
@@ -326,7 +334,7 @@ func (w *world) watchBalancer(t *testing.T) {
 			changed := w.Cloud.Changed()
 			if health, err := w.Cloud.Health("web"); err == nil {
 				w.mu.Lock()
-				w.least = min(w.least, healthy(health))
+				w.least = min(w.least, inRotation(health))
 				w.mu.Unlock()
 			}
 			select {
@@ -339,13 +347,25 @@ func (w *world) watchBalancer(t *testing.T) {
 	t.Cleanup(func() { <-watched })
 }
 
-// kept checks that the balancer never had fewer healthy members.
+// inRotation counts members that have joined and were not taken out. A busy machine may miss a health check now and then:
+// that is nobody's removal.
+func inRotation(members map[aws.Target]aws.TargetHealth) int {
+	n := 0
+	for _, h := range members {
+		if h.State == aws.Healthy || h.State == aws.Unhealthy {
+			n++
+		}
+	}
+	return n
+}
+
+// kept checks that the balancer never had fewer members in rotation.
 func (w *world) kept(members int) {
 	w.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.least < members {
-		w.Errorf("only %d members were healthy for a moment, want at least %d", w.least, members)
+		w.Errorf("only %d members were in rotation for a moment, want at least %d", w.least, members)
 	}
 }
 
