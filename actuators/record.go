@@ -66,6 +66,7 @@ const (
 // A Try is the newest attempt at a configuration on this node and how its attempts ended.
 type Try struct {
 	Version  Version   `json:"version"`
+	ID       string    `json:"id,omitempty"`       // tells this journey's jobs from those of an earlier one to the same version
 	Retry    int       `json:"retry,omitempty"`    // the fleet's retry count when tried
 	Failures int       `json:"failures,omitempty"` // attempts used
 	Bad      bool      `json:"bad,omitempty"`      // what is on the host is what failed; the next attempt has not begun

@@ -17,6 +17,7 @@ import (
 const (
 	MaxRecordBytes = 64 << 10
 	MaxMemberships = 64      // NodeRecord.Taken, NodeRecord.Places
+	MaxRetry       = 1000000 // Try.Retry, Halt.Retry: what a fleet file may hold, so that a person can always go one beyond
 	MaxHalts       = 32      // NodeRecord.Halts; drop the oldest first
 	MaxErrorBytes  = 4 << 10 // Try.Error
 	MaxReasonBytes = 512     // Halt.Reason
@@ -27,6 +28,7 @@ var (
 	releasePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$`)
 	tokenPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:+-]{0,252}$`)       // digests, revisions, ids, node names, zones
 	groupPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:+/ -]{0,511}$`)     // an ARN, or classic/name
+	jobPattern     = regexp.MustCompile(`^[a-z0-9]{0,16}$`)                           // becomes part of a path
 	noncePattern   = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)                       // the node's shell compares it
 	stages         = []Stage{Idle, Preparing, Leaving, Configuring, Verified, Failed} // known to RecordSchema
 )
@@ -174,7 +176,8 @@ func checkVersion(where string, v Version) error {
 func checkTry(t Try) error {
 	return cmp.Or(
 		checkVersion("try.version", t.Version),
-		is(t.Retry >= 0, "try.retry", t.Retry),
+		is(jobPattern.MatchString(t.ID), "try.id", t.ID),
+		is(t.Retry >= 0 && t.Retry <= MaxRetry, "try.retry", t.Retry),
 		is(t.Failures >= 0, "try.failures", t.Failures),
 		checkText("try.error", t.Error, MaxErrorBytes),
 		checkTime("try.at", t.At),
@@ -196,7 +199,7 @@ func checkHalt(h Halt) error {
 		is(tokenPattern.MatchString(h.Digest), "halt.digest", h.Digest),
 		matches(releasePattern, "halt.release", h.Release),
 		matches(tokenPattern, "halt.revision", h.Revision),
-		is(h.Retry >= 0, "halt.retry", h.Retry),
+		is(h.Retry >= 0 && h.Retry < MaxRetry, "halt.retry", h.Retry),
 		matches(tokenPattern, "halt.node", h.Node),
 		checkText("halt.reason", h.Reason, MaxReasonBytes),
 		checkTime("halt.at", h.At),

@@ -32,21 +32,12 @@ func (a *actor) follow() {
 		}
 	}
 	if a.plan.Refresh {
-		a.refresh(now)
+		a.callRoll(now)
 	}
 	if a.plan.Reread && !a.tasks.busy(taskGroups, "") {
 		a.nextGroups = now
 	}
 	a.settle(now)
-}
-
-// refresh has the records read again that are too old to start a journey on.
-func (a *actor) refresh(now time.Time) {
-	for _, n := range a.order {
-		if n.Read.Err == "" && now.Sub(n.Read.At) > plan.RecordAge {
-			n.nextRead = now
-		}
-	}
 }
 
 // start carries out what the plan orders, each step apart from the loop.
@@ -60,10 +51,11 @@ func (a *actor) start(ctx context.Context) {
 		if n == nil || n.Busy != "" || a.tasks.busy(taskRenew, identity(n.Node.Node)) {
 			continue
 		}
-		a.log(n, s)
-		n.Busy, n.Since = s.Kind, time.Now()
-		n.renewAt = n.Since.Add(actuators.RenewEvery)
-		a.begin(ctx, n, s)
+		if a.begin(ctx, n, s) {
+			a.log(n, s)
+			n.Busy, n.Since = s.Kind, time.Now()
+			n.renewAt = n.Since.Add(actuators.RenewEvery)
+		}
 	}
 }
 
@@ -71,10 +63,11 @@ func (a *actor) log(n *node, s plan.Step) {
 	a.Log.Info(string(s.Kind), "fleet", a.name, "node", n.Name, "reason", s.Reason)
 }
 
-// begin runs one step: the record first, then the effect, and at the end what is known after it.
-func (a *actor) begin(ctx context.Context, n *node, s plan.Step) {
+// begin runs one step: the record first, then the effect, and at the end what is known after it. It reports whether it could:
+// a step on the same machine may still be in flight.
+func (a *actor) begin(ctx context.Context, n *node, s plan.Step) bool {
 	fleet, place, host := a.want.Fleet, n.place, n.host
-	a.tasks.begin(ctx, taskStep, identity(n.Node.Node), a.deadline(s), func(ctx context.Context) func() {
+	return a.tasks.begin(ctx, taskStep, identity(n.Node.Node), a.deadline(s), func(ctx context.Context) func() {
 		r := a.act(ctx, fleet, place, host, s)
 		return func() { a.acted(n, s, r) }
 	})
@@ -194,6 +187,7 @@ func jobSteps(steps []desired.Step) []actuators.JobStep {
 func (a *actor) acted(n *node, s plan.Step, r outcome) {
 	now := time.Now()
 	n.Busy = ""
+	delete(a.lost, identity(n.Node.Node))
 	if r.state != nil {
 		n.learn(*r.state, now)
 		n.renewAt = now.Add(actuators.RenewEvery)
@@ -240,17 +234,24 @@ func (a *actor) stumbled(n *node, s plan.Step, err error, now time.Time) {
 
 func (a *actor) pruneMember(ctx context.Context, s plan.Step) {
 	m := s.Targets[0]
-	a.Log.Info(string(s.Kind), "fleet", a.name, "target", m.String(), "reason", s.Reason)
-	a.tasks.begin(ctx, taskStep, "prune", balancerDeadline, func(ctx context.Context) func() {
+	began := a.tasks.begin(ctx, taskStep, "prune", balancerDeadline, func(ctx context.Context) func() {
 		err := a.Balancer.Deregister(ctx, m)
-		return func() {
-			a.nextGroups = time.Now()
-			if err != nil {
-				a.nextGroups = time.Now().Add(a.Interval)
-				a.Log.Warn("cannot prune", "fleet", a.name, "target", m.String(), "error", err)
-			}
-		}
+		return func() { a.prunedMember(m, err) }
 	})
+	if began {
+		a.Log.Info(string(s.Kind), "fleet", a.name, "target", m.String(), "reason", s.Reason)
+		a.pruned = plan.Removal{ID: m.ID, At: time.Now()}
+	}
+}
+
+func (a *actor) prunedMember(m actuators.Membership, err error) {
+	now := time.Now()
+	a.nextGroups = now
+	a.pruned.At = now
+	if err != nil {
+		a.pruned.NotBefore = now.Add(max(a.Interval, 10*time.Second))
+		a.Log.Warn("cannot prune", "fleet", a.name, "target", m.String(), "error", err)
+	}
 }
 
 // settle notes which nodes changed their state with this plan.

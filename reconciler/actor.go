@@ -63,6 +63,11 @@ type actor struct {
 	tasks         tasks
 	nextInventory time.Time
 	nextGroups    time.Time
+	nextHistory   time.Time
+	rollCall      rollCall
+	again         bool // plan once more at once
+	pruned        plan.Removal
+	lost          map[string]*node  // machines that went out of the inventory while a step ran on them
 	groupsTrouble int               // readings in a row that failed
 	history       map[string]string // by revision recorded on a node: why it cannot be built on; "" when it can
 }
@@ -81,7 +86,7 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 	return &actor{
 		Deps: deps, name: name, publish: publish,
 		nodes: map[string]*node{}, history: map[string]string{},
-		tasks: newTasks(),
+		tasks: newTasks(), lost: map[string]*node{},
 	}
 }
 
@@ -213,6 +218,7 @@ func (a *actor) world() plan.World {
 	w := plan.World{
 		Now: time.Now(), Agent: a.Agent, Inventory: a.found,
 		Groups: a.groups, Former: a.former, GroupsRead: a.read, Progress: a.progress,
+		RollCall: a.rollCall.ended, Pruned: a.pruned,
 		Nodes: make([]plan.Node, len(a.order)),
 	}
 	for i, n := range a.order {
@@ -224,6 +230,10 @@ func (a *actor) world() plan.World {
 // untilDue is how long until something is due or the plan wants to be asked again.
 func (a *actor) untilDue() time.Duration {
 	now := time.Now()
+	if a.again {
+		a.again = false
+		return 0
+	}
 	due := a.nextDue(now)
 	if !a.plan.WakeAt.IsZero() && a.plan.WakeAt.Before(due) {
 		due = a.plan.WakeAt

@@ -89,6 +89,7 @@ func (g *Agent) take(ctx context.Context, s desired.State) {
 		}
 	}
 	g.dropStale(s)
+	g.findClashes()
 	g.tell()
 }
 
@@ -159,7 +160,7 @@ func (g *Agent) dropStale(s desired.State) {
 func (g *Agent) report(m *member, s Status) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	changed := !slices.Equal(m.status.holdings, s.holdings)
+	changed := !slices.Equal(m.status.holdings, s.holdings) || m.order.want.Released && m.status.underWay() != s.underWay()
 	m.status = s
 	if changed {
 		g.findClashes()
@@ -171,7 +172,7 @@ func (g *Agent) report(m *member, s Status) {
 func (g *Agent) findClashes() {
 	owners := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(g.fleets)) {
-		if m := g.fleets[name]; !m.order.want.Released {
+		if m := g.fleets[name]; !m.order.want.Released || m.status.underWay() {
 			for _, h := range m.status.holdings {
 				owners[h] = append(owners[h], name)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"windlass/actuators"
@@ -19,11 +20,13 @@ type node struct {
 	host     *session
 	watch    watch
 	nextRead time.Time
+	triedAt  time.Time // when the newest reading began, whatever came of it
 	nextIdle time.Time // when its idle checks are due
 	troubles int       // failures in a row that are nobody's fault
 	renewAt  time.Time
 
 	claim   actuators.Claim // as first seen at Claimed
+	stage   actuators.Stage // as first seen at Staged
 	state   plan.State      // at the newest plan, since stateAt
 	stateAt time.Time
 	journey string // what the journey in hand puts right, if it is a correction
@@ -80,6 +83,9 @@ func (n *node) learn(s actuators.HostState, at time.Time) {
 	if claim != n.claim || n.Claimed.IsZero() {
 		n.claim, n.Claimed = claim, at
 	}
+	if s.Record.Stage != n.stage || n.Staged.IsZero() {
+		n.stage, n.Staged = s.Record.Stage, at
+	}
 }
 
 // miss takes a failed reading. What was known stays, marked as not to be built on.
@@ -102,6 +108,7 @@ type session struct {
 	turn   chan struct{} // holds a token while nobody has the turn
 	state  actuators.HostState
 	readAt time.Time
+	wrote  time.Time // when the newest write ended
 	until  time.Time // the claim lasts till then by this agent's clock, counted from before it was written
 }
 
@@ -123,14 +130,20 @@ func (s *session) take(ctx context.Context) error {
 
 func (s *session) give() { s.turn <- struct{}{} }
 
-// saw takes a reading made outside of the session, unless the session is about to know better.
-func (s *session) saw(state actuators.HostState, at time.Time) {
+// saw takes a reading made outside of the session, and reports whether it did: one that began before a write ended shows what was
+// there before.
+func (s *session) saw(state actuators.HostState, began, at time.Time) bool {
 	select {
 	case <-s.turn:
-		s.state, s.readAt = state, at
-		s.give()
 	default:
+		return false
 	}
+	defer s.give()
+	if !began.After(s.wrote) {
+		return false
+	}
+	s.state, s.readAt = state, at
+	return true
 }
 
 // write puts a record in place of the newest one seen. Times left zero, and the claim's expiry, are filled in by the node's clock.
@@ -149,7 +162,7 @@ func (s *session) put(ctx context.Context, host Host, at actuators.Place, r actu
 	if err != nil {
 		return state, err
 	}
-	s.state, s.readAt = state, time.Now()
+	s.state, s.readAt, s.wrote = state, time.Now(), time.Now()
 	if r.Claim != nil {
 		s.until = now.Add(actuators.ClaimTime)
 	}
@@ -211,6 +224,7 @@ type watch struct {
 	samples []health.Sample
 	tried   map[string]int
 	next    map[string]time.Time
+	again   time.Time       // when time alone may change the verdict; zero: never
 	failing map[string]bool // whether the newest conclusive sample failed
 }
 
@@ -221,11 +235,26 @@ func newWatch(w plan.Watch, now time.Time) watch {
 	return watch{Watch: w, since: now, tried: map[string]int{}, next: map[string]time.Time{}, failing: map[string]bool{}}
 }
 
+// add keeps a sample. Of those that are too many it keeps each check's newest failure, which a long bake has to remember.
 func (w *watch) add(s health.Sample) {
-	if len(w.samples) == mostSamples {
-		w.samples = append(w.samples[:0], w.samples[mostSamples/2:]...)
+	if len(w.samples) >= mostSamples {
+		old, recent := w.samples[:mostSamples/2], w.samples[mostSamples/2:]
+		w.samples = append(newestFailures(old), recent...)
 	}
 	w.samples = append(w.samples, s)
+}
+
+func newestFailures(samples []health.Sample) []health.Sample {
+	var kept []health.Sample
+	seen := map[string]bool{}
+	for _, s := range slices.Backward(samples) {
+		if s.Result != health.Pass && s.Result != health.NoAnswer && !seen[s.Check] {
+			seen[s.Check] = true
+			kept = append(kept, s)
+		}
+	}
+	slices.Reverse(kept)
+	return kept
 }
 
 // gone reports whether an error says that the machine is no more.

@@ -57,6 +57,9 @@ func (a *actor) meet(found []actuators.Node) {
 	for _, f := range found {
 		n := old[identity(f)]
 		if n == nil {
+			n = a.lost[identity(f)]
+		}
+		if n == nil {
 			n = &node{host: newSession()}
 		}
 		n.Node.Node = f
@@ -66,10 +69,15 @@ func (a *actor) meet(found []actuators.Node) {
 	}
 	slices.SortFunc(a.order, func(x, y *node) int { return cmp.Compare(x.Name, y.Name) })
 	for id, n := range old {
-		if a.nodes[id] == nil {
-			a.Host.Close(n.place)
-			a.progress = time.Now()
+		if a.nodes[id] != nil {
+			continue
 		}
+		a.progress = time.Now()
+		if n.Busy != "" {
+			a.lost[id] = n
+			continue
+		}
+		a.Host.Close(n.place)
 	}
 	a.held = a.holdings()
 }
@@ -78,7 +86,7 @@ func (a *actor) readGroups(ctx context.Context) {
 	fleet := a.want.Fleet
 	recorded := a.recordedGroups()
 	if len(fleet.LoadBalancers)+len(recorded) == 0 {
-		a.nextGroups = time.Now().Add(time.Hour)
+		a.nextGroups = time.Now().Add(a.Interval)
 		return
 	}
 	a.nextGroups = time.Now().Add(a.Interval)
@@ -116,7 +124,7 @@ func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, 
 // recall lets a group that cannot be read now show what it said last. It is for people: plans build nothing on a group with Err.
 func (a *actor) recall(states []actuators.GroupState) {
 	for i, s := range states {
-		if s.Err == "" {
+		if s.Err == "" || s.Missing {
 			continue
 		}
 		for _, old := range slices.Concat(a.groups, a.former) {
@@ -282,7 +290,7 @@ func (a *actor) readHost(ctx context.Context, n *node, now time.Time) {
 	n.nextRead = now.Add(readDeadline)
 	a.tasks.begin(ctx, taskRead, identity(n.Node.Node), readDeadline, func(ctx context.Context) func() {
 		state, err := a.Host.Read(ctx, place)
-		return func() { a.tookReading(n, state, err) }
+		return func() { a.tookReading(n, state, err, now) }
 	})
 }
 
@@ -297,8 +305,10 @@ func (a *actor) readDue(n *node) time.Time {
 	return n.nextRead
 }
 
-func (a *actor) tookReading(n *node, state actuators.HostState, err error) {
+func (a *actor) tookReading(n *node, state actuators.HostState, err error, began time.Time) {
 	now := time.Now()
+	n.triedAt = began
+	defer a.rollCalled(now)
 	if err != nil {
 		n.miss(err, now)
 		if gone(err) {
@@ -306,7 +316,10 @@ func (a *actor) tookReading(n *node, state actuators.HostState, err error) {
 		}
 		return
 	}
-	n.host.saw(state, now)
+	if !n.host.saw(state, began, now) {
+		n.nextRead = now.Add(100 * time.Millisecond)
+		return
+	}
 	n.learn(state, now)
 	n.nextRead = now.Add(a.readPace(n))
 	if state.Problem != "" {
@@ -377,6 +390,9 @@ func (a *actor) probe(ctx context.Context, n *node, now time.Time) {
 			a.try(ctx, n, check)
 		}
 	}
+	if again := n.watch.again; !again.IsZero() && !now.Before(again) {
+		a.judge(n)
+	}
 }
 
 // checks are those that can be made with what is known: without a release, the ones that name none.
@@ -432,6 +448,7 @@ func (a *actor) judge(n *node) {
 	if len(verdicts) == 0 {
 		v = health.Verdict{Status: health.Passing, Reason: "no check names no release"}
 	}
+	w.again = w.turn(v, now)
 	if w.Phase == plan.WatchIdle && v.Status == health.Pending {
 		return
 	}
@@ -440,6 +457,23 @@ func (a *actor) judge(n *node) {
 		n.watch = watch{}
 		a.rest(n)
 	}
+}
+
+// turn is when a pending verdict may change without another try: when it has been steady for long enough, or its time is over.
+func (w *watch) turn(v health.Verdict, now time.Time) time.Time {
+	if v.Status != health.Pending {
+		return time.Time{}
+	}
+	steady := w.since
+	for _, s := range w.samples {
+		if s.Result != health.Pass && s.Result != health.NoAnswer {
+			steady = later(steady, s.At)
+		}
+	}
+	if steady = steady.Add(w.Steady); steady.After(now) {
+		return earlier(steady, later(v.Deadline, now.Add(time.Millisecond)))
+	}
+	return later(v.Deadline, now.Add(time.Millisecond))
 }
 
 // idleWatch begins the checks of a node nothing is done to, with the release its record names (law 4).
@@ -468,6 +502,9 @@ func (a *actor) checkHistory(ctx context.Context) {
 	if a.History == nil {
 		return
 	}
+	if time.Now().Before(a.nextHistory) {
+		return
+	}
 	for _, n := range a.order {
 		revision := n.revision()
 		if _, known := a.history[revision]; known || revision == "" {
@@ -486,7 +523,7 @@ func (a *actor) searched(revision string, known bool, err error) {
 	case err != nil:
 		a.Log.Warn("cannot search the deploy repo's history", "fleet", a.name, "revision", revision, "error", err)
 		delete(a.history, revision)
-		a.nextInventory = time.Now().Add(a.Interval)
+		a.nextHistory = time.Now().Add(a.Interval)
 	case known:
 		a.history[revision] = ""
 	default:
@@ -523,6 +560,9 @@ func (a *actor) dueOf(n *node, now time.Time) time.Time {
 	due := earlier(earlier(a.readDue(n), a.renewDue(n)), n.idleDue())
 	if n.watch.since.IsZero() {
 		return due
+	}
+	if !n.watch.again.IsZero() {
+		due = earlier(due, n.watch.again)
 	}
 	for _, c := range a.checks(n.watch.Release) {
 		if !a.tasks.busy(taskProbe, identity(n.Node.Node)+"\n"+c.Name) {

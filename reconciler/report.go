@@ -30,8 +30,17 @@ func (a *actor) status() Status {
 		s.add(a.nodeNamed(p.Name), p)
 	}
 	s.addMissing(a)
+	s.Holds = slices.Clone(s.Holds)
+	for _, p := range a.problems {
+		s.Holds = append(s.Holds, plan.Hold{Reason: p})
+	}
 	s.holdings = a.held
 	return s
+}
+
+// underWay reports whether a journey is in hand on any node.
+func (s *Status) underWay() bool {
+	return slices.ContainsFunc(s.Nodes, func(n Node) bool { return n.UnderWay })
 }
 
 func (s *Status) add(n *node, p plan.NodeStatus) {

@@ -40,11 +40,11 @@ func newTasks() tasks {
 	}
 }
 
-// begin starts do unless the same task is in flight. do ends by its deadline and returns what to apply.
-func (t *tasks) begin(ctx context.Context, kind taskKind, subject string, deadline time.Duration, do func(context.Context) func()) {
+// begin starts do, and reports whether it did: not while the same task is in flight. do ends by its deadline and returns what to apply.
+func (t *tasks) begin(ctx context.Context, kind taskKind, subject string, deadline time.Duration, do func(context.Context) func()) bool {
 	key := task{kind, subject}
 	if t.running[key] {
-		return
+		return false
 	}
 	t.running[key] = true
 	t.kinds[kind]++
@@ -59,6 +59,7 @@ func (t *tasks) begin(ctx context.Context, kind taskKind, subject string, deadli
 		case <-t.gone:
 		}
 	}()
+	return true
 }
 
 func (t *tasks) end(key task) {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"windlass/actuators"
@@ -55,19 +56,23 @@ func (c *capacity) resize(f *fleet, found int) {
 	}
 }
 
-// strangers are the members of the fleet's own groups that are none of its nodes, each once.
+// strangers are the members of the fleet's own groups that are none of its nodes: each once, as the group says that likes it least.
+// One that was asked to leave a moment ago counts as leaving, whatever a lagging reading says (G8).
 func (f *fleet) strangers() []actuators.Target {
-	var found []actuators.Target
-	seen := map[string]bool{}
+	worst := map[string]actuators.Target{}
 	for _, g := range f.Groups {
 		ours := f.targetsIn(g)
 		for _, t := range g.Members {
-			if !ours[t.ID] && !seen[t.ID] {
-				seen[t.ID] = true
-				found = append(found, t)
+			if t.ID == f.Pruned.ID && f.Now.Before(f.Pruned.At.Add(AskAgain)) {
+				t.Status = actuators.TargetDraining
+			}
+			if was, seen := worst[t.ID]; !ours[t.ID] && (!seen || was.Status == actuators.TargetHealthy) {
+				worst[t.ID] = t
 			}
 		}
 	}
+	found := slices.Collect(maps.Values(worst))
+	slices.SortFunc(found, func(a, b actuators.Target) int { return a.Compare(b.Membership) })
 	return found
 }
 

@@ -111,9 +111,7 @@ func (w *ideal) follow(p Plan) bool {
 		}
 	}
 	if p.Refresh {
-		for i := range w.world.Nodes {
-			w.world.Nodes[i].Read.At = w.world.Now
-		}
+		w.world.RollCall = w.world.Now
 	}
 	if len(p.Steps) > 0 || watched || p.Reread || p.Refresh {
 		return true

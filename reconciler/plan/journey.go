@@ -15,7 +15,7 @@ var zeroTime time.Time
 
 // goesOn reports whether journeys towards the wanted version may go on; without, what is under way is finished or restored.
 func (f *fleet) goesOn() bool {
-	return !f.Released && f.Blocked == "" && f.Fleet.Paused == nil && f.halt == nil
+	return !f.Released && f.Blocked == "" && f.twins == "" && f.Fleet.Paused == nil && f.halt == nil
 }
 
 // journey decides what an under-way node does next. Its stage is read from the record and the balancers alone.
@@ -175,7 +175,7 @@ func (f *fleet) drain(v *view) {
 		v.status.Reason = "its load balancers are read again before it leaves"
 		return
 	}
-	if why := f.mayDrain(v); why != "" {
+	if why := cmp.Or(f.tooFew(), f.mayDrain(v)); why != "" {
 		f.stay(v, why)
 		return
 	}
@@ -275,6 +275,10 @@ func (f *fleet) overdue(v *view) bool {
 // configure puts the wanted version on a node that is out of service.
 func (f *fleet) configure(v *view) {
 	v.status.State = Configuring
+	if f.halt != nil && !f.Is(v.rec.On) {
+		f.hold(v, f.halted())
+		return
+	}
 	if f.backingOff(v) || !f.surelyOut(v) {
 		return
 	}
@@ -392,9 +396,7 @@ func (f *fleet) add(v *view, r actuators.NodeRecord) {
 	missing := f.missing(v)
 	v.status.Reason = fmt.Sprintf("checks passed, joins %d of its groups", len(missing))
 	f.plan.Steps = append(f.plan.Steps, Step{Node: v.Name, Kind: Add, Reason: v.Health.Reason, Record: &r, Targets: missing})
-	if f.Is(v.rec.On) {
-		v.rec.Stage = actuators.Verified
-	}
+	v.rec.Stage = actuators.Verified
 }
 
 // missing are the places the node is to have and has not.
@@ -406,19 +408,20 @@ func (f *fleet) missing(v *view) []actuators.Membership {
 	})
 }
 
-// due are the places the node is to have: exactly those it was taken from, where they are its own and in groups that count;
-// in a group it was not taken from, those it was proven in; and else one place in each group the fleet names (law 17).
+// due are the places the node is to have in the groups the fleet names: exactly those it was taken from, where they are its
+// own; in a group it was not taken from, those it was proven in; else the group's default. No record can name a group for it (law 17).
 func (f *fleet) due(v *view) []actuators.Membership {
 	var due []actuators.Membership
 	for i, g := range f.groups {
 		id := g.Target(v.Node.Node)
 		taken, before := in(g, id, v.rec.Taken), in(g, id, v.rec.Places)
 		switch {
-		case len(taken) > 0 && (g.named || len(before) > 0 && g.Err == ""):
+		case !g.named:
+		case len(taken) > 0:
 			due = append(due, taken...)
-		case g.named && len(before) > 0:
+		case len(before) > 0:
 			due = append(due, before...)
-		case g.named && id != "":
+		case id != "":
 			due = append(due, actuators.Membership{Group: g.ID, ID: id, Port: cmp.Or(f.Fleet.LoadBalancers[i].Port, g.Port)})
 		}
 	}
@@ -512,7 +515,7 @@ func (f *fleet) groupsUnread() string {
 	if len(f.Groups) < len(f.Fleet.LoadBalancers) {
 		return "the load balancers were not read yet"
 	}
-	return ""
+	return f.unread
 }
 
 // bake proves the served release again, for as long as the fleet asks, before the next node is touched.
@@ -587,7 +590,7 @@ func (f *fleet) run(v *view, k Kind, reason string, r actuators.NodeRecord, job 
 
 // jobKey names an attempt: another attempt or another version has other jobs (law 19).
 func jobKey(t actuators.Try) string {
-	return fmt.Sprintf("%s-%d-%d-", strings.ToLower(t.Version.Digest), t.Retry, t.Failures)
+	return fmt.Sprintf("%s-%s-%d-", strings.ToLower(t.Version.Digest), t.ID, t.Failures)
 }
 
 func (f *fleet) prepareJob(t actuators.Try) Job {

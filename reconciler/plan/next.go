@@ -3,10 +3,12 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"windlass/actuators"
+	"windlass/desired"
 )
 
 // Next decides what to do now. The same input gives the same plan, byte for byte.
@@ -39,13 +41,26 @@ func (f *fleet) judge() {
 	f.proven = map[string]bool{}
 	for _, v := range f.views {
 		f.proven[v.rec.Proven.Digest], f.proven[v.rec.Previous.Digest] = true, true
-		if h, halted := v.rec.Halted(f.Version.Digest, f.Fleet.Retry); halted && f.halt == nil {
+		if h, halted := f.haltedBy(v.rec); halted && f.halt == nil {
 			f.halt = &h
 		}
 		if f.Is(v.rec.Proven) || f.Is(v.rec.Previous) {
 			f.proofs++
 		}
 	}
+}
+
+// haltedBy returns a record's verdict on the wanted version, by whatever algorithm its writer named it.
+func (f *fleet) haltedBy(r actuators.NodeRecord) (actuators.Halt, bool) {
+	if h, halted := r.Halted(f.Version.Digest, f.Fleet.Retry); halted {
+		return h, true
+	}
+	for _, algorithm := range slices.Sorted(maps.Keys(f.Older)) {
+		if h, halted := r.Halted(f.Older[algorithm], f.Fleet.Retry); halted {
+			return h, true
+		}
+	}
+	return actuators.Halt{}, false
 }
 
 // unprovenLimit is how many nodes may serve a version that is not proven (law 8).
@@ -63,6 +78,12 @@ func (f *fleet) proofsNeeded() int { return min(f.unprovenLimit(), max(1, len(f.
 func (f *fleet) prune() {
 	if f.blocked() != "" || f.sourcesIncomplete() != "" || f.tooFew() != "" {
 		return
+	}
+	for _, t := range []time.Time{f.Pruned.NotBefore, f.Pruned.At.Add(AskAgain)} {
+		if f.Now.Before(t) {
+			f.wakeIf(t, slices.ContainsFunc(f.Fleet.LoadBalancers, func(lb desired.LoadBalancer) bool { return lb.Prune }))
+			return
+		}
 	}
 	for i, lb := range f.Fleet.LoadBalancers {
 		if lb.Prune {
@@ -111,11 +132,11 @@ func (f *fleet) mayPrune(t actuators.Target) string {
 // spread copies the verdict in force to every idle node that can be written and has it not, so that it survives the node
 // it was found on (law 11).
 func (f *fleet) spread(idle []*view) {
-	if f.halt == nil {
+	if f.halt == nil || f.Released {
 		return
 	}
 	for _, v := range idle {
-		_, told := v.rec.Halted(f.Version.Digest, f.Fleet.Retry)
+		_, told := f.haltedBy(v.rec)
 		if told || v.Busy != "" || v.unsure != "" || v.Host == nil || v.foreign != nil || f.Now.Before(v.NotBefore) {
 			continue
 		}
@@ -130,7 +151,7 @@ func (f *fleet) halted() string {
 
 // giveUp halts a version that makes no progress: something is under way, and all that is waited for is overdue (G17).
 func (f *fleet) giveUp() {
-	if !f.goesOn() || len(f.plan.Steps) > 0 || len(f.plan.Holds) > 0 || f.Progress.IsZero() {
+	if !f.goesOn() || len(f.plan.Steps) > 0 || f.Progress.IsZero() {
 		return
 	}
 	stuck := f.stuck()
@@ -152,10 +173,17 @@ func (f *fleet) giveUp() {
 
 // stuck returns the first node under way when every node under way has outlasted its deadlines, else nil.
 func (f *fleet) stuck() *view {
+	held := map[string]bool{}
+	for _, h := range f.plan.Holds {
+		held[h.Node] = true
+	}
 	var first *view
 	for _, v := range f.views {
 		if !v.status.UnderWay {
 			continue
+		}
+		if held[v.Name] {
+			return nil
 		}
 		waiting := v.Busy != "" || v.status.Deadline.After(f.Now) || v.status.State == Baking || f.Now.Before(v.NotBefore) && v.Read.Err == ""
 		if waiting || v.foreign != nil {

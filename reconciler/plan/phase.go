@@ -11,14 +11,14 @@ func (f *fleet) phase() (Phase, string) {
 	moving := under > 0 || len(f.plan.Steps) > 0
 	progress := fmt.Sprintf("%d of %d nodes under way, %d to go", under, len(f.views), outdated)
 	switch {
+	case f.Released && !moving:
+		return PhaseIdle, "its file is gone from the deploy repo: left alone"
 	case f.halt != nil:
 		return PhaseHalted, f.halted() + "; commit another release, or raise retry to try it again"
 	case moving && f.rollsBack():
 		return PhaseRollingBack, progress + ", back to " + f.Version.Release
 	case moving:
 		return PhaseProgressing, progress
-	case f.Released:
-		return PhaseIdle, "its file is gone from the deploy repo: left alone"
 	case f.Fleet.Paused != nil:
 		return PhasePaused, cmp.Or(f.Fleet.Paused.Reason, "paused")
 	case f.blocked() != "":

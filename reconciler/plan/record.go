@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strconv"
 
 	"windlass/actuators"
 )
@@ -86,7 +87,7 @@ func (f *fleet) trying(v *view) actuators.Try {
 	if f.Is(old.Version) && old.Retry >= f.Fleet.Retry {
 		return old
 	}
-	next := actuators.Try{Version: f.Version, Retry: f.Fleet.Retry, Earlier: old.Earlier}
+	next := actuators.Try{ID: strconv.FormatInt(f.Now.UnixMilli(), 36), Version: f.Version, Retry: f.Fleet.Retry, Earlier: old.Earlier}
 	if old.Failures >= f.Fleet.Rollout.Attempts && !f.Is(old.Version) {
 		next.Earlier = old.Version.Digest
 	}

@@ -106,6 +106,7 @@ func (f *fleet) start(idle []*view) {
 		f.plan.Refresh = true
 		return
 	}
+	f.prepared, f.repaired = f.inHand()
 	unproven := f.unprovenRoom()
 	for _, v := range candidates {
 		if f.proofs < f.proofsNeeded() && unproven <= 0 {
@@ -116,7 +117,7 @@ func (f *fleet) start(idle []*view) {
 		if began {
 			unproven--
 		}
-		if f.full && !f.prepares() {
+		if f.full && (!f.prepares() || f.prepared >= MostPrepares) {
 			return
 		}
 	}
@@ -130,7 +131,20 @@ func (f *fleet) dated() bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(f.views, func(v *view) bool { return v.Read.Err == "" && f.Now.Sub(v.Read.At) > RecordAge })
+	return f.Now.Sub(f.RollCall) > RecordAge
+}
+
+// inHand counts the nodes that are being prepared, and those being configured.
+func (f *fleet) inHand() (preparing, repairing int) {
+	for _, v := range f.views {
+		switch {
+		case v.rec.Stage == actuators.Preparing || v.doing() == Prepare:
+			preparing++
+		case v.rec.Stage == actuators.Configuring || v.doing() == Configure:
+			repairing++
+		}
+	}
+	return preparing, repairing
 }
 
 // whyUnproven is why no more nodes may set out for a version that is not proven.
@@ -156,6 +170,8 @@ func (f *fleet) blocked() string {
 	switch {
 	case f.Blocked != "":
 		return f.Blocked
+	case f.twins != "":
+		return f.twins
 	case f.Released:
 		return "its file is gone from the deploy repo"
 	case f.halt != nil:
@@ -344,9 +360,10 @@ func (f *fleet) beginLeave(v *view) bool {
 
 // beginPrepare readies a node while it serves, a few side by side; it takes no capacity.
 func (f *fleet) beginPrepare(v *view) bool {
-	if f.preparingNow() >= MostPrepares {
+	if f.prepared >= MostPrepares {
 		return false
 	}
+	f.prepared++
 	r := f.toPrepare(v)
 	f.run(v, Prepare, "prepare for "+f.Version.Release, r, f.prepareJob(r.Try))
 	v.status.State, v.status.UnderWay = Preparing, true
@@ -354,25 +371,9 @@ func (f *fleet) beginPrepare(v *view) bool {
 	return true
 }
 
-func (f *fleet) preparingNow() int {
-	n := 0
-	for _, v := range f.views {
-		if v.rec.Stage == actuators.Preparing || v.Busy == Prepare {
-			n++
-		}
-	}
-	return n
-}
-
 // beginRepair configures a node that is out of service already; it takes no capacity.
 func (f *fleet) beginRepair(v *view) bool {
-	repairs := 0
-	for _, o := range f.views {
-		if o.rec.Stage == actuators.Configuring {
-			repairs++
-		}
-	}
-	if repairs >= MostRepairs {
+	if f.repaired >= MostRepairs {
 		return false
 	}
 	before := len(f.plan.Steps)
@@ -382,6 +383,6 @@ func (f *fleet) beginRepair(v *view) bool {
 		return false
 	}
 	v.status.UnderWay = true
-	v.rec.Stage = actuators.Configuring
+	f.repaired++
 	return true
 }

@@ -47,7 +47,7 @@ func wants(release string, change ...func(*desired.Fleet)) plan.Want {
 func fleetOf(n int, release string) plan.World {
 	w := plan.World{
 		Now: start, Agent: plan.Agent{Holder: "agent-a", Epoch: 3, Nonce: "n3"},
-		Inventory: plan.Source{At: start}, GroupsRead: start, Progress: start,
+		Inventory: plan.Source{At: start}, GroupsRead: start, RollCall: start, Progress: start,
 		Groups: []actuators.GroupState{{Group: actuators.Group{ID: "arn:web", Name: "web"}, TargetType: "ip", Port: 8080, At: start, Delay: 5 * time.Second}},
 	}
 	for i := range n {
@@ -110,6 +110,7 @@ func TestStories(t *testing.T) {
 			w := fleetOf(3, "v1")
 			w.Groups = nil
 			for i := range w.Nodes {
+				w.Nodes[i].Host.Record.Places = nil
 				w.Nodes[i].Health = plan.Health{Release: "v1", Phase: plan.WatchIdle, Verdict: health.Verdict{Status: health.Passing}}
 			}
 			return wants("v2", func(f *desired.Fleet) { f.LoadBalancers = nil }), w

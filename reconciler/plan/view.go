@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,16 +13,19 @@ import (
 
 // fleet is one question and all that is worked out on the way to its answer.
 type fleet struct {
+	unread string // why a group that only records name must be read first; empty: none
 	Want
 	World
-	groups []group // those the fleet names, then the former ones
-	views  []*view
-	halt   *actuators.Halt // the verdict on the wanted version; nil: none
-	proven map[string]bool // digests proven on some node
-	proofs int             // nodes on which the wanted version is proven
-	cap    capacity
-	full   bool // no more nodes may leave in this plan
-	plan   Plan
+	groups             []group // those the fleet names, then the former ones
+	views              []*view
+	twins              string          // why two nodes may be one machine; empty: all differ
+	halt               *actuators.Halt // the verdict on the wanted version; nil: none
+	proven             map[string]bool // digests proven on some node
+	proofs             int             // nodes on which the wanted version is proven
+	cap                capacity
+	prepared, repaired int  // nodes being prepared and configured, those of this plan too
+	full               bool // no more nodes may leave in this plan
+	plan               Plan
 }
 
 // view is a node with what follows from its record and from the balancers.
@@ -66,6 +70,9 @@ func (f *fleet) index() {
 
 func newGroup(g *actuators.GroupState, named bool) group {
 	members := make(map[string][]actuators.Target, len(g.Members))
+	if g.Missing {
+		return group{g, named, members}
+	}
 	for _, t := range g.Members {
 		members[t.ID] = append(members[t.ID], t)
 	}
@@ -94,6 +101,22 @@ func (f *fleet) look() {
 		}
 	}
 	slices.SortFunc(f.views, func(a, b *view) int { return cmp.Compare(a.Name, b.Name) })
+	f.twins, f.unread = twins(f.views), f.recordsUnread()
+}
+
+// twins finds two nodes that name the same machine: a record could not tell them apart (law 4).
+func twins(views []*view) string {
+	names := make(map[string]string, len(views))
+	for _, v := range views {
+		if v.Host == nil {
+			continue
+		}
+		if other, taken := names[v.identity()]; taken {
+			return fmt.Sprintf("%s and %s have the same machine id: they are one machine, or one was cloned and needs a machine id of its own", other, v.Name)
+		}
+		names[v.identity()] = v.Name
+	}
+	return ""
 }
 
 func (f *fleet) view(n Node) *view {
@@ -186,7 +209,7 @@ func (v *view) doing() Kind { return cmp.Or(v.Busy, v.Doubt) }
 
 // away reports whether the node is, or must be taken to be, out of service by windlass's hand (law 7).
 func (v *view) away(f *fleet) bool {
-	if v.doing() == Leave {
+	if v.doing() == Leave || v.Host == nil && f.balanced() && v.rotation != member {
 		return true
 	}
 	switch v.rec.Stage {
@@ -203,16 +226,17 @@ func (v *view) counts(f *fleet) bool {
 	return v.serving && !v.away(f) && (!v.rec.UnderWay() || v.rec.Stage == actuators.Preparing)
 }
 
-// when turns a time the node wrote into the agent's time, by the node's clock alone (law 20). A time that cannot be is now.
+// when turns a time the node wrote into the agent's time, by the node's clock alone (law 20). A time that cannot be is when
+// this agent first saw the node at its stage.
 func (v *view) when(t time.Time) time.Time {
 	if v.Host == nil || t.IsZero() {
 		return time.Time{}
 	}
 	age := v.Host.Now.Sub(t)
-	if age < 0 || age > 30*24*time.Hour {
-		age = 0
+	if age < -time.Second || age > 365*24*time.Hour {
+		return v.Staged
 	}
-	return v.Read.At.Add(-age)
+	return v.Read.At.Add(-max(0, age))
 }
 
 // failures is how many attempts at the wanted version the node has used up.
@@ -298,6 +322,22 @@ func (f *fleet) sourcesIncomplete() string {
 	for _, g := range f.groups {
 		if g.Err != "" && (g.named || !g.Missing) {
 			return g.Err
+		}
+	}
+	return f.unread
+}
+
+// recordsUnread returns why a group that only records name must be read before anything is built on who is out, or "".
+func (f *fleet) recordsUnread() string {
+	known := make(map[string]bool, len(f.groups))
+	for _, g := range f.groups {
+		known[g.ID] = true
+	}
+	for _, v := range f.views {
+		for _, m := range slices.Concat(v.rec.Places, v.rec.Taken) {
+			if !known[m.Group] {
+				return fmt.Sprintf("%s, which the record of %s names, was not read yet", m.Group, v.Name)
+			}
 		}
 	}
 	return ""

@@ -37,7 +37,16 @@ type World struct {
 	Former     []actuators.GroupState // those only records name
 	GroupsRead time.Time              // when the newest reading of the groups arrived
 	Nodes      []Node                 // sorted by name
+	RollCall   time.Time              // when every record that can be read had last been read since it was asked for
+	Pruned     Removal                // the newest removal of a member outside the node set
 	Progress   time.Time              // when a node last changed its stage, or the wanted version changed
+}
+
+// A Removal is that of a member outside the node set, as it was last asked for.
+type Removal struct {
+	ID        string    // of the target
+	At        time.Time // when the balancer was asked
+	NotBefore time.Time // backing off after a refusal
 }
 
 // An Agent is this process as claims name it.
@@ -62,6 +71,7 @@ type Node struct {
 	Host    *actuators.HostState // newest good reading; nil: none
 	Read    Source               // of Host, by the agent's clock
 	Stale   bool                 // a call may have had an effect that Host does not show: read again first
+	Staged  time.Time            // when this agent first saw the stage that Host shows
 	Claimed time.Time            // when this agent first saw the claim that Host shows
 
 	Health Health

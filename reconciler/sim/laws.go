@@ -13,7 +13,7 @@ type laws struct {
 	proven   map[string]bool            // digests proven on this fleet
 	halted   map[string]map[string]bool // digest/retry → machines that were under way when it was halted
 	out      map[string]bool            // machines taken out by an agent and not back in service yet
-	attempts map[string]map[string]bool // machine/digest/retry → job keys
+	attempts map[string]map[string]bool // machine/digest/retry/journey → job keys
 	original map[string]string          // machine/group → its place before anybody touched it
 	born     map[string]time.Time       // machine → when it appeared
 	rivals   int                        // other agents that may each take one node too (law 18)
@@ -150,7 +150,7 @@ func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
 	if under, halted := l.halted[verdict]; halted && !under[m.id] {
 		l.breaks(w, "law 11: %s gets %s, which was halted", m.name, try.Version.Release)
 	}
-	key := m.id + verdict
+	key := m.id + verdict + try.ID
 	if l.attempts[key] == nil {
 		l.attempts[key] = map[string]bool{}
 	}

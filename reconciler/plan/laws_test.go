@@ -1,0 +1,285 @@
+package plan_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/health"
+	"windlass/reconciler/plan"
+)
+
+func kindsOf(p plan.Plan, node string) string {
+	var all []string
+	for _, s := range p.Steps {
+		if node == "" || s.Node == node {
+			all = append(all, string(s.Kind)+" "+s.Node)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+func own(w *plan.World, i int, s actuators.Stage) *actuators.NodeRecord {
+	r := &w.Nodes[i].Host.Record
+	r.Claim = &actuators.Claim{Holder: w.Agent.Holder, Epoch: w.Agent.Epoch, Nonce: w.Agent.Nonce, Expires: w.Now.Add(30 * time.Second)}
+	r.Stage, r.StageAt = s, w.Now
+	return r
+}
+
+// The no-progress deadline never runs while the stuck node itself holds others back (law 15, G17).
+func TestNoProgressDeadlineRunsWhileOthersWaitForTheStuckNode(t *testing.T) {
+	w := fleetOf(4, "v1")
+	r := own(&w, 0, actuators.Leaving)
+	r.StageAt = start.Add(-2 * time.Hour)
+	r.Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	w.Groups[0].Members[0].Status = actuators.TargetDraining
+	w.Progress = start.Add(-2 * time.Hour)
+	p := plan.Next(wants("v2"), w)
+	if p.Phase != plan.PhaseHalted {
+		t.Errorf("web-1 drains for 2h (drain 10m, progressDeadline 15m): phase %s: %s; holds %v", p.Phase, p.Reason, p.Holds)
+	}
+}
+
+// A former group that is gone is still believed to hold its members (recall keeps them).
+func TestFormerGroupThatIsGoneHoldsNobody(t *testing.T) {
+	w := fleetOf(3, "v1")
+	old := memberOf("web-1", actuators.TargetHealthy)
+	old.Group = "arn:old"
+	w.Former = []actuators.GroupState{{Group: actuators.Group{ID: "arn:old", Name: "old"}, TargetType: "ip", Port: 8080, At: start,
+		Members: []actuators.Target{old}, Err: "target group old does not exist", Missing: true}}
+	r := own(&w, 0, actuators.Leaving)
+	r.Places = append(r.Places, old.Membership)
+	r.Taken = []actuators.Membership{old.Membership, w.Groups[0].Members[0].Membership}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Nodes[0].Asked, w.Nodes[0].AskedAt, w.Nodes[0].Out = plan.Drain, start.Add(-time.Minute), start.Add(-time.Minute)
+	p := plan.Next(wants("v2"), w)
+	if got := kindsOf(p, "web-1"); got != "configure web-1" {
+		t.Errorf("web-1 is out of every group that exists; steps %q", got)
+	}
+}
+
+// With its last load balancer gone from the file, a node is changed while the old group still sends it traffic.
+func TestFormerGroupNotReadYetMeansHold(t *testing.T) {
+	w := fleetOf(3, "v1")
+	w.Groups, w.Former = nil, nil // the file named arn:web until a moment ago; not read since
+	for i := range w.Nodes {
+		w.Nodes[i].Health = plan.Health{Release: "v1", Phase: plan.WatchIdle, Verdict: health.Verdict{Status: health.Passing}}
+	}
+	want := wants("v2", func(f *desired.Fleet) { f.LoadBalancers = nil })
+	p := plan.Next(want, w)
+	if len(p.Steps) > 0 {
+		t.Errorf("records name arn:web, which was not read; steps %s", kindsOf(p, ""))
+	}
+	own(&w, 0, actuators.Leaving)
+	if p := plan.Next(want, w); strings.Contains(kindsOf(p, ""), "configure") {
+		t.Errorf("records name arn:web, which was not read; steps %s", kindsOf(p, ""))
+	}
+}
+
+// A drift repair runs under the key of the job that put the version there, which the host never runs again.
+func TestDriftRepairIsAnotherJob(t *testing.T) {
+	w := fleetOf(3, "v2")
+	n := &w.Nodes[0]
+	n.Host.Job = actuators.JobState{Key: "d1-v2-0-0-activate", Exited: true} // how v2 came here
+	n.Health = plan.Health{Release: "v2", Phase: plan.WatchIdle, Verdict: health.Verdict{Status: health.Contradicted, Reason: "check serves: v1"}}
+	f := plan.Foresee(wants("v2"), w)
+	found := false
+	for _, e := range f.Events {
+		if e.Kind == plan.Configure {
+			found = true
+			if e.Job.Key == "d1-v2-0-0-activate" {
+				t.Errorf("the repair is job %s, which ended long ago: the host attaches to it and runs nothing", e.Job.Key)
+			}
+		}
+	}
+	if !found {
+		t.Error("no repair at all")
+	}
+}
+
+// One machine under two names is one node (CONTRACT nodes), not two to be counted on.
+func TestOneMachineUnderTwoNamesIsNoCapacity(t *testing.T) {
+	w := fleetOf(2, "v1")
+	for i := range w.Nodes { // static nodes: identity is the machine id
+		w.Nodes[i].ID = ""
+		w.Nodes[i].Host.Machine = "m-same"
+		w.Nodes[i].Host.Record.Instance = "m-same"
+	}
+	p := plan.Next(wants("v2"), w)
+	if len(p.Steps) > 0 {
+		t.Errorf("both names are machine m-same; steps %s, %d in service of %d", kindsOf(p, ""), p.InService, p.Size)
+	}
+}
+
+// Fewer nodes than nodes.expect: nothing is drained.
+func TestTooFewFoundDrainsNobody(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Leaving)
+	r.Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	p := plan.Next(wants("v2", func(f *desired.Fleet) {
+		f.Nodes.Expect = 4
+		f.Rollout.MaxUnavailable = desired.Amount{Count: 2}
+	}), w)
+	if got := kindsOf(p, "web-1"); strings.Contains(got, "drain") {
+		t.Errorf("3 of 4 expected nodes found, and %s", got)
+	}
+}
+
+// A node that is out of the balancer and was never read may be out by windlass's hand.
+func TestUnreadNodeThatIsOutCountsAsAway(t *testing.T) {
+	w := fleetOf(4, "v1")
+	w.Nodes[0].Host, w.Nodes[0].Read = nil, plan.Source{Err: "connection timed out"}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	for i := range w.Groups[0].Members {
+		w.Groups[0].Members[i].Status = actuators.TargetUnhealthy // sick all over; balancers fail open
+	}
+	p := plan.Next(wants("v2"), w)
+	if len(p.Steps) > 0 {
+		t.Errorf("maxUnavailable 1, web-1 is out and unknown; steps %s", kindsOf(p, ""))
+	}
+}
+
+// A released fleet is left alone: no verdicts spread, and it is not halted for ever.
+func TestReleasedFleetIsLeftAlone(t *testing.T) {
+	w := fleetOf(3, "v1")
+	w.Nodes[0].Host.Record.Halts = []actuators.Halt{{Digest: "d1-v2", Release: "v2", Node: "web-1", Reason: "exit status 1", At: start}}
+	want := wants("v2")
+	want.Released = true
+	p := plan.Next(want, w)
+	if len(p.Steps) > 0 {
+		t.Errorf("its file is gone; steps %s", kindsOf(p, ""))
+	}
+	if p.Phase != plan.PhaseIdle {
+		t.Errorf("its file is gone; phase %s: %s", p.Phase, p.Reason)
+	}
+}
+
+// A halted digest is put on a node that was under way with another one.
+func TestHaltedDigestIsNotInstalledOnNodesUnderWayWithAnother(t *testing.T) {
+	w := fleetOf(4, "v1")
+	r := own(&w, 0, actuators.Configuring)
+	r.On, r.Try = version("v2"), actuators.Try{Version: version("v2")}
+	r.Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Nodes[0].Asked, w.Nodes[0].Out = plan.Drain, start.Add(-time.Minute)
+	w.Nodes[0].Host.Job = actuators.JobState{Key: "d1-v2-0-0-activate"} // interrupted by a reboot
+	w.Nodes[1].Host.Record.Halts = []actuators.Halt{{Digest: "d1-v3", Release: "v3", Node: "web-2", Reason: "exit status 1", At: start}}
+	p := plan.Next(wants("v3"), w)
+	for _, s := range p.Steps {
+		if s.Kind == plan.Configure && s.Job.Version.Release == "v3" {
+			t.Errorf("v3 is halted and is put on %s", s.Node)
+		}
+	}
+}
+
+// A stranger that is healthy in one group and not in another counts as in service (law 7: at its worst).
+func TestStrangerCountsAtItsWorst(t *testing.T) {
+	w := fleetOf(2, "v1")
+	two := actuators.GroupState{Group: actuators.Group{ID: "arn:two", Name: "two"}, TargetType: "ip", Port: 8080, At: start}
+	for _, n := range []string{"web-1", "web-2", "old-9"} {
+		m := memberOf(n, actuators.TargetHealthy)
+		if n == "old-9" {
+			w.Groups[0].Members = append(w.Groups[0].Members, m)
+			m.Status = actuators.TargetUnhealthy
+		}
+		m.Group = "arn:two"
+		two.Members = append(two.Members, m)
+	}
+	w.Groups = append(w.Groups, two)
+	p := plan.Next(wants("v2", func(f *desired.Fleet) {
+		f.LoadBalancers = append(f.LoadBalancers, desired.LoadBalancer{TargetGroup: "two"})
+	}), w)
+	if p.InService != 2 {
+		t.Errorf("%d in service; old-9 fails its checks in group two", p.InService)
+	}
+	if len(p.Steps) > 0 {
+		t.Errorf("size %d, floor %d: of group two only 1 would be left; steps %s", p.Size, p.Floor, kindsOf(p, ""))
+	}
+}
+
+// A hostile verdict cannot be ended by any retry count that a fleet file may hold (law 11).
+func TestNoRecordHaltsBeyondEveryRetry(t *testing.T) {
+	rec := actuators.NodeRecord{Schema: 1, Fleet: "web", Instance: "m-web-1",
+		Halts: []actuators.Halt{{Digest: "d1-v2", Retry: math.MaxInt64, Node: "web-1", At: start}}}
+	b, err := actuators.EncodeRecord(rec)
+	if err == nil {
+		_, err = actuators.DecodeRecord(b, "web")
+	}
+	if err == nil {
+		w := fleetOf(3, "v1")
+		w.Nodes[2].Host.Record.Halts = rec.Halts
+		p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Retry = 1000000 }), w) // the most the schema allows
+		t.Errorf("the record is accepted; phase %s: %s", p.Phase, p.Reason)
+	}
+}
+
+// One node's record makes windlass register that node in a group its fleet never had (law 17).
+func TestRecordCannotChooseAGroup(t *testing.T) {
+	w := fleetOf(3, "v1")
+	evil := actuators.Membership{Group: "arn:payments", ID: "web-1", Port: 443}
+	w.Former = []actuators.GroupState{{Group: actuators.Group{ID: "arn:payments", Name: "payments"}, TargetType: "ip", Port: 443, At: start}}
+	r := &w.Nodes[0].Host.Record
+	r.Places, r.Taken = append(r.Places, evil), []actuators.Membership{evil}
+	f := plan.Foresee(wants("v2"), w)
+	for _, e := range f.Events {
+		for _, m := range e.Targets {
+			if e.Kind == plan.Add && m.Group == "arn:payments" {
+				t.Fatalf("%s is registered in %s", e.Node, m.Group)
+			}
+		}
+	}
+}
+
+// A verdict written by an agent with an older digest algorithm is lost by an upgrade.
+func TestHaltSurvivesANewDigestAlgorithm(t *testing.T) {
+	w := fleetOf(3, "v1")
+	w.Nodes[0].Host.Record.Halts = []actuators.Halt{{Digest: "d1-v2", Release: "v2", Node: "web-1", Reason: "exit status 1", At: start}}
+	want := wants("v2")
+	want.Version.Algorithm, want.Version.Digest = 2, "d2-v2"
+	want.Older = map[int]string{1: "d1-v2"}
+	if p := plan.Next(want, w); p.Phase != plan.PhaseHalted {
+		t.Errorf("phase %s, steps %s", p.Phase, kindsOf(p, ""))
+	}
+}
+
+// Two nodes may be added at once with a version that is not proven, when it is not the wanted one.
+func TestPausedFleetAddsNoTwoUnproven(t *testing.T) {
+	w := fleetOf(4, "v1")
+	for i := range 2 {
+		r := own(&w, i, actuators.Configuring)
+		r.On, r.Try = version("v2"), actuators.Try{Version: version("v2")}
+		r.Taken = []actuators.Membership{{Group: "arn:web", ID: w.Nodes[i].Name, Port: 8080}}
+		w.Nodes[i].Host.Job = actuators.JobState{Key: "d1-v2-0-0-activate", Exited: true}
+		w.Nodes[i].Health = plan.Health{Release: "v2", Phase: plan.WatchVerify, Verdict: health.Verdict{Status: health.Passing}}
+	}
+	w.Groups[0].Members = w.Groups[0].Members[2:]
+	p := plan.Next(wants("v3", func(f *desired.Fleet) {
+		f.Paused = &desired.Pause{Reason: "x"}
+		f.Rollout.MaxUnavailable = desired.Amount{Count: 2}
+	}), w)
+	if got := kindsOf(p, ""); strings.Count(got, "add") > 1 {
+		t.Errorf("v2 is proven nowhere: %s", got)
+	}
+}
+
+// A node whose clock was set back (or lies) is waited for without end: its deadline moves with each reading.
+func TestDeadlineDoesNotMoveWithReadings(t *testing.T) {
+	at := func(d time.Duration) plan.NodeStatus {
+		w := fleetOf(3, "v1")
+		r := own(&w, 0, actuators.Leaving)
+		r.StageAt = start.AddDate(500, 0, 0)
+		r.Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+		w.Groups[0].Members[0].Status = actuators.TargetDraining
+		w.Now, w.Groups[0].At, w.GroupsRead = start.Add(d), start.Add(d), start.Add(d)
+		for i := range w.Nodes {
+			w.Nodes[i].Read.At, w.Nodes[i].Host.Now = start.Add(d), start.Add(d) // each renewal of the claim is a reading
+		}
+		return plan.Next(wants("v2"), w).Nodes[0]
+	}
+	if a, b := at(0), at(3*time.Hour); !a.Deadline.Equal(b.Deadline) {
+		t.Errorf("deadline moved from %v to %v", a.Deadline, b.Deadline)
+	}
+}
