@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,7 +95,7 @@ func TestKilledAgentIsReplaced(t *testing.T) {
 		"when a node has left":       inCall("elbv2:DeregisterTargets", false),
 		"while a node drains":        inState(plan.Draining),
 		"while a node is configured": inState(plan.Configuring, "activate"),
-		"while a node is verified":   inState(plan.Verifying, "verify"),
+		"while a node is verified":   whileVerified,
 		"before a node is added":     inCall("elbv2:RegisterTargets", true),
 		"when a node was added":      inCall("elbv2:RegisterTargets", false),
 		"while a node bakes":         inState(plan.Baking),
@@ -102,7 +103,7 @@ func TestKilledAgentIsReplaced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 2)
-			w.edit(baseFile, verifiable)
+			w.edit(baseFile, longer)
 			w.begin()
 			after := kill(w)
 			check(t, w.Agent.Start())
@@ -118,11 +119,55 @@ func TestKilledAgentIsReplaced(t *testing.T) {
 	}
 }
 
-// verifiable lets a check be held, and makes the bake long enough to be seen.
-func verifiable(base string) string {
+// longer makes the bake long enough to be seen.
+func longer(base string) string { return strings.Replace(base, "bake: 300ms", "bake: 600ms", 1) }
+
+// held adds a check that can be held.
+func held(base string) string {
 	gate := `  - {name: gate, command: {run: 'test ! -e "$HOME/hold-verify"'}, interval: 300ms, timeout: 5s, within: 30s}` + "\n"
-	base = strings.Replace(base, "health:\n", "health:\n"+gate, 1)
-	return strings.Replace(base, "bake: 300ms", "bake: 600ms", 1)
+	return strings.Replace(base, "health:\n", "health:\n"+gate, 1)
+}
+
+// whileVerified kills while a node's checks do not pass yet.
+func whileVerified(w *world) func() {
+	w.edit(baseFile, held)
+	w.arrives(w.Repo.Head(), "v1") // a check is no part of the digest: nothing rolls
+	return inState(plan.Verifying, "verify")(w)
+}
+
+// An agent that is killed again and again, each time a node is seen in a state it was not seen in before, arrives all the same.
+func TestAgentIsKilledAgainAndAgain(t *testing.T) {
+	w := newWorld(t, 2)
+	w.edit(baseFile, longer)
+	w.begin()
+	revision := w.deploy("v2")
+	kills, seen := 0, map[string]bool{}
+	for done := false; !done; {
+		f := w.sees("something new", func(f web.Fleet) bool {
+			done = f.Desired.Revision == revision && f.Phase == plan.PhaseIdle && f.Releases["v2"] == 2
+			return done || news(f, seen)
+		})
+		for _, n := range f.Nodes {
+			seen[n.Name+" "+string(n.State)] = true
+		}
+		if !done {
+			kills++
+			check(t, w.Agent.Kill())
+			check(t, w.Agent.Start())
+		}
+	}
+	w.arrives(revision, "v2")
+	w.kept(1)
+	if kills < 6 {
+		t.Errorf("it was killed only %d times", kills)
+	}
+}
+
+// news reports whether a node that moves is in a state it was not seen in.
+func news(f web.Fleet, seen map[string]bool) bool {
+	return slices.ContainsFunc(f.Nodes, func(n web.Node) bool {
+		return n.State != plan.Outdated && n.State != plan.OutOfService && !seen[n.Name+" "+string(n.State)]
+	})
 }
 
 // Without its state directory an agent is another one: it waits until the claim of the dead one has expired, says so, and goes on.

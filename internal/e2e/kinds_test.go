@@ -16,7 +16,8 @@ import (
 // Nodes that are listed in the fleet file, without a balancer: the same journey without drain and add.
 func TestStaticNodesWithoutBalancer(t *testing.T) {
 	w := newWorld(t, 2)
-	w.Traffic.Stop() // nobody takes a node away from its users here
+	w.quiet = true // nobody takes a node away from its users here
+	w.Traffic.Stop()
 	list := ""
 	for _, n := range w.Nodes() {
 		w.identify(n)

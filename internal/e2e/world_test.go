@@ -44,6 +44,7 @@ type world struct {
 	sshd *sshds
 
 	webPort string
+	quiet   bool         // there is no traffic to judge
 	unmount func() error // nil: nothing is mounted
 
 	mu    sync.Mutex
@@ -72,7 +73,7 @@ func openWorld(t *testing.T, nodes int, args ...string) *world {
 	t.Helper()
 	w := &world{T: t, sshd: &sshds{t: t, up: map[string]*os.Process{}}, least: nodes}
 	f, err := sandbox.Start(t.Context(), sandbox.Options{
-		Executable: binary, Nodes: nodes, Interval: 500 * time.Millisecond, AgentArgs: args, Rate: 30,
+		Executable: binary, Nodes: nodes, Interval: 500 * time.Millisecond, AgentArgs: args, Rate: 20,
 		User: must(user.Current())(t).Username, SSH: w.sshd.start,
 	})
 	check(t, err)
@@ -105,7 +106,7 @@ func (w *world) close() {
 	if err := w.Close(); err != nil {
 		w.Error(err)
 	}
-	if count.Requests == 0 || count.Failed > 0 {
+	if count.Requests == 0 && !w.quiet || count.Failed > 0 {
 		w.Errorf("%d of %d requests failed: %s", count.Failed, count.Requests, strings.Join(count.Failures, "; "))
 	}
 }
