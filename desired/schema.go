@@ -34,6 +34,14 @@ func Schema() []byte {
 	return out.Bytes()
 }
 
+// requireAll asks of a merged document what editors ask only of a file without a base.
+func requireAll(tree map[string]any) {
+	withoutBase := tree["else"].(map[string]any)
+	tree["required"] = append(tree["required"].([]any), withoutBase["required"].([]any)...)
+	delete(tree, "if")
+	delete(tree, "else")
+}
+
 const schemaURL = "fleet:schema"
 
 // A fleetSchema is the schema with its references replaced by what they refer to, as a tree and compiled.
@@ -52,6 +60,7 @@ var theSchema = sync.OnceValue(func() fleetSchema {
 	defs, _ := tree["$defs"].(map[string]any)
 	delete(tree, "$defs")
 	s := fleetSchema{tree: withoutReferences(tree, defs).(map[string]any)}
+	requireAll(s.tree)
 	s.compiled = compile(s.tree)
 	s.name = regexp.MustCompile(s.part("#/properties/name")["pattern"].(string))
 	return s

@@ -11,7 +11,7 @@ import (
 	"windlass/reconciler/plan"
 )
 
-// Deps are what an actor needs of the world. All are set; History may be nil when the accepted commit was not lost.
+// Deps are what an actor needs of the world. All are set, but History and Decide, which may be nil.
 type Deps struct {
 	Agent     plan.Agent
 	Inventory Inventory

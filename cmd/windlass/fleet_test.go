@@ -182,12 +182,14 @@ func TestLaw2LostStateDirectoryAndRewrittenHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocked := startAndWait(t, ctx, fleet, "the refusal", func(f web.Fleet) bool { return f.Phase == "waiting" && strings.Contains(f.Reason, "rewritten") })
-	if !strings.Contains(blocked.Reason, "--accept-revision") {
-		t.Errorf("the reason does not say what to do: %s", blocked.Reason)
-	}
-	if err := fleet.Agent.Stop(ctx); err != nil {
-		t.Fatal(err)
+	for _, what := range []string{"the refusal", "the refusal after a restart"} {
+		blocked := startAndWait(t, ctx, fleet, what, func(f web.Fleet) bool { return f.Phase == "waiting" && strings.Contains(f.Reason, "rewritten") })
+		if !strings.Contains(blocked.Reason, "--accept-revision") {
+			t.Errorf("the reason does not say what to do: %s", blocked.Reason)
+		}
+		if err := fleet.Agent.Stop(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 	fleet.Agent.Command.Args = append(fleet.Agent.Command.Args, "--accept-revision", head)
 	startAndWait(t, ctx, fleet, "acceptance", rests("v1", 2))

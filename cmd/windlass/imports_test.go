@@ -38,6 +38,8 @@ var mayKnow = map[string][]string{
 	"internal/sandbox/sshdtest":  {},
 	"internal/awsapi/awsapitest": {"internal/sandbox/aws"},
 
+	"internal/bench":      nil, // tests of the whole
+	"internal/e2e":        nil,
 	"deploy-repo-example": {},
 	"docs":                {},
 	"cmd/windlass":        nil, // everything

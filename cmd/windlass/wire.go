@@ -72,16 +72,12 @@ func (a *agent) join(me plan.Agent) {
 	a.handler = web.New(web.Options{Addr: a.listener.Addr().String(), Source: source, Metrics: metrics.Handler(series)})
 }
 
-// joined is the world as the core takes it. The deploy repo's past is searched only when the accepted commit was lost, and nobody
-// accepted a new one (law 2).
+// joined is the world as the core takes it.
 func joined(o agentOptions, me plan.Agent, hosts *host.Host, repo *gitrepo.Repo, events *metrics.Events, log *slog.Logger) reconciler.Deps {
 	aws := &cloud{observe: events.AWSRequest}
 	deps := reconciler.Deps{
 		Agent: me, Inventory: aws, Balancer: aws, Host: hosts, Prober: probe.New(hosts),
-		Observer: events, Log: log, Interval: o.interval, Refresh: o.refresh,
-	}
-	if repo.State().Revision == "" && o.accepts == "" {
-		deps.History = repo
+		History: repo, Observer: events, Log: log, Interval: o.interval, Refresh: o.refresh,
 	}
 	return deps
 }

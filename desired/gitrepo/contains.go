@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -22,7 +23,7 @@ var errNothingAccepted = errors.New("no commit of the deploy repo is accepted ye
 // history with --accept-revision, also whether it can only be of the history that was replaced. Text that is no full commit
 // hash is contained in nothing. An error means that it could not be told.
 //
-// It asks the server only for the first revision that the commits fetched so far do not hold.
+// It asks the server only for the first revision that is neither a commit that was in force here nor among those fetched so far.
 func (r *Repo) Contains(ctx context.Context, revision string) (bool, error) {
 	if !isRevision(revision) {
 		return false, nil
@@ -49,7 +50,8 @@ func (r *Repo) Contains(ctx context.Context, revision string) (bool, error) {
 func (r *Repo) recallAncestor(revision string) (contained, told bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	contained = r.force.Revision != "" && (r.byHand || revision == r.force.Revision || r.past.has(plumbing.NewHash(revision)))
+	was := revision == r.force.Revision || slices.Contains(r.kept, revision) || r.past.has(plumbing.NewHash(revision))
+	contained = r.force.Revision != "" && (r.byHand || was)
 	return contained, contained || r.past.whole()
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"unicode"
@@ -106,7 +107,7 @@ func reasonOf(err error) Reason {
 		return status.reason()
 	case knownhosts.IsHostKeyChanged(err), knownhosts.IsHostUnknown(err), errors.As(err, &revoked):
 		return HostKey
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(), strings.Contains(err.Error(), os.ErrDeadlineExceeded.Error()):
 		return Timeout
 	case errors.Is(err, transport.ErrRepositoryNotFound), errors.Is(err, transport.ErrEmptyRemoteRepository):
 		return NotFound

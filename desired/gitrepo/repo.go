@@ -38,6 +38,7 @@ type Repo struct {
 
 	mu      sync.Mutex
 	force   desired.State // what is in force; Problem is composed when it is handed out
+	kept    []string      // commits that were in force, newest last, the accepted one among them
 	byHand  bool          // a person accepted the history that force.Revision is of
 	past    history       // of force.Revision
 	seen    plumbing.Hash // the newest head that was judged; zero: none by this process
@@ -88,7 +89,7 @@ func (r *Repo) resume() error {
 		return trees[revision]
 	}
 	r.force = desired.State{Revision: kept.Revision, Committed: kept.Committed, Checked: kept.Checked, Fleets: map[string]desired.Version{}}
-	r.byHand, r.stats.LastSuccess = kept.ByHand, kept.Checked
+	r.kept, r.byHand, r.stats.LastSuccess = kept.Accepted, kept.ByHand, kept.Checked
 	for _, name := range slices.Sorted(maps.Keys(kept.Fleets)) {
 		version := kept.Fleets[name]
 		fleet := tree(version.Revision).Fleets[name]
@@ -252,20 +253,32 @@ func (r *Repo) judge(got *fetched, past history) error {
 	next := advance(before, tree, commit)
 	next.Checked = time.Now()
 	byHand := r.byHand || r.acceptedByHand(got.head, past)
-	if err := r.keeper.write(describe(next, byHand), files); err != nil {
+	accepted := remember(r.kept, next.Revision)
+	if err := r.keeper.write(describe(next, byHand, accepted), files); err != nil {
 		return &failure{Other, fmt.Errorf("commit %s is not in force yet: %w", got.head, err), true}
 	}
-	r.adopt(got.head, next, past, byHand)
+	r.adopt(got.head, next, past, byHand, accepted)
 	return nil
 }
 
-func (r *Repo) adopt(head plumbing.Hash, next desired.State, past history, byHand bool) {
+// mostRemembered is how many accepted commits are kept: more than any rollout's nodes name.
+const mostRemembered = 200
+
+func remember(accepted []string, revision string) []string {
+	if len(accepted) > 0 && accepted[len(accepted)-1] == revision {
+		return accepted
+	}
+	accepted = append(slices.Clone(accepted), revision)
+	return accepted[max(0, len(accepted)-mostRemembered):]
+}
+
+func (r *Repo) adopt(head plumbing.Hash, next desired.State, past history, byHand bool, accepted []string) {
 	if past.has(plumbing.NewHash(r.force.Revision)) {
 		past = past.join(r.past)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.force, r.byHand, r.past, r.seen, r.refusal = next, byHand, past, head, ""
+	r.force, r.byHand, r.past, r.seen, r.refusal, r.kept = next, byHand, past, head, "", accepted
 }
 
 // read loads the fleets of one commit; fs.ErrNotExist means that the directory for them is missing.
