@@ -204,7 +204,7 @@ func (a *actor) acted(n *node, s plan.Step, r outcome) {
 		n.Health, n.watch = plan.Health{}, watch{}
 		n.tail = failedTail(r.job)
 	case plan.Prove, plan.Adopt, plan.Restore:
-		n.tail = ""
+		n.tail, n.problem = "", ""
 		a.rest(n)
 	}
 	if r.err != nil {

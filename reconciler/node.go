@@ -31,6 +31,7 @@ type node struct {
 	stateAt time.Time
 	journey string // what the journey in hand puts right, if it is a correction
 	serving bool
+	problem string // what was wrong with its record, until one is written again
 	tail    string // output of the step that failed here
 }
 

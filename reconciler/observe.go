@@ -323,6 +323,7 @@ func (a *actor) tookReading(n *node, state actuators.HostState, err error, began
 	n.learn(state, now)
 	n.nextRead = now.Add(a.readPace(n))
 	if state.Problem != "" {
+		n.problem = state.Problem
 		a.Log.Warn("node record set aside", "fleet", a.name, "node", n.Name, "problem", state.Problem)
 	}
 	a.rest(n)

@@ -3,6 +3,7 @@ package reconciler
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"windlass/reconciler/plan"
 )
@@ -48,6 +49,9 @@ func (s *Status) add(n *node, p plan.NodeStatus) {
 		return
 	}
 	p.Since = n.stateAt
+	if n.problem != "" {
+		p.Reason = strings.TrimSuffix(n.problem+"; "+p.Reason, "; ")
+	}
 	out := Node{NodeStatus: p, Instance: n.ID, Address: n.Address, Zone: n.Zone, Tail: n.tail}
 	if n.Host != nil {
 		out.Instance = cmp.Or(n.ID, n.Host.Machine)

@@ -15,18 +15,25 @@ import (
 // While git cannot be read the accepted commit stays in force, a rollout goes on, and it says so (law 2, G33).
 func TestGitOutage(t *testing.T) {
 	w := newWorld(t, 2)
-	w.begin()
+	w.git.down.Store(true)
+	check(t, w.Agent.Start())
+	w.eventually("the outage to be told", func() bool {
+		said, exit := w.windlass("status", "--server", w.Agent.URL)
+		return exit == 2 && strings.Contains(said, "503")
+	})
+	w.git.down.Store(false)
+	w.settles(w.Repo.Head(), plan.PhaseIdle)
 	letGo := w.hold("activate")
 	revision := w.deploy("v2")
 	w.meets(plan.Configuring)
 	w.git.down.Store(true)
 	w.eventually("the outage to be told", func() bool { return strings.Contains(w.get("/api/v1/repo"), "503") })
+	check(t, w.Agent.Kill()) // what is in force outlives the agent
+	check(t, w.Agent.Start())
 	letGo()
 	w.arrives(revision, "v2")
 	w.status(0, "503")
-	if all := w.metrics(); !strings.Contains(all, "windlass_git_errors_total{reason=") {
-		t.Error("the metrics count no error of git")
-	}
+	w.counts("windlass_git_errors_total", "reason=")
 	next := w.deploy("v4")
 	w.git.down.Store(false)
 	w.arrives(next, "v4")

@@ -27,12 +27,13 @@ type trouble struct {
 func TestTroubleIsToldAndEnds(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range map[string]trouble{
-		"a wrong host key":    {befall: wrongHostKey, says: "host key"},
-		"a refused key":       {befall: refusedKey, says: "refused"},
-		"an sshd that hangs":  {befall: hangingSSH, says: "web-1", args: quickly},
-		"a newer record":      {befall: newerRecord, says: "newer", args: quickly},
-		"no nodes found":      {befall: strayed, says: "no nodes found"},
-		"fewer than expected": {befall: fewer, says: "2 nodes found, 3 expected"},
+		"a wrong host key":     {befall: wrongHostKey, says: "host key"},
+		"a refused key":        {befall: refusedKey, says: "refused"},
+		"an sshd that hangs":   {befall: hangingSSH, says: "web-1", args: quickly},
+		"a newer record":       {befall: newerRecord, says: "newer", args: quickly},
+		"no such target group": {befall: noSuchGroup, says: "wbe"},
+		"no nodes found":       {befall: strayed, says: "no nodes found"},
+		"fewer than expected":  {befall: fewer, says: "2 nodes found, 3 expected"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 2, trouble.args...)
@@ -123,6 +124,14 @@ func strayed(w *world) func() {
 	}
 }
 
+// noSuchGroup names a target group that is not there.
+func noSuchGroup(w *world) func() {
+	w.edit(fleetFile, func(old string) string { return strings.Replace(old, "targetGroup: web", "targetGroup: wbe", 1) })
+	return func() {
+		w.edit(fleetFile, func(old string) string { return strings.Replace(old, "targetGroup: wbe", "targetGroup: web", 1) })
+	}
+}
+
 // fewer expects a node that comes late.
 func fewer(w *world) func() {
 	w.edit(fleetFile, func(old string) string { return strings.Replace(old, "nodes:\n", "nodes:\n  expect: 3\n", 1) })
@@ -177,5 +186,23 @@ func TestRefusedDeregistration(t *testing.T) {
 	w.counts("windlass_aws_requests_total", "AccessDenied")
 	w.Cloud.Adjust(func(f *aws.Faults) { f.Denied = nil })
 	w.arrives(revision, "v2")
+	w.kept(1)
+}
+
+// A step that hangs is ended on its node when its time is up; that uses the attempt, and the release halts with one node out.
+func TestHangingStepHalts(t *testing.T) {
+	w := newWorld(t, 2)
+	w.edit(baseFile, func(old string) string {
+		return strings.Replace(old, "- {name: hold-activate,", "- {name: hold-activate, timeout: 1s,", 1)
+	})
+	w.begin()
+	letGo := w.hold("activate")
+	bad := w.deploy("v2")
+	f := w.settles(bad, plan.PhaseHalted)
+	out := in(f, plan.Failed)
+	w.status(3, "v2 failed on "+out, "step hold-activate: timed out")
+	w.balances(1)
+	letGo()
+	w.arrives(must(w.Repo.Revert(t.Context()))(t), "v1")
 	w.kept(1)
 }

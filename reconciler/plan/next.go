@@ -179,8 +179,8 @@ func (f *fleet) stuck() *view {
 	}
 	var first *view
 	for _, v := range f.views {
-		if !v.status.UnderWay {
-			continue
+		if !v.status.UnderWay || v.status.State == OutOfService {
+			continue // one that has what it had before, and fails its checks, says nothing about the version
 		}
 		if held[v.Name] {
 			return nil
