@@ -70,7 +70,7 @@ func TestTroubleWithTheAPI(t *testing.T) {
 			revision = w.deploy("v2")
 		}
 		w.sees(fmt.Sprintf("%q", trouble.says), func(f web.Fleet) bool {
-			return f.Desired.Revision == revision && f.Phase == plan.PhaseWaiting && says(f, trouble.says)
+			return f.Desired.Revision == revision && says(f, trouble.says)
 		})
 		w.status(2, trouble.says)
 		w.counts("windlass_aws_requests_total", trouble.code)
