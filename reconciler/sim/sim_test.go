@@ -2,7 +2,9 @@ package sim_test
 
 import (
 	"flag"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,4 +73,10 @@ func TestReplay(t *testing.T) {
 			t.Fatalf("seed %d told two stories:\n%s\n\n%s", seed, x, y)
 		}
 	}
+}
+
+// TestMain lets the collector rest: a story makes much garbage and keeps little.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(800)
+	os.Exit(m.Run())
 }
