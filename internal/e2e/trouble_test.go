@@ -10,7 +10,6 @@ import (
 
 	"windlass/internal/sandbox/aws"
 	"windlass/internal/web"
-	"windlass/reconciler/plan"
 )
 
 // quickly has idle nodes read again soon.
@@ -197,9 +196,7 @@ func TestHangingStepHalts(t *testing.T) {
 	})
 	w.begin()
 	letGo := w.hold("activate")
-	bad := w.deploy("v2")
-	f := w.settles(bad, plan.PhaseHalted)
-	out := in(f, plan.Failed)
+	out := w.halts(w.deploy("v2"), "v1", "v2")
 	w.status(3, "v2 failed on "+out, "step hold-activate: timed out")
 	w.balances(1)
 	letGo()
