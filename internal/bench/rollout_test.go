@@ -62,6 +62,7 @@ func compare(agent, shell []rollout) {
 	ours, theirs := median(agent, rollout.total), median(shell, rollout.total)
 	ratio := float64(ours) / float64(theirs)
 	table.add(fmt.Sprintf("rolling release of %d sshd nodes, windlass : shell loop", nodes), fmt.Sprintf("%s : %s = %.2f", millis(ours), millis(theirs), ratio), "≤ 0.80", ratio <= 0.8)
+	table.note("  before the first node", fmt.Sprintf("%s : %s", millis(median(agent, rollout.before)), millis(median(shell, rollout.before))))
 	for i, phase := range phases {
 		share := func(r rollout) time.Duration { return r.mean(i) }
 		table.note("  per node: "+phase, fmt.Sprintf("%s : %s", millis(median(agent, share)), millis(median(shell, share))))
@@ -69,6 +70,17 @@ func compare(agent, shell []rollout) {
 }
 
 func (r rollout) total() time.Duration { return r.took }
+
+// before is what the rollout took besides its nodes.
+func (r rollout) before() time.Duration {
+	rest := r.took
+	for _, n := range r.nodes {
+		for _, phase := range n {
+			rest -= phase
+		}
+	}
+	return rest
+}
 
 // mean is what a phase took per node.
 func (r rollout) mean(phase int) time.Duration {
