@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
-	"slices"
 	"time"
 
 	"windlass/actuators"
-	"windlass/health"
 	"windlass/reconciler/plan"
 )
 
@@ -216,46 +214,6 @@ func stamp(r *actuators.NodeRecord, now time.Time) {
 			r.Halts[i].At = now
 		}
 	}
-}
-
-// A watch probes a node for as long as a plan asks for it.
-type watch struct {
-	plan.Watch
-	since   time.Time // zero: nothing is watched
-	samples []health.Sample
-	tried   map[string]int
-	next    map[string]time.Time
-	again   time.Time       // when time alone may change the verdict; zero: never
-	failing map[string]bool // whether the newest conclusive sample failed
-}
-
-// mostSamples is how many samples a watch keeps.
-const mostSamples = 256
-
-func newWatch(w plan.Watch, now time.Time) watch {
-	return watch{Watch: w, since: now, tried: map[string]int{}, next: map[string]time.Time{}, failing: map[string]bool{}}
-}
-
-// add keeps a sample. Of those that are too many it keeps each check's newest failure, which a long bake has to remember.
-func (w *watch) add(s health.Sample) {
-	if len(w.samples) >= mostSamples {
-		old, recent := w.samples[:mostSamples/2], w.samples[mostSamples/2:]
-		w.samples = append(newestFailures(old), recent...)
-	}
-	w.samples = append(w.samples, s)
-}
-
-func newestFailures(samples []health.Sample) []health.Sample {
-	var kept []health.Sample
-	seen := map[string]bool{}
-	for _, s := range slices.Backward(samples) {
-		if s.Result != health.Pass && s.Result != health.NoAnswer && !seen[s.Check] {
-			seen[s.Check] = true
-			kept = append(kept, s)
-		}
-	}
-	slices.Reverse(kept)
-	return kept
 }
 
 // gone reports whether an error says that the machine is no more.

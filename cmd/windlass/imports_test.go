@@ -22,12 +22,13 @@ var mayKnow = map[string][]string{
 	"reconciler":      {"desired", "health", "actuators", "reconciler/plan"},
 	"reconciler/sim":  {"desired", "health", "actuators", "reconciler/plan", "reconciler"},
 
-	"desired/gitrepo": {"desired", "internal/redact"},
+	"desired/gitrepo": {"desired", "internal/durable", "internal/redact"},
 	"health/probe":    {"desired", "health", "actuators", "internal/redact"},
 	"actuators/elb":   {"desired", "actuators", "internal/awsapi"},
 	"actuators/ec2":   {"desired", "actuators", "internal/awsapi"},
 	"actuators/host":  {"desired", "actuators", "internal/redact"},
 
+	"internal/durable": {},
 	"internal/redact":  {},
 	"internal/awsapi":  {"internal/redact"},
 	"internal/metrics": {"desired", "reconciler/plan", "reconciler"},

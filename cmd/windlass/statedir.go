@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"windlass/internal/durable"
 	"windlass/reconciler/plan"
 )
 
@@ -82,7 +83,7 @@ func (d *stateDir) begin() (plan.Agent, error) {
 	if err != nil {
 		return plan.Agent{}, err
 	}
-	if err := replaceFile(d.identityPath(), append(text, '\n')); err != nil {
+	if err := durable.Replace(d.identityPath(), append(text, '\n')); err != nil {
 		return plan.Agent{}, fmt.Errorf("cannot keep this agent's identity: %w", err)
 	}
 	return plan.Agent{Holder: known.Holder, Epoch: known.Epoch, Nonce: rand.Text()}, nil
@@ -127,25 +128,4 @@ func newIdentity() identity {
 		host = "windlass"
 	}
 	return identity{Schema: identitySchema, Holder: host + "-" + rand.Text()[:10]}
-}
-
-// replaceFile writes a file durably: after it the content is there whatever happens, before it the old one is.
-func replaceFile(path string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name())
-	_, err = temporary.Write(content)
-	if err := errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"windlass/desired"
+	"windlass/internal/durable"
 )
 
 // A keeper holds on disk what must survive a restart: accepted.json says which commit is in force and which commit each fleet's
@@ -82,14 +83,14 @@ func (k keeper) write(accepted kept, files *treeFS) error {
 	if err != nil {
 		return fmt.Errorf("cannot keep the files of commit %s: %w", accepted.Revision, err)
 	}
-	if err := replace(k.archive(accepted.Revision), archive); err != nil {
+	if err := durable.Replace(k.archive(accepted.Revision), archive); err != nil {
 		return fmt.Errorf("cannot keep the files of commit %s: %w", accepted.Revision, err)
 	}
 	text, err := json.MarshalIndent(accepted, "", "  ")
 	if err != nil {
 		return fmt.Errorf("cannot keep the accepted commit: %w", err)
 	}
-	if err := replace(k.index(), append(text, '\n')); err != nil {
+	if err := durable.Replace(k.index(), append(text, '\n')); err != nil {
 		return fmt.Errorf("cannot keep the accepted commit: %w", err)
 	}
 	k.prune(accepted)
@@ -131,29 +132,4 @@ func (k keeper) prune(accepted kept) {
 			os.Remove(path)
 		}
 	}
-}
-
-// replace writes a file durably: after it returns nil the content is there whatever happens, before it the old one is.
-func replace(path string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name())
-	_, err = temporary.Write(content)
-	if err := errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

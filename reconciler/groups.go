@@ -1,0 +1,209 @@
+package reconciler
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/reconciler/plan"
+)
+
+func (a *actor) readGroups(ctx context.Context) {
+	fleet := a.want.Fleet
+	recorded := a.recordedGroups()
+	if len(fleet.LoadBalancers)+len(recorded) == 0 {
+		a.nextGroups = time.Now().Add(a.Interval)
+		return
+	}
+	a.nextGroups = time.Now().Add(a.Interval)
+	a.tasks.begin(ctx, taskGroups, "", balancerDeadline, func(ctx context.Context) func() {
+		states, err := a.Balancer.Observe(ctx, fleet.LoadBalancers, recorded)
+		return func() {
+			if a.want.Fleet != fleet {
+				a.nextGroups = time.Time{}
+				return
+			}
+			a.takeGroups(fleet, states, err)
+		}
+	})
+}
+
+func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, err error) {
+	now := time.Now()
+	if err != nil {
+		states = unreadable(fleet, err)
+	}
+	a.recall(states)
+	named := min(len(fleet.LoadBalancers), len(states))
+	a.groups, a.former, a.read = states[:named], states[named:], now
+	a.held = a.holdings()
+	failed := slices.ContainsFunc(states, func(g actuators.GroupState) bool { return g.Err != "" })
+	if !failed {
+		a.groupsTrouble = 0
+	} else {
+		a.groupsTrouble++
+	}
+	a.nextGroups = now.Add(a.groupsPace(now))
+	a.noticeMoves(now)
+}
+
+// recall lets a group that cannot be read now show what it said last. It is for people: plans build nothing on a group with Err.
+func (a *actor) recall(states []actuators.GroupState) {
+	for i, s := range states {
+		if s.Err == "" || s.Missing {
+			continue
+		}
+		for _, old := range slices.Concat(a.groups, a.former) {
+			if old.ID == s.ID || old.Name == s.Name {
+				old.Err, old.Missing = s.Err, s.Missing
+				states[i] = old
+			}
+		}
+	}
+}
+
+// unreadable is what is known of a fleet's groups when none could be asked for.
+func unreadable(fleet *desired.Fleet, err error) []actuators.GroupState {
+	states := make([]actuators.GroupState, len(fleet.LoadBalancers))
+	for i, lb := range fleet.LoadBalancers {
+		states[i] = actuators.GroupState{Group: actuators.Group{Name: lb.String()}, Err: err.Error(), At: time.Now()}
+	}
+	return states
+}
+
+// recordedGroups are the groups that only records name, sorted.
+func (a *actor) recordedGroups() []string {
+	named := map[string]bool{}
+	for _, g := range a.groups {
+		named[g.ID] = true
+	}
+	if len(a.groups) < len(a.want.Fleet.LoadBalancers) {
+		return nil
+	}
+	extra := map[string]bool{}
+	for _, n := range a.order {
+		r := n.record()
+		for _, m := range slices.Concat(r.Places, r.Taken) {
+			extra[m.Group] = !named[m.Group]
+		}
+	}
+	var ids []string
+	for id, wanted := range extra {
+		if wanted {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// groupsPace is when to read the balancers again: soon while something moves in them, else at the interval; ever later while
+// they cannot be read.
+func (a *actor) groupsPace(now time.Time) time.Duration {
+	pace := a.Interval
+	for _, s := range a.plan.Nodes {
+		n := a.nodeNamed(s.Name)
+		if n == nil || !s.UnderWay || a.groupsTrouble > 0 {
+			continue
+		}
+		switch s.State {
+		case plan.Draining:
+			pace = min(pace, actuators.PollPace(a.longestDelay(), now.Sub(n.stateAt), a.network()))
+		case plan.Joining:
+			pace = min(pace, actuators.PollPace(0, now.Sub(n.stateAt), a.network()))
+		case plan.Baking:
+			pace = min(pace, max(time.Second, a.want.Fleet.Rollout.Bake/4))
+		}
+	}
+	if a.groupsTrouble > 0 {
+		return min(time.Minute, time.Second<<min(a.groupsTrouble, 10))
+	}
+	return pace
+}
+
+func (a *actor) longestDelay() time.Duration {
+	var d time.Duration
+	for _, g := range slices.Concat(a.groups, a.former) {
+		d = max(d, g.Delay)
+	}
+	return d
+}
+
+func (a *actor) network() bool {
+	return slices.ContainsFunc(a.groups, func(g actuators.GroupState) bool { return g.Network })
+}
+
+// noticeMoves remembers since when an idle node is out of rotation, and reads the host of one that just left or came: who
+// did that may have written there.
+func (a *actor) noticeMoves(now time.Time) {
+	members, held := a.memberIDs(), a.heldIDs()
+	for _, n := range a.order {
+		in := a.inRotation(n, members)
+		switch anywhere := a.anywhere(n, held); {
+		case anywhere:
+			n.Out = time.Time{}
+		case n.Out.IsZero():
+			n.Out = now
+		}
+		if in != n.serving {
+			n.serving, n.nextRead = in, now
+		}
+		switch r := n.record(); {
+		case in || r.UnderWay() || n.Busy != "":
+			n.OutSince = time.Time{}
+		case n.OutSince.IsZero():
+			n.OutSince = now
+		}
+	}
+}
+
+// heldIDs are the targets each group holds, draining ones too; nil for a group that cannot be asked.
+func (a *actor) heldIDs() []map[string]bool {
+	var held []map[string]bool
+	for i, g := range slices.Concat(a.groups, a.former) {
+		if g.Err != "" && (i < len(a.groups) || !g.Missing) {
+			held = append(held, nil)
+			continue
+		}
+		ids := make(map[string]bool, len(g.Members))
+		for _, t := range g.Members {
+			ids[t.ID] = true
+		}
+		held = append(held, ids)
+	}
+	return held
+}
+
+// anywhere reports whether any group holds the node, or cannot be asked.
+func (a *actor) anywhere(n *node, held []map[string]bool) bool {
+	for i, g := range slices.Concat(a.groups, a.former) {
+		if held[i] == nil || held[i][g.Target(n.Node.Node)] {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *actor) memberIDs() []map[string]bool {
+	ids := make([]map[string]bool, len(a.groups))
+	for i, g := range a.groups {
+		ids[i] = make(map[string]bool, len(g.Members))
+		for _, t := range g.Members {
+			if t.Status != actuators.TargetDraining {
+				ids[i][t.ID] = true
+			}
+		}
+	}
+	return ids
+}
+
+func (a *actor) inRotation(n *node, members []map[string]bool) bool {
+	for i, g := range a.groups {
+		if g.Err == "" && !members[i][g.Target(n.Node.Node)] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,111 @@
+package reconciler
+
+import (
+	"context"
+	"time"
+
+	"windlass/actuators"
+)
+
+// mostReads is how many hosts are read at once; who dials bounds itself further.
+const mostReads = 32
+
+// readHost reads a node's record when it is due: at first, when a call may have changed it, when somebody else works there,
+// and now and then.
+func (a *actor) readHost(ctx context.Context, n *node, now time.Time) {
+	if now.Before(a.readDue(n)) {
+		return
+	}
+	place := n.place
+	n.nextRead = now.Add(readDeadline)
+	a.tasks.begin(ctx, taskRead, identity(n.Node.Node), readDeadline, func(ctx context.Context) func() {
+		state, err := a.Host.Read(ctx, place)
+		return func() { a.tookReading(n, state, err, now) }
+	})
+}
+
+// readDue is when the host may be read next; never while a step works there or too many others are being read.
+func (a *actor) readDue(n *node) time.Time {
+	switch {
+	case n.Busy != "" || a.tasks.busy(taskRead, identity(n.Node.Node)) || a.tasks.busyWith(taskRead) >= mostReads:
+		return never
+	case n.Stale:
+		return earlier(n.nextRead, n.NotBefore)
+	}
+	return n.nextRead
+}
+
+func (a *actor) tookReading(n *node, state actuators.HostState, err error, began time.Time) {
+	now := time.Now()
+	n.triedAt = began
+	defer a.rollCalled(now)
+	if err != nil {
+		n.miss(err, now)
+		if gone(err) {
+			a.nextInventory = time.Time{}
+		}
+		return
+	}
+	if !n.host.saw(state, began, now) {
+		n.nextRead = now.Add(100 * time.Millisecond)
+		return
+	}
+	n.learn(state, now)
+	n.nextRead = now.Add(a.readPace(n))
+	if state.Problem != "" {
+		n.problem = state.Problem
+		a.Log.Warn("node record set aside", "fleet", a.name, "node", n.Name, "problem", state.Problem)
+	}
+	a.rest(n)
+}
+
+// readPace is when to read a host again.
+func (a *actor) readPace(n *node) time.Duration {
+	r := n.record()
+	switch {
+	case r.Claim != nil && r.Claim.Holder != a.Agent.Holder:
+		return 5 * time.Second
+	case n.Host.Job.Running:
+		return time.Second
+	case n.Read.At.IsZero() || n.nextIdle.IsZero():
+		return a.Refresh/2 + n.spread(a.Refresh)
+	}
+	return a.Refresh
+}
+
+// rest closes the connection to a node that has no work left.
+func (a *actor) rest(n *node) {
+	if !n.record().UnderWay() && n.Busy == "" && n.watch.since.IsZero() {
+		a.Host.Close(n.place)
+	}
+}
+
+// renew writes the claim again in good time while a node is under way (law 18).
+func (a *actor) renew(ctx context.Context, n *node, now time.Time) {
+	if now.Before(a.renewDue(n)) {
+		return
+	}
+	n.renewAt = now.Add(actuators.RenewEvery)
+	place, host := n.place, n.host
+	a.tasks.begin(ctx, taskRenew, identity(n.Node.Node), writeDeadline, func(ctx context.Context) func() {
+		state, err := host.renew(ctx, a.Host, place, a.Agent)
+		return func() {
+			switch {
+			case err == nil && n.Busy == "":
+				n.learn(state, time.Now())
+			case err != nil:
+				n.Stale = true
+				n.renewAt = time.Now().Add(2 * time.Second)
+			}
+		}
+	})
+}
+
+// renewDue is when the node's claim is to be renewed; never when it is not this process's.
+func (a *actor) renewDue(n *node) time.Time {
+	claim := n.record().Claim
+	if a.ReadOnly || claim == nil || claim.Nonce != a.Agent.Nonce || !n.record().UnderWay() || a.tasks.busy(taskRenew, identity(n.Node.Node)) {
+		return never
+	}
+	return n.renewAt
+}

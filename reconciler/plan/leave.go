@@ -1,0 +1,154 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"windlass/actuators"
+)
+
+// leaving takes a claimed node out of its groups, or gives it back unchanged.
+func (f *fleet) leaving(v *view) {
+	onward := v.spoiled() || !f.Is(v.rec.On) && f.goesOn()
+	switch {
+	case !onward && v.changed():
+		f.step(v, Restore, v.rec.On.Release+" is wanted again: it goes back and bakes", f.at(v, actuators.Verified))
+	case !onward:
+		f.restore(v)
+	case v.rotation == member:
+		f.drain(v)
+	case v.rotation == draining:
+		f.awaitDrain(v)
+	case f.exhausted(v):
+		f.step(v, Fail, "attempts used up: "+v.rec.Try.Error, f.toGiveUp(v))
+	default:
+		f.configure(v)
+	}
+}
+
+// exhausted reports whether what is on the node failed as often as it may be tried, and nothing else is to be put there.
+func (f *fleet) exhausted(v *view) bool {
+	most := f.Fleet.Rollout.Attempts
+	if f.Is(v.rec.Try.Version) {
+		return v.spoiled() && v.failures(f) >= most
+	}
+	return v.spoiled() && v.rec.Try.Failures >= most && !f.goesOn()
+}
+
+// changed reports whether what is on the host never was proven there.
+func (v *view) changed() bool { return v.rec.Known() && v.rec.On.Digest != v.rec.Proven.Digest }
+
+// drain takes the node out of every group it is still in, on a reading of the balancers made just for that (law 9).
+func (f *fleet) drain(v *view) {
+	v.status.State = Draining
+	if why := f.sourcesIncomplete(); why != "" {
+		f.hold(v, why)
+		return
+	}
+	if f.askedAlready(v, Drain) {
+		v.status.Reason = "waits for its load balancers to show that it leaves"
+		return
+	}
+	if !f.fresh() {
+		f.plan.Reread = true
+		v.status.Reason = "its load balancers are read again before it leaves"
+		return
+	}
+	if why := cmp.Or(f.tooFew(), f.mayDrain(v)); why != "" {
+		f.stay(v, why)
+		return
+	}
+	if !v.listed() {
+		f.step(v, Leave, "it is in a group that its record does not name yet", f.toLeave(v))
+		return
+	}
+	var targets []actuators.Membership
+	for _, t := range v.targets {
+		if t.Status != actuators.TargetDraining {
+			targets = append(targets, t.Membership)
+		}
+	}
+	f.plan.Steps = append(f.plan.Steps, Step{Node: v.Name, Kind: Drain, Reason: v.reasonToGo(f), Targets: targets})
+	v.status.Reason = v.reasonToGo(f)
+	f.lost(v)
+}
+
+// listed reports whether the record names every place the node is about to leave (law 17).
+func (v *view) listed() bool {
+	return !slices.ContainsFunc(v.targets, func(t actuators.Target) bool {
+		return t.Status != actuators.TargetDraining && !slices.Contains(v.rec.Taken, t.Membership)
+	})
+}
+
+// stay lets a claimed node that must not leave after all be counted on again. One that failed is only held, and lets others
+// go before it.
+func (f *fleet) stay(v *view, why string) {
+	if v.spoiled() {
+		f.hold(v, why)
+		f.cap.away--
+		v.held = true
+		return
+	}
+	f.step(v, Restore, "stays for now: "+why, f.toIdle(v))
+}
+
+// fresh reports whether the balancers were read after the last request to them, a moment ago.
+func (f *fleet) fresh() bool {
+	var asked time.Time
+	for _, v := range f.views {
+		if v.AskedAt.After(asked) {
+			asked = v.AskedAt
+		}
+	}
+	stale := slices.ContainsFunc(f.groups, func(g group) bool { return g.At.Before(asked) })
+	return !stale && f.Now.Sub(f.GroupsRead) <= Fresh
+}
+
+// askedAlready reports whether a balancer was asked so lately that what it shows may be from before.
+func (f *fleet) askedAlready(v *view, kind Kind) bool {
+	if v.Asked != kind || f.Now.Sub(v.AskedAt) >= AskAgain {
+		return false
+	}
+	f.wake(v.AskedAt.Add(AskAgain))
+	return true
+}
+
+func (v *view) reasonToGo(f *fleet) string {
+	from := cmp.Or(v.rec.Proven.Release, v.rec.On.Release, "unknown")
+	switch {
+	case v.spoiled():
+		return "the attempt failed: " + v.rec.Try.Error
+	case v.drifted() || f.Is(v.rec.On):
+		return "drift: " + v.Health.Reason
+	case from == f.Version.Release:
+		return "configuration of " + from + " changed"
+	}
+	return from + " → " + f.Version.Release
+}
+
+// awaitDrain waits for the balancers' word that the node has left.
+func (f *fleet) awaitDrain(v *view) {
+	v.status.State = Draining
+	limit := f.Fleet.Rollout.DrainTimeout
+	for _, g := range f.groups {
+		if len(g.places(v.Node.Node)) > 0 {
+			limit = max(limit, g.Delay+time.Minute)
+		}
+	}
+	v.status.Deadline = v.status.Since.Add(limit)
+	v.status.Reason = "connections drain: " + v.said(f)
+	if f.overdue(v) {
+		v.status.Reason = fmt.Sprintf("still draining after %s: %s", limit, v.said(f))
+	}
+}
+
+// overdue reports whether the node's stage has outlasted its deadline; if not, the plan wakes when it will have.
+func (f *fleet) overdue(v *view) bool {
+	if f.Now.Before(v.status.Deadline) {
+		f.wake(v.status.Deadline)
+		return false
+	}
+	return true
+}
