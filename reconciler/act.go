@@ -209,7 +209,9 @@ func (a *actor) acted(n *node, s plan.Step, r outcome) {
 	}
 	if r.err != nil {
 		a.stumbled(n, s, r.err, now)
+		return
 	}
+	n.recover()
 }
 
 func failedTail(j *actuators.JobState) string {
@@ -222,10 +224,11 @@ func failedTail(j *actuators.JobState) string {
 // stumbled is a step that ended in an error nobody is to blame for: it is read how things stand, and decided anew.
 func (a *actor) stumbled(n *node, s plan.Step, err error, now time.Time) {
 	a.Log.Warn("step broke off; its node is read again", "fleet", a.name, "node", n.Name, "step", s.Kind, "error", err)
-	n.stumble(fmt.Errorf("%s: %w", s.Kind, err), now)
-	n.Stale, n.Doubt = true, s.Kind
+	n.Stale, n.Doubt, n.nextRead = true, s.Kind, now
 	if errors.Is(err, actuators.ErrChanged) {
-		n.NotBefore, n.nextRead = now, now
+		n.recover()
+	} else {
+		n.stumble(fmt.Errorf("%s: %w", s.Kind, err), now)
 	}
 	if gone(err) {
 		a.nextInventory = now

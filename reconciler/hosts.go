@@ -29,8 +29,6 @@ func (a *actor) readDue(n *node) time.Time {
 	switch {
 	case n.Busy != "" || a.tasks.busy(taskRead, identity(n.Node.Node)) || a.tasks.busyWith(taskRead) >= mostReads:
 		return never
-	case n.Stale:
-		return earlier(n.nextRead, n.NotBefore)
 	}
 	return n.nextRead
 }
@@ -94,7 +92,7 @@ func (a *actor) renew(ctx context.Context, n *node, now time.Time) {
 			case err == nil && n.Busy == "":
 				n.learn(state, time.Now())
 			case err != nil:
-				n.Stale = true
+				n.Stale, n.nextRead = true, time.Now()
 				n.renewAt = time.Now().Add(2 * time.Second)
 			}
 		}

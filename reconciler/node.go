@@ -20,7 +20,8 @@ type node struct {
 	nextRead time.Time
 	triedAt  time.Time // when the newest reading began, whatever came of it
 	nextIdle time.Time // when its idle checks are due
-	troubles int       // failures in a row that are nobody's fault
+	unread   int       // readings in a row that failed
+	troubles int       // steps in a row that broke off
 	renewAt  time.Time
 
 	claim   actuators.Claim // as first seen at Claimed
@@ -73,8 +74,8 @@ func (n *node) learn(s actuators.HostState, at time.Time) {
 		job = n.Host.Job
 	}
 	s.Job = job
-	n.Host, n.Read, n.Stale = &s, plan.Source{At: at}, false
-	n.troubles, n.NotBefore, n.Trouble, n.Doubt = 0, time.Time{}, "", ""
+	n.Host, n.Read = &s, plan.Source{At: at}
+	n.Stale, n.Doubt, n.unread = false, "", 0
 	var claim actuators.Claim
 	if s.Record.Claim != nil {
 		claim = *s.Record.Claim
@@ -90,16 +91,21 @@ func (n *node) learn(s actuators.HostState, at time.Time) {
 // miss takes a failed reading. What was known stays, marked as not to be built on.
 func (n *node) miss(err error, at time.Time) {
 	n.Read.Err = err.Error()
-	n.stumble(err, at)
+	n.nextRead = at.Add(pause(n.unread))
+	n.unread++
 }
 
-// stumble backs off after a failure that is nobody's fault: twice as long each time, up to half a minute.
+// stumble backs off after a step that broke off, until one goes well.
 func (n *node) stumble(err error, at time.Time) {
-	pause := min(30*time.Second, time.Second<<min(n.troubles, 10))
+	n.NotBefore, n.Trouble = at.Add(pause(n.troubles)), err.Error()
 	n.troubles++
-	n.NotBefore, n.Trouble = at.Add(pause), err.Error()
-	n.nextRead = n.NotBefore
 }
+
+// recover ends the backing off.
+func (n *node) recover() { n.NotBefore, n.Trouble, n.troubles = time.Time{}, "", 0 }
+
+// pause is how long to wait after failures that are nobody's fault: twice as long each time, up to half a minute.
+func pause(failures int) time.Duration { return min(30*time.Second, time.Second<<min(failures, 10)) }
 
 // A session is an agent's hold on a node's record: the newest bytes it saw, and until when its claim surely lasts. Steps and
 // renewals write through it one at a time.

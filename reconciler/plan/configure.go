@@ -87,7 +87,7 @@ func (f *fleet) configuring(v *view) {
 	v.status.State = Configuring
 	wanted := f.Is(v.rec.On)
 	job := v.Host.Job
-	ours := strings.HasPrefix(job.Key, jobKey(v.rec.Try))
+	ours := job.Key == f.activateJob(v.rec).Key
 	switch {
 	case !wanted && ours && job.Running:
 		v.status.Reason = fmt.Sprintf("step %s of %s ends before %s follows", job.Step, v.rec.On.Release, f.Version.Release)

@@ -283,3 +283,78 @@ func TestDeadlineDoesNotMoveWithReadings(t *testing.T) {
 		t.Errorf("deadline moved from %v to %v", a.Deadline, b.Deadline)
 	}
 }
+// An agent was killed after it wrote that a node is being configured, and before the job began there: the newest job is still
+// that of the prepare steps, which succeeded. It proves nothing about the activate steps: they run.
+func TestPrepareJobIsNotTakenForTheActivateJob(t *testing.T) {
+	want := wants("v2", func(f *desired.Fleet) { f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch"}} })
+	w := fleetOf(2, "v1")
+	preparing := plan.Next(want, w).Steps[0]
+	if preparing.Kind != plan.Prepare || preparing.Node != "web-1" {
+		t.Fatalf("it begins with %+v", preparing)
+	}
+	n := &w.Nodes[0]
+	n.Host.Record = *preparing.Record
+	n.Host.Record.Stage = actuators.Configuring
+	n.Host.Record.StageAt = start.Add(-time.Minute)
+	n.Host.Record.On = want.Version
+	n.Host.Record.Prepared = want.Version.Digest
+	n.Host.Record.Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	n.Host.Record.Claim = &actuators.Claim{Holder: w.Agent.Holder, Epoch: w.Agent.Epoch, Nonce: w.Agent.Nonce, Expires: start.Add(20 * time.Second)}
+	n.Host.Job = actuators.JobState{Key: preparing.Job.Key, Exited: true}
+	n.Out = start.Add(-time.Minute)
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	p := plan.Next(want, w)
+	if len(p.Steps) != 1 || p.Steps[0].Kind != plan.Configure || !strings.HasSuffix(p.Steps[0].Job.Key, "activate") {
+		t.Errorf("steps %+v, watches %+v; want the activate job to run", p.Steps, p.Watch)
+	}
+}
+
+// A fleet with an outdated node that is only waited for (its record is to be read again) is not idle: status would exit 0.
+func TestOutdatedNodeIsNotIdle(t *testing.T) {
+	w := fleetOf(2, "v2")
+	old := nodeOf("web-3", "c", "v1")
+	old.Stale = true
+	w.Nodes = append(w.Nodes, old)
+	w.Groups[0].Members = append(w.Groups[0].Members, memberOf("web-3", actuators.TargetHealthy))
+	if p := plan.Next(wants("v2"), w); p.Phase == plan.PhaseIdle {
+		t.Errorf("it is idle (%s) with a node that serves v1 and is to be read again", p.Reason)
+	}
+	w.Nodes[2].Stale = false
+	for i := range w.Nodes { // all read too long ago for a journey to start
+		w.Nodes[i].Read.At = start.Add(-20 * time.Second)
+	}
+	if p := plan.Next(wants("v2"), w); p.Phase == plan.PhaseIdle {
+		t.Errorf("it is idle (%s) with a node that serves v1 while records are read again (refresh %v)", p.Reason, p.Refresh)
+	}
+}
+
+// What another agent works on is not progress of this one: it waits, and its reason says for whom (law 18).
+func TestAnotherAgentsWorkIsWaitedFor(t *testing.T) {
+	w := fleetOf(2, "v1")
+	n := &w.Nodes[0]
+	n.Host.Record.Stage = actuators.Configuring
+	n.Host.Record.On = version("v2")
+	n.Host.Record.Try = actuators.Try{Version: version("v2")}
+	n.Host.Record.Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	n.Host.Record.Claim = &actuators.Claim{Holder: "agent-b", Epoch: 1, Nonce: "x", Expires: start.Add(20 * time.Second)}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	if p := plan.Next(wants("v2"), w); p.Phase != plan.PhaseWaiting || !strings.Contains(p.Reason, "agent agent-b works on web-1") {
+		t.Errorf("it is %s: %s; want it to wait for agent-b", p.Phase, p.Reason)
+	}
+}
+
+// A call that was refused is told until it is tried again, not only that something is waited for (law 23).
+func TestRefusedCallIsTold(t *testing.T) {
+	want := wants("v2")
+	w := fleetOf(2, "v1")
+	n := &w.Nodes[0]
+	n.Host.Record.Stage = actuators.Leaving
+	n.Host.Record.StageAt = start.Add(-3 * time.Second)
+	n.Host.Record.Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	n.Host.Record.Claim = &actuators.Claim{Holder: w.Agent.Holder, Epoch: w.Agent.Epoch, Nonce: w.Agent.Nonce, Expires: start.Add(20 * time.Second)}
+	n.Asked, n.AskedAt = plan.Drain, start.Add(-2*time.Second)
+	n.Trouble, n.NotBefore = "AWS denies elasticloadbalancing:DeregisterTargets", start.Add(-time.Second)
+	if p := plan.Next(want, w); !strings.Contains(p.Nodes[0].Reason, "AWS denies") {
+		t.Errorf("web-1 is %s because %q; want the refusal told", p.Nodes[0].State, p.Nodes[0].Reason)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"windlass/actuators"
@@ -200,7 +201,11 @@ func (f *fleet) stuck() *view {
 func (f *fleet) conclude() {
 	c := f.cap
 	f.plan.Size, f.plan.Floor = c.size, c.floor
+	f.plan.Nodes = make([]NodeStatus, 0, len(f.views))
 	for _, v := range f.views {
+		if v.Trouble != "" && !strings.Contains(v.status.Reason, v.Trouble) {
+			v.status.Reason = strings.TrimPrefix(v.status.Reason+"; the last try broke off: "+v.Trouble, "; ")
+		}
 		f.plan.Nodes = append(f.plan.Nodes, v.status)
 	}
 	f.plan.Phase, f.plan.Reason = f.phase()

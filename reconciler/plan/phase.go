@@ -3,12 +3,13 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"slices"
 )
 
 // phase is the fleet in a word and a sentence.
 func (f *fleet) phase() (Phase, string) {
 	under, outdated, troubled := f.tally()
-	moving := under > 0 || len(f.plan.Steps) > 0
+	moving := under > 0 || f.setsOut()
 	progress := fmt.Sprintf("%d of %d nodes under way, %d to go", under, len(f.views), outdated)
 	switch {
 	case f.Released && !moving:
@@ -31,8 +32,15 @@ func (f *fleet) phase() (Phase, string) {
 		return PhaseWaiting, f.plan.Holds[0].String()
 	case troubled != "":
 		return PhaseWaiting, troubled
+	case outdated > 0:
+		return PhaseWaiting, fmt.Sprintf("%d of %d nodes are to get %s; records are read again first", outdated, len(f.views), f.Version.Release)
 	}
 	return PhaseIdle, fmt.Sprintf("%d of %d in service with %s", f.plan.InService, f.cap.size, f.Version.Release)
+}
+
+// setsOut reports whether a step of the plan is part of a journey: recording what is so already is none.
+func (f *fleet) setsOut() bool {
+	return slices.ContainsFunc(f.plan.Steps, func(s Step) bool { return s.Kind != Adopt && s.Kind != Halt })
 }
 
 // String is the hold with its node.
@@ -45,8 +53,9 @@ func (h Hold) String() string {
 
 // tally counts nodes under way and nodes that lack what is wanted, and finds the first node that only time or people help.
 func (f *fleet) tally() (under, outdated int, troubled string) {
-	for _, s := range f.plan.Nodes {
-		if s.UnderWay {
+	for _, v := range f.views {
+		s := v.status
+		if s.UnderWay && v.foreign == nil {
 			under++
 		}
 		if s.Outdated {

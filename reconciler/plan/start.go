@@ -217,12 +217,18 @@ func (f *fleet) give(idle []*view) {
 
 // adoptable reports whether a node nobody wrote down may prove that it has what is wanted (law 12).
 func (f *fleet) adoptable(v *view) bool {
-	return !v.rec.Known() && v.rec.Stage == actuators.Idle && f.Fleet.Adopt && f.Fleet.Unproven == "" && (v.serving || !f.balanced()) &&
+	return !v.rec.Known() && v.rec.Stage == actuators.Idle && f.Fleet.Adopt && f.Fleet.Unproven == "" && (v.rotation == member || !f.balanced()) &&
 		!(v.watched(WatchVerify, f.Version.Release) && (v.Health.Status == health.Failing || v.Health.Status == health.Contradicted))
 }
 
 func (f *fleet) adopt(v *view) {
-	if v.passed(WatchVerify, f.Version.Release) {
+	passed := v.passed(WatchVerify, f.Version.Release)
+	if passed && f.balanced() && !v.serving {
+		v.status.Reason = "no record; it passes its checks with " + f.Version.Release + ", and is recorded when it is in service: " + v.said(f)
+		f.watch(v, WatchVerify, f.Version.Release, 0)
+		return
+	}
+	if passed {
 		v.status.Outdated = false
 		f.step(v, Adopt, "serves "+f.Version.Release+" already: "+v.Health.Reason, f.toProve(v, f.Version))
 		return
