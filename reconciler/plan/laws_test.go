@@ -283,6 +283,7 @@ func TestDeadlineDoesNotMoveWithReadings(t *testing.T) {
 		t.Errorf("deadline moved from %v to %v", a.Deadline, b.Deadline)
 	}
 }
+
 // An agent was killed after it wrote that a node is being configured, and before the job began there: the newest job is still
 // that of the prepare steps, which succeeded. It proves nothing about the activate steps: they run.
 func TestPrepareJobIsNotTakenForTheActivateJob(t *testing.T) {
