@@ -34,7 +34,7 @@ var bugs = []bug{
 	{name: "takes two where one may go", seed: 1, law: "law 7", see: func(w *plan.Want, _ *plan.World) {
 		change(w, func(f *desired.Fleet) { f.Rollout.MaxUnavailable.Count++ })
 	}},
-	{name: "takes registered for healthy", seed: 8, law: "law 9", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "takes registered for healthy", seed: 20, law: "law 9", see: func(_ *plan.Want, seen *plan.World) {
 		eachTarget(seen, func(t *actuators.Target) {
 			if t.Status == actuators.TargetInitial || t.Status == actuators.TargetUnhealthy {
 				t.Status = actuators.TargetHealthy
@@ -66,7 +66,7 @@ var bugs = []bug{
 	{name: "tries a halted version again", seed: 13, law: "law 11", see: func(_ *plan.Want, seen *plan.World) {
 		eachRecord(seen, func(r *actuators.NodeRecord) { r.Halts = nil })
 	}},
-	{name: "forgets the halt with the failed node", seed: 152, law: "law 11", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
+	{name: "forgets the halt with the failed node", seed: 34, law: "law 11", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
 		p.Steps = slices.DeleteFunc(p.Steps, func(s plan.Step) bool { return s.Kind == plan.Halt })
 		for _, s := range p.Steps {
 			if s.Record != nil && s.Kind != plan.Fail {
@@ -81,7 +81,7 @@ var bugs = []bug{
 			}
 		}
 	}},
-	{name: "does not read the balancers again before a removal", seed: 7, law: "law 9", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "does not read the balancers again before a removal", seed: 15, law: "law 9", see: func(_ *plan.Want, seen *plan.World) {
 		seen.GroupsRead = seen.Now
 		for i := range seen.Groups {
 			seen.Groups[i].At = seen.Now
@@ -108,6 +108,13 @@ var bugs = []bug{
 	}},
 	{name: "believes everything proven at once", seed: 4, law: "law 8", see: func(w *plan.Want, seen *plan.World) {
 		eachRecord(seen, func(r *actuators.NodeRecord) { r.Previous = w.Version })
+	}},
+	{name: "takes the prepare job for the activate job", seed: 26, law: "law", see: func(_ *plan.Want, seen *plan.World) {
+		eachNode(seen, func(n *plan.Node) {
+			if n.Host != nil && n.Host.Record.Stage == actuators.Configuring {
+				n.Host.Job.Key = strings.Replace(n.Host.Job.Key, "-prepare", "-activate", 1)
+			}
+		})
 	}},
 	{name: "never gives back what somebody else took out", seed: 27, law: "no convergence", see: func(_ *plan.Want, seen *plan.World) {
 		eachNode(seen, func(n *plan.Node) { n.OutSince = seen.Now })

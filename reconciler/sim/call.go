@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -33,7 +34,13 @@ func (p *ports) call(ctx context.Context, name string, effect func() error) erro
 	r := w.roll(p.holder + "/" + name)
 	how, there, back := w.fate(r.IntN(1000)), time.Duration(1+r.IntN(8_000_000)), time.Duration(1+r.IntN(8_000_000))
 	late, lost := time.Duration(r.IntN(14_000))*time.Millisecond, r.IntN(2) == 0
-	killed, frantic := p.killed, w.frantic()
+	frantic := w.frantic()
+	if slices.Contains(w.story.Strikes, w.total) && !w.calm && !p.killed {
+		w.tell("%s is killed before it calls %s", p.nonce, name)
+		p.killed = true
+		w.struck <- struct{}{}
+	}
+	killed := p.killed
 	w.mu.Unlock()
 	switch {
 	case killed:

@@ -150,7 +150,7 @@ func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
 	if under, halted := l.halted[verdict]; halted && !under[m.id] {
 		l.breaks(w, "law 11: %s gets %s, which was halted", m.name, try.Version.Release)
 	}
-	key := m.id + verdict + try.ID
+	key := journey(m, try)
 	if l.attempts[key] == nil {
 		l.attempts[key] = map[string]bool{}
 	}
@@ -160,6 +160,11 @@ func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
 	}
 }
 
+// journey names one machine's way to one version.
+func journey(m *machine, t actuators.Try) string {
+	return fmt.Sprint(m.id, "/", t.Version.Digest, "/", t.Retry, "/", t.ID)
+}
+
 // writing is checked before a record is written.
 func (l *laws) writing(w *World, p *ports, m *machine, r actuators.NodeRecord) {
 	if c := m.record.Claim; c != nil && c.Holder != p.holder && w.clock(m).Before(c.Expires) && m.record.Instance == m.id {
@@ -167,6 +172,9 @@ func (l *laws) writing(w *World, p *ports, m *machine, r actuators.NodeRecord) {
 	}
 	if r.Instance != m.id {
 		l.breaks(w, "law 4: the record of %s names %s", m.name, r.Instance)
+	}
+	if made := len(l.attempts[journey(m, r.Try)]); r.Try.Failures > max(made, m.record.Try.Failures) {
+		l.breaks(w, "law 11: %d attempts at %s used up on %s, and %d made", r.Try.Failures, r.Try.Version.Release, m.name, made)
 	}
 	for _, h := range r.Halts {
 		l.halt(w, h)

@@ -46,6 +46,7 @@ func compare(a, b string) int { return strings.Compare(a, b) }
 func newWorld(ctx context.Context, seed uint64, story Story) *World {
 	w := &World{
 		seed: seed, story: story, calls: map[string]int{}, machines: map[string]*machine{}, laws: newLaws(), end: ctx,
+		struck: make(chan struct{}, len(story.Strikes)),
 	}
 	w.fleet = w.file("v1")
 	for i := range story.Groups {
@@ -134,6 +135,7 @@ type director struct {
 
 // running is one agent process.
 type running struct {
+	rival  int // 0 for the agent itself
 	ports  *ports
 	agent  *reconciler.Agent
 	states chan desired.State
@@ -146,7 +148,7 @@ func (d *director) begin(ctx context.Context, rival int) *running {
 	d.epoch++
 	p := &ports{world: d.world, holder: fmt.Sprintf("agent-%d", rival), nonce: fmt.Sprintf("nonce-%d", d.epoch), read: map[string]time.Time{}}
 	ctx, cancel := context.WithCancel(ctx)
-	r := &running{ports: p, cancel: cancel, states: make(chan desired.State, 4)}
+	r := &running{rival: rival, ports: p, cancel: cancel, states: make(chan desired.State, 4)}
 	r.agent = reconciler.New(reconciler.Deps{
 		Agent:     plan.Agent{Holder: p.holder, Epoch: d.epoch, Nonce: p.nonce},
 		Inventory: p, Balancer: p, Host: p, Prober: p, Observer: silent{}, Decide: d.decide,
@@ -193,16 +195,44 @@ func (d *director) play(ctx context.Context) {
 		if d.broken() {
 			return
 		}
-		time.Sleep(e.At - time.Since(began))
+		d.wait(ctx, e.At-time.Since(began))
 		d.happen(ctx, e)
 	}
-	time.Sleep(Calm)
+	d.wait(ctx, Calm)
 	d.calm(ctx)
+}
+
+// wait lets time go by, and starts anew whichever agent was struck down meanwhile.
+func (d *director) wait(ctx context.Context, t time.Duration) {
+	over := time.After(t)
+	for {
+		select {
+		case <-over:
+			return
+		case <-d.world.struck:
+			d.raise(ctx)
+		}
+	}
+}
+
+// raise starts the killed agents again.
+func (d *director) raise(ctx context.Context) {
+	for _, r := range slices.Clone(d.agents) {
+		d.world.mu.Lock()
+		killed := r.ports.killed
+		d.world.mu.Unlock()
+		if killed {
+			d.end(r, true)
+			d.begin(ctx, r.rival)
+		}
+	}
+	slices.SortStableFunc(d.agents, func(a, b *running) int { return compare(a.ports.holder, b.ports.holder) })
 }
 
 // calm ends all bad luck, so that the fleet must come to rest.
 func (d *director) calm(ctx context.Context) {
 	w := d.world
+	d.raise(ctx)
 	for _, r := range d.agents[1:] {
 		d.end(r, false)
 	}

@@ -33,7 +33,8 @@ type Story struct {
 	Faults   [5]int // per mille: fails before, fails after, hangs, late, throttled
 	Releases map[string]Temper
 	Skew     bool
-	Rival    bool // a second agent runs for a while
+	Rival    bool  // a second agent runs for a while
+	Strikes  []int // the calls, counted from the story's beginning, just before which the agent making them is killed
 	Events   []Event
 	Last     string // the release that is wanted in the end
 }
@@ -70,6 +71,9 @@ func NewStory(seed uint64) Story {
 		s.Faults = [5]int{r.IntN(40), r.IntN(40), r.IntN(10), r.IntN(20), r.IntN(40)}
 	}
 	s.plot(r)
+	for range r.IntN(4) {
+		s.Strikes = append(s.Strikes, 20+r.IntN(1500))
+	}
 	return s
 }
 

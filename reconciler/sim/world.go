@@ -20,6 +20,7 @@ type World struct {
 	seed     uint64
 	calls    map[string]int
 	total    int
+	struck   chan struct{} // one for each agent killed by a strike
 	story    Story
 	calm     bool // faults are over
 	machines map[string]*machine
