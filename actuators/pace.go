@@ -5,6 +5,7 @@ import "time"
 // Bounds of PollPace. The account's API quota sets them, not the balancer: 340 describes a minute were throttled (G9).
 const (
 	fastestPoll = 100 * time.Millisecond
+	fastestJoin = 20 * time.Millisecond // at first: a join is often over within a poll or two
 	slowestPoll = 15 * time.Second
 	slowestJoin = 5 * time.Second
 )
@@ -15,15 +16,15 @@ const (
 // a long one rarely at first and closer together towards its end, and ever more rarely once it is overdue. With no delay the
 // target is waiting to be healthy: asked quickly at first, then slower up to five seconds. elapsed counts from the
 // deregistration or registration. A network load balancer takes minutes for either (G6), so it is never asked in a hurry.
-// The answer lies between 100 ms and 15 s.
+// The answer lies between 20 ms and 15 s.
 func PollPace(delay, elapsed time.Duration, network bool) time.Duration {
-	fastest := fastestPoll
+	fastest, fastestJoin := fastestPoll, fastestJoin
 	if network {
-		fastest = time.Second
+		fastest, fastestJoin = time.Second, time.Second
 	}
 	switch remaining := delay - elapsed; {
 	case delay <= 0:
-		return min(max(elapsed/4, fastest), slowestJoin)
+		return min(max(elapsed/4, fastestJoin), slowestJoin)
 	case delay <= 2*time.Second && remaining > 0:
 		return fastest
 	case remaining > 0:

@@ -34,10 +34,22 @@ func (a *actor) follow() {
 	if a.plan.Refresh {
 		a.callRoll(now)
 	}
+	if !a.ReadOnly {
+		a.warm(now)
+	}
 	if a.plan.Reread && !a.tasks.busy(taskGroups, "") {
 		a.nextGroups = now
 	}
 	a.settle(now)
+}
+
+// warm reads the nodes whose turn comes next, so that each has a fresh record and an open connection when its turn has come.
+func (a *actor) warm(now time.Time) {
+	for _, name := range a.plan.Soon {
+		if n := a.nodeNamed(name); n != nil && n.Read.Err == "" && (!n.warm || now.Sub(n.Read.At) > plan.RecordAge) {
+			n.nextRead = earlier(n.nextRead, now)
+		}
+	}
 }
 
 // start carries out what the plan orders, each step apart from the loop.
@@ -48,7 +60,7 @@ func (a *actor) start(ctx context.Context) {
 			continue
 		}
 		n := a.nodeNamed(s.Node)
-		if n == nil || n.Busy != "" || a.tasks.busy(taskRenew, identity(n.Node.Node)) {
+		if n == nil || n.Busy != "" || a.tasks.busy(taskRenew, identity(n.Node.Node)) || a.tasks.busy(taskRead, identity(n.Node.Node)) {
 			continue
 		}
 		if a.begin(ctx, n, s) {
@@ -194,7 +206,9 @@ func (a *actor) acted(n *node, s plan.Step, r outcome) {
 		n.nextRead = now.Add(a.readPace(n))
 	}
 	if r.job != nil && n.Host != nil {
-		n.Host.Job = *r.job
+		host := *n.Host
+		host.Job = *r.job
+		n.Host = &host
 	}
 	switch s.Kind {
 	case plan.Drain, plan.Add:

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"windlass/actuators"
@@ -49,6 +50,7 @@ func (a *actor) tookReading(n *node, state actuators.HostState, err error, began
 		return
 	}
 	n.learn(state, now)
+	a.urgent = a.urgent || n.warm || n.record().UnderWay()
 	n.nextRead = now.Add(a.readPace(n))
 	if state.Problem != "" {
 		n.problem = state.Problem
@@ -71,8 +73,11 @@ func (a *actor) readPace(n *node) time.Duration {
 	return a.Refresh
 }
 
-// rest closes the connection to a node that has no work left.
+// rest closes the connection to a node that has no work left, unless its turn comes next.
 func (a *actor) rest(n *node) {
+	if n.warm = slices.Contains(a.plan.Soon, n.Name); n.warm {
+		return
+	}
 	if !n.record().UnderWay() && n.Busy == "" && n.watch.since.IsZero() {
 		a.Host.Close(n.place)
 	}

@@ -23,6 +23,7 @@ type node struct {
 	unread   int       // readings in a row that failed
 	troubles int       // steps in a row that broke off
 	renewAt  time.Time
+	warm     bool // its connection is kept open for its turn
 
 	claim   actuators.Claim // as first seen at Claimed
 	stage   actuators.Stage // as first seen at Staged
@@ -42,16 +43,6 @@ func (n *node) spread(period time.Duration) time.Duration {
 	h := fnv.New32a()
 	h.Write([]byte(identity(n.Node.Node)))
 	return time.Duration(uint64(h.Sum32()) * uint64(period) >> 32)
-}
-
-// seen is the node as plans take it.
-func (n *node) seen() plan.Node {
-	out := n.Node
-	if n.Host != nil {
-		host := *n.Host
-		out.Host = &host
-	}
-	return out
 }
 
 // revision is the commit that the node's record came from; empty: there is none.

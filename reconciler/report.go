@@ -27,6 +27,7 @@ func (a *actor) status() Status {
 	if s.Rejected != nil && (a.want.Fleet == nil || s.Phase == plan.PhaseIdle || s.Phase == plan.PhaseWaiting || s.Phase == "") {
 		s.Phase, s.Reason = plan.PhaseInvalid, s.Rejected.Errors.Error()
 	}
+	s.Nodes = make([]Node, 0, len(a.plan.Nodes))
 	for _, p := range a.plan.Nodes {
 		s.add(a.nodeNamed(p.Name), p)
 	}

@@ -27,6 +27,7 @@ type tasks struct {
 	running map[task]bool
 	kinds   map[taskKind]int
 	group   *sync.WaitGroup
+	ended   func(taskKind) // is told of each task that has ended
 }
 
 type task struct {
@@ -34,9 +35,10 @@ type task struct {
 	subject string
 }
 
-func newTasks() tasks {
+func newTasks(ended func(taskKind)) tasks {
 	return tasks{
-		done: make(chan func(), 64), gone: make(chan struct{}), running: map[task]bool{}, kinds: map[taskKind]int{}, group: new(sync.WaitGroup),
+		ended: ended,
+		done:  make(chan func(), 64), gone: make(chan struct{}), running: map[task]bool{}, kinds: map[taskKind]int{}, group: new(sync.WaitGroup),
 	}
 }
 
@@ -65,6 +67,7 @@ func (t *tasks) begin(ctx context.Context, kind taskKind, subject string, deadli
 func (t *tasks) end(key task) {
 	delete(t.running, key)
 	t.kinds[key.kind]--
+	t.ended(key.kind)
 }
 
 func (t *tasks) busy(kind taskKind, subject string) bool { return t.running[task{kind, subject}] }

@@ -123,6 +123,7 @@ func (a *actor) judge(n *node) {
 	if w.Phase == plan.WatchIdle && v.Status == health.Pending {
 		return
 	}
+	a.urgent = a.urgent || w.Phase != plan.WatchIdle
 	n.Health = plan.Health{Release: w.Release, Phase: w.Phase, Since: w.since, Verdict: v}
 	if w.Phase == plan.WatchIdle {
 		n.watch = watch{}

@@ -119,12 +119,21 @@ func (f *fleet) refusal(v *view, others, away int) string {
 	switch {
 	case away+1 > c.max:
 		return fmt.Sprintf("%d of %d out by windlass's hand, maxUnavailable is %s", away, c.size, f.Fleet.Rollout.MaxUnavailable)
-	case v.serving && others < c.floor:
+	case v.mayServeBy() && others < c.floor:
 		return f.atFloor()
 	case f.balanced() && !f.Fleet.Rollout.AllowOutage && f.membersBut(v) == 0:
 		return "it is the last member of its load balancers; rollout.allowOutage lets it leave"
 	}
 	return ""
+}
+
+// mayServeBy reports whether the node may be serving by the time it leaves: it does, or it was registered and a reading may be
+// behind the balancer that has found it healthy.
+func (v *view) mayServeBy() bool {
+	joining := slices.ContainsFunc(v.targets, func(t actuators.Target) bool {
+		return t.Status == actuators.TargetInitial || t.Status == actuators.TargetRamping
+	})
+	return v.serving || joining && v.rec.Stage != actuators.Idle
 }
 
 // atFloor is the refusal with its numbers.

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"windlass/actuators"
 	"windlass/health"
@@ -48,17 +49,22 @@ func (f *fleet) surelyOut(v *view) bool {
 		since = later(since, v.AskedAt)
 	}
 	sure := since.Add(AskAgain)
-	read := f.Now
-	for _, g := range f.groups {
-		read = earlier(read, g.At)
-	}
-	if !f.balanced() || v.Asked == Drain || !since.IsZero() && !read.Before(sure) {
+	if !f.balanced() || v.Asked == Drain || !since.IsZero() && !f.readSince().Before(sure) {
 		return true
 	}
 	v.status.Reason = "its load balancers are watched for " + AskAgain.String() + " to be sure that it is out"
 	f.plan.Reread = f.plan.Reread || !f.Now.Before(sure) && !since.IsZero()
 	f.wakeIf(sure, !since.IsZero())
 	return false
+}
+
+// readSince is when the oldest of the groups' readings began.
+func (f *fleet) readSince() time.Time {
+	read := f.Now
+	for _, g := range f.groups {
+		read = earlier(read, g.At)
+	}
+	return read
 }
 
 // backingOff reports whether a used-up attempt is too fresh for the next.

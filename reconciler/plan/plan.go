@@ -114,6 +114,7 @@ type Plan struct {
 	Holds     []Hold
 	Reread    bool      // a removal is due: read the balancers again, then ask again (law 9)
 	Refresh   bool      // a journey is due: read every record older than RecordAge again, then ask again (law 18)
+	Soon      []string  // nodes whose turn comes next, in order: what is read of them is kept fresh, and their connections open
 	WakeAt    time.Time // when time alone may change the answer; zero: never
 }
 
@@ -126,6 +127,7 @@ const (
 	MostBackoff  = time.Minute
 	Fresh        = time.Second             // how old a reading of the balancers may be right before a removal
 	RecordAge    = actuators.ClaimTime / 2 // how old a record may be when a journey starts: it may name another agent's claim
+	MostSoon     = 4                       // nodes made ready for their turn
 	MostPrepares = 4                       // side by side
 	MostRepairs  = 8                       // side by side
 )

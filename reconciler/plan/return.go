@@ -18,7 +18,7 @@ func (f *fleet) mayServe(v *view) bool {
 	}
 	serving := 0
 	for _, o := range f.views {
-		same := o.rec.On.Digest == digest && (o.rotation == member || o.rec.Stage == actuators.Verified)
+		same := o.rec.On.Digest == digest && (o.rotation == member || o.rec.Stage == actuators.Verified || o.doing() == Add)
 		if o != v && (same || o.opaque()) {
 			serving++
 		}
@@ -174,6 +174,17 @@ func (f *fleet) bakeTime(v *view) time.Duration {
 	return f.Fleet.Rollout.Bake
 }
 
+// behind reports whether the balancers were asked to drop the node so lately that a reading in which it is in place may be older.
+func (f *fleet) behind(v *view) bool {
+	sure := v.AskedAt.Add(AskAgain)
+	if v.Asked != Drain || !f.readSince().Before(sure) {
+		return false
+	}
+	f.plan.Reread = f.plan.Reread || !f.Now.Before(sure)
+	f.wake(sure)
+	return true
+}
+
 // restore gives a node back that left and was not changed.
 func (f *fleet) restore(v *view) {
 	if v.drifted() && f.goesOn() {
@@ -184,6 +195,8 @@ func (f *fleet) restore(v *view) {
 	v.status.Deadline = v.status.Since.Add(JoinTimeout)
 	v.status.Reason = "goes straight back: " + v.said(f)
 	switch {
+	case v.inPlace(f) && f.behind(v):
+		v.status.Reason = "waits for its load balancers to show whether it leaves"
 	case v.inPlace(f):
 		f.step(v, Restore, "goes straight back with "+cmp.Or(v.rec.On.Release, "what it had"), f.toIdle(v))
 	case len(f.missing(v)) > 0:

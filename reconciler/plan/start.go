@@ -104,8 +104,25 @@ func (f *fleet) start(idle []*view) {
 	}
 	if f.dated() {
 		f.plan.Refresh = true
-		return
+	} else {
+		f.beginAll(candidates)
 	}
+	f.plan.Soon = f.soon(candidates)
+}
+
+// soon are the candidates that follow when those under way have ended: as many as may be out at once.
+func (f *fleet) soon(candidates []*view) []string {
+	var names []string
+	for _, v := range candidates {
+		if v.Busy == "" && !f.Now.Before(v.NotBefore) && len(names) < min(f.cap.max, MostSoon) {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
+// beginAll begins with the candidates in their order until a limit is met.
+func (f *fleet) beginAll(candidates []*view) {
 	f.prepared, f.repaired = f.inHand()
 	unproven := f.unprovenRoom()
 	for _, v := range candidates {

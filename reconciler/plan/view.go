@@ -95,6 +95,7 @@ func (f *fleet) look() {
 	for _, e := range f.Fleet.Nodes.Exclude {
 		excluded[e.Name] = true
 	}
+	f.views = make([]*view, 0, len(f.World.Nodes))
 	for _, n := range f.World.Nodes {
 		if !excluded[n.Name] {
 			f.views = append(f.views, f.view(n))

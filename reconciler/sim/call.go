@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -34,13 +33,8 @@ func (p *ports) call(ctx context.Context, name string, effect func() error) erro
 	r := w.roll(p.holder + "/" + name)
 	how, there, back := w.fate(r.IntN(1000)), time.Duration(1+r.IntN(8_000_000)), time.Duration(1+r.IntN(8_000_000))
 	late, lost := time.Duration(r.IntN(14_000))*time.Millisecond, r.IntN(2) == 0
-	frantic := w.frantic()
-	if slices.Contains(w.story.Strikes, w.total) && !w.calm && !p.killed {
-		w.tell("%s is killed before it calls %s", p.nonce, name)
-		p.killed = true
-		w.struck <- struct{}{}
-	}
-	killed := p.killed
+	strikes := r.IntN(10_000) < w.story.Strikes
+	killed, frantic := p.killed, w.frantic()
 	w.mu.Unlock()
 	switch {
 	case killed:
@@ -54,6 +48,9 @@ func (p *ports) call(ctx context.Context, name string, effect func() error) erro
 	}
 	if err := p.travel(ctx, there); err != nil && (how == isLate || lost) {
 		return err
+	}
+	if strikes && p.strike(name) {
+		return errKilled
 	}
 	switch how {
 	case failsBefore:
@@ -73,6 +70,20 @@ func (p *ports) call(ctx context.Context, name string, effect func() error) erro
 		return err
 	}
 	return err
+}
+
+// strike kills the agent in mid-call, at an instant of the call's own, unless bad luck is over.
+func (p *ports) strike(name string) bool {
+	w := p.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.calm || p.killed || len(w.struck) == cap(w.struck) {
+		return p.killed
+	}
+	w.tell("%s is killed before its call %s has an effect", p.nonce, name)
+	p.killed = true
+	w.struck <- struct{}{}
+	return true
 }
 
 // mostCalls is more than any story needs: an agent that makes more goes in circles.

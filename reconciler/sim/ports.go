@@ -69,16 +69,23 @@ func (p *ports) observe(ctx context.Context, id string, began time.Time) actuato
 
 // reading is what the API says of a group: the truth of a moment ago.
 func (w *World) reading(g *group) []actuators.Target {
-	now := w.now()
-	g.history = append(g.history, snapshot{now, w.targets(g)})
 	lag := w.story.Lag
 	if w.calm {
 		lag = 0
 	}
-	for len(g.history) > 1 && now.Sub(g.history[1].at) >= lag {
+	g.remember(w)
+	for len(g.history) > 1 && w.now().Sub(g.history[1].at) >= lag {
 		g.history = g.history[1:]
 	}
 	return slices.Clone(g.history[0].members)
+}
+
+// remember keeps what the group holds now, for readings that lag.
+func (g *group) remember(w *World) {
+	now := w.targets(g)
+	if n := len(g.history); n == 0 || !slices.Equal(g.history[n-1].members, now) {
+		g.history = append(g.history, snapshot{w.now(), now})
+	}
 }
 
 func (w *World) group(id string) *group {
@@ -99,6 +106,7 @@ func (p *ports) Register(ctx context.Context, m actuators.Membership) error {
 		}
 		w.laws.adding(w, p, g, machine, m)
 		w.register(g, machine, m)
+		g.remember(w)
 		w.tell("%s registers %s in %s", p.nonce, machine.name, g.Name)
 		return nil
 	})
@@ -118,6 +126,7 @@ func (p *ports) Deregister(ctx context.Context, m actuators.Membership) error {
 		}
 		w.laws.removing(w, p, g, m, began)
 		e.draining = w.now()
+		g.remember(w)
 		w.tell("%s deregisters %s from %s", p.nonce, w.nameOf(m.ID), g.Name)
 		return nil
 	})

@@ -46,7 +46,7 @@ func compare(a, b string) int { return strings.Compare(a, b) }
 func newWorld(ctx context.Context, seed uint64, story Story) *World {
 	w := &World{
 		seed: seed, story: story, calls: map[string]int{}, machines: map[string]*machine{}, laws: newLaws(), end: ctx,
-		struck: make(chan struct{}, len(story.Strikes)),
+		struck: make(chan struct{}, 8),
 	}
 	w.fleet = w.file("v1")
 	for i := range story.Groups {

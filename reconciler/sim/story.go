@@ -33,8 +33,8 @@ type Story struct {
 	Faults   [5]int // per mille: fails before, fails after, hangs, late, throttled
 	Releases map[string]Temper
 	Skew     bool
-	Rival    bool  // a second agent runs for a while
-	Strikes  []int // the calls, counted from the story's beginning, just before which the agent making them is killed
+	Rival    bool // a second agent runs for a while
+	Strikes  int  // of ten thousand calls, how many kill the agent that makes them just before they have their effect
 	Events   []Event
 	Last     string // the release that is wanted in the end
 }
@@ -71,9 +71,7 @@ func NewStory(seed uint64) Story {
 		s.Faults = [5]int{r.IntN(40), r.IntN(40), r.IntN(10), r.IntN(20), r.IntN(40)}
 	}
 	s.plot(r)
-	for range r.IntN(4) {
-		s.Strikes = append(s.Strikes, 20+r.IntN(1500))
-	}
+	s.Strikes = max(0, r.IntN(30)-10)
 	return s
 }
 
