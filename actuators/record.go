@@ -26,6 +26,7 @@ type NodeRecord struct {
 	StageAt  time.Time `json:"stageAt,omitzero"` // by the node's clock
 
 	On       Version      `json:"on,omitzero"`        // what is on the host, or is being put there while Stage is configuring
+	Spoiled  bool         `json:"spoiled,omitempty"`  // what is on the host failed there: it does not go back as it is
 	Prepared string       `json:"prepared,omitempty"` // digest whose prepare steps have all succeeded
 	Proven   Version      `json:"proven,omitzero"`    // the newest that was verified, added and baked here
 	Previous Version      `json:"previous,omitzero"`  // the one proven before it
@@ -69,7 +70,6 @@ type Try struct {
 	ID       string    `json:"id,omitempty"`       // tells this journey's jobs from those of an earlier one to the same version
 	Retry    int       `json:"retry,omitempty"`    // the fleet's retry count when tried
 	Failures int       `json:"failures,omitempty"` // attempts used
-	Bad      bool      `json:"bad,omitempty"`      // what is on the host is what failed; the next attempt has not begun
 	Error    string    `json:"error,omitempty"`    // of the last one; bounded, redacted
 	At       time.Time `json:"at,omitzero"`        // of the last failure, by the node's clock
 	Earlier  string    `json:"earlier,omitempty"`  // digest that failed here before this one with no success since: the node is sick

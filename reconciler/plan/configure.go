@@ -102,7 +102,7 @@ func (f *fleet) configuring(v *view) {
 	case !ours || !job.Exited:
 		if !f.backingOff(v) {
 			r := f.at(v, actuators.Configuring)
-			r.Try.Bad = false
+			r.Spoiled = false
 			f.run(v, Configure, f.attempt(r.Try), r, f.activateJob(r))
 		}
 	case job.Exit != 0:

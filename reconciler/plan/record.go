@@ -77,7 +77,7 @@ func (f *fleet) toConfigure(v *view) actuators.NodeRecord {
 	r := f.at(v, actuators.Configuring)
 	r.On = f.Version
 	r.Try = f.trying(v)
-	r.Try.Bad = false
+	r.Spoiled = false
 	return r
 }
 
@@ -99,7 +99,7 @@ func (f *fleet) trying(v *view) actuators.Try {
 func (f *fleet) toFail(v *view, why string) actuators.NodeRecord {
 	r := f.draft(v)
 	r.Try.Failures++
-	r.Try.Bad = v.rec.Stage != actuators.Preparing
+	r.Spoiled = r.Spoiled || v.rec.Stage != actuators.Preparing
 	r.Try.Error, r.Try.At = bounded(why), zeroTime
 	if exhausted := r.Try.Failures >= f.Fleet.Rollout.Attempts; exhausted && r.Try.Earlier == "" {
 		r.Halts = withHalt(r.Halts, verdict(v, r.Try))
@@ -148,7 +148,7 @@ func (f *fleet) toProve(v *view, version actuators.Version) actuators.NodeRecord
 	if r.Proven.Digest != version.Digest {
 		r.Previous = r.Proven
 	}
-	r.On, r.Proven, r.Prepared, r.Try = version, version, version.Digest, actuators.Try{}
+	r.On, r.Proven, r.Prepared, r.Try, r.Spoiled = version, version, version.Digest, actuators.Try{}, false
 	r.Places = f.places(v)
 	return r
 }

@@ -102,11 +102,7 @@ func (f *fleet) start(idle []*view) {
 		f.holdFleet(why)
 		return
 	}
-	if f.dated() {
-		f.plan.Refresh = true
-	} else {
-		f.beginAll(candidates)
-	}
+	f.beginAll(candidates)
 	f.plan.Soon = f.soon(candidates)
 }
 
@@ -138,6 +134,15 @@ func (f *fleet) beginAll(candidates []*view) {
 			return
 		}
 	}
+}
+
+// awaitsRollCall asks for the records to be read again before the first journey begins, and reports whether they must be.
+func (f *fleet) awaitsRollCall() bool {
+	if !f.plan.Refresh && !f.dated() {
+		return false
+	}
+	f.plan.Refresh, f.full = true, true
+	return true
 }
 
 // dated reports whether records that were read too long ago may hide another agent's claim or a halt, while this agent has
@@ -357,7 +362,7 @@ func (f *fleet) begin(v *view) bool {
 		return false
 	case f.backingOff(v):
 		return false
-	case f.prepares() && v.rec.Prepared != f.Version.Digest && (v.serving || v.rotation == member):
+	case f.prepares() && v.rec.Prepared != f.Version.Digest && v.rec.Stage == actuators.Idle && (v.serving || v.rotation == member):
 		return f.beginPrepare(v)
 	case v.rotation == out && f.balanced():
 		return f.beginRepair(v)
@@ -375,6 +380,9 @@ func (f *fleet) beginLeave(v *view) bool {
 		f.full = true
 		return false
 	}
+	if f.awaitsRollCall() {
+		return false
+	}
 	f.step(v, Leave, v.reasonToGo(f), f.toLeave(v))
 	v.status.State, v.status.UnderWay = Draining, true
 	f.lost(v)
@@ -384,6 +392,9 @@ func (f *fleet) beginLeave(v *view) bool {
 // beginPrepare readies a node while it serves, a few side by side; it takes no capacity.
 func (f *fleet) beginPrepare(v *view) bool {
 	if f.prepared >= MostPrepares {
+		return false
+	}
+	if f.awaitsRollCall() {
 		return false
 	}
 	f.prepared++
@@ -396,7 +407,7 @@ func (f *fleet) beginPrepare(v *view) bool {
 
 // beginRepair configures a node that is out of service already; it takes no capacity.
 func (f *fleet) beginRepair(v *view) bool {
-	if f.repaired >= MostRepairs {
+	if f.repaired >= MostRepairs || f.awaitsRollCall() {
 		return false
 	}
 	before := len(f.plan.Steps)

@@ -186,7 +186,7 @@ func (v *view) readBalancers(f *fleet) {
 		v.serving = healthy && len(v.absent) == 0 && len(f.Groups) == len(f.Fleet.LoadBalancers) && v.rotation == member
 		return
 	}
-	v.serving = v.Health.Status == health.Passing && v.unsure == ""
+	v.serving = v.Health.Status == health.Passing && v.unsure == "" && !v.spoiled()
 }
 
 func rotationOf(s actuators.TargetStatus) rotation {
@@ -253,7 +253,7 @@ func (v *view) opaque() bool { return v.Host == nil && v.rotation == member }
 
 // spoiled reports whether what is on the host failed there and must not go back into service as it is.
 func (v *view) spoiled() bool {
-	return v.rec.Try.Bad && v.rec.On.Digest == v.rec.Try.Version.Digest
+	return v.rec.Spoiled
 }
 
 // drifted reports whether the node answers with another release than its record says (law 4).

@@ -293,11 +293,11 @@ func (d *director) settledLocked() string {
 	_, halted := w.laws.halted[fmt.Sprint(digest, "/", w.fleet.Retry)]
 	for _, m := range w.alive() {
 		switch {
-		case m.record.Stage == actuators.Leaving && m.record.Try.Bad && d.excused(m):
+		case m.sick || m.record.Stage == actuators.Leaving && m.record.Spoiled && d.excused(m):
 		case m.record.UnderWay() || m.job.Running:
 			return m.name + " is under way: " + string(m.record.Stage)
 		case w.story.Releases[w.fleet.Release] == Fades && m.installed == w.fleet.Release:
-		case m.sick || m.record.Stage == actuators.Failed && (halted || m.record.Try.Earlier != ""):
+		case m.record.Stage == actuators.Failed && (halted || m.record.Try.Earlier != ""):
 		case halted && m.record.Stage == actuators.Idle:
 		case m.record.Stage == actuators.Failed:
 			return m.name + " is failed without a halt"
@@ -431,7 +431,7 @@ func (w *World) befall(what string, m *machine) {
 		}
 	case "sicken":
 		if alive > 2 && w.sickest() == 0 {
-			m.sick = true
+			m.sick, m.sickened = true, w.now()
 		}
 	case "reboot":
 		if m.job.Running {

@@ -38,6 +38,7 @@ type machine struct {
 	skew           time.Duration // its clock, against the agent's
 	dead           bool          // terminated: it is in no list and answers nothing
 	cut            bool          // its SSH does not answer; it serves on
+	sickened       time.Time     // when it fell sick
 	sick           bool          // nothing that is installed there ever passes its checks
 	installed      string        // release that is on it
 	digest         string        // configuration that is on it
@@ -89,7 +90,7 @@ func (w *World) serves(m *machine) bool {
 		return false
 	}
 	switch w.story.Releases[m.installed] {
-	case Broken:
+	case Broken, Explodes:
 		return false
 	case Fades:
 		return w.now().Sub(m.since) < 20*time.Second
