@@ -83,12 +83,16 @@ func (v *view) listed() bool {
 }
 
 // stay lets a claimed node that must not leave after all be counted on again. One that failed is only held, and lets others
-// go before it.
+// go before it; one on its way back that does not serve yet stays counted as out.
 func (f *fleet) stay(v *view, why string) {
 	if v.spoiled() {
 		f.hold(v, why)
 		f.cap.away--
 		v.held = true
+		return
+	}
+	if !v.serving && v.mayServeBy() {
+		f.hold(v, why)
 		return
 	}
 	f.step(v, Restore, "stays for now: "+why, f.toIdle(v))

@@ -55,6 +55,16 @@ func TestLaws(t *testing.T) {
 	t.Logf("%d stories", stories)
 }
 
+// found are seeds beyond the first 2,000 that once broke a law.
+var found = []uint64{20087, 20341, 20389, 20643, 20802, 20804, 20824, 21625, 22137, 22208}
+
+// TestFoundSeeds plays the seeds that found something again.
+func TestFoundSeeds(t *testing.T) {
+	for _, seed := range found {
+		report(t, seed, play(t, seed, nil))
+	}
+}
+
 func report(t *testing.T, seed uint64, r sim.Result) {
 	t.Helper()
 	if *tell {
