@@ -294,6 +294,7 @@ func (d *director) settledLocked() string {
 	for _, m := range w.alive() {
 		switch {
 		case m.sick || m.record.Stage == actuators.Leaving && m.record.Spoiled && d.excused(m):
+		case halted && m.record.Stage == actuators.Configuring && m.record.On.Digest != digest && !m.job.Running: // waits for another version
 		case m.record.UnderWay() || m.job.Running:
 			return m.name + " is under way: " + string(m.record.Stage)
 		case w.story.Releases[w.fleet.Release] == Fades && m.installed == w.fleet.Release:
