@@ -47,11 +47,11 @@ func TestScriptsAreClean(t *testing.T) {
 // The scripts keep to what POSIX shells share.
 func TestOtherShells(t *testing.T) {
 	t.Parallel()
-	for _, shell := range []string{"bash", "ksh", "busybox", "zsh"} {
+	for _, shell := range []string{"bash", "busybox", "zsh"} {
 		t.Run(shell, func(t *testing.T) {
 			path, err := exec.LookPath(shell)
 			if err != nil {
-				t.Skipf("%s is not installed", shell)
+				t.Skipf("left out: %s is not installed", shell)
 			}
 			t.Parallel()
 			bin := t.TempDir()
