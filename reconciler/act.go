@@ -1,7 +1,6 @@
 package reconciler
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -340,5 +339,5 @@ func correction(journey string) string {
 	if journey == journeyRollout {
 		return ""
 	}
-	return cmp.Or(journey, "")
+	return journey
 }

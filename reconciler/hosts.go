@@ -27,8 +27,7 @@ func (a *actor) readHost(ctx context.Context, n *node, now time.Time) {
 
 // readDue is when the host may be read next; never while a step works there or too many others are being read.
 func (a *actor) readDue(n *node) time.Time {
-	switch {
-	case n.Busy != "" || a.tasks.busy(taskRead, identity(n.Node.Node)) || a.tasks.busyWith(taskRead) >= mostReads:
+	if n.Busy != "" || a.tasks.busy(taskRead, identity(n.Node.Node)) || a.tasks.busyWith(taskRead) >= mostReads {
 		return never
 	}
 	return n.nextRead
