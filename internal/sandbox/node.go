@@ -123,7 +123,25 @@ func (n *Node) Kill() error {
 
 // Freeze stops the node without ending it: its ports accept connections and say nothing more, until Thaw. Commands that run
 // on it go on.
-func (n *Node) Freeze() error { return n.signal(syscall.SIGSTOP) }
+func (n *Node) Freeze() error {
+	if err := n.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for end := time.Now().Add(time.Second); !n.frozen() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	return nil
+}
+
+// frozen reports whether every thread of the node's process has stopped: the signal takes its time.
+func (n *Node) frozen() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.child.cmd.Process.Pid))
+	for _, path := range threads {
+		if stat, err := os.ReadFile(path); err == nil && !strings.Contains(string(stat), ") T ") {
+			return false
+		}
+	}
+	return len(threads) > 0
+}
 
 // Thaw lets a frozen node go on.
 func (n *Node) Thaw() error { return n.signal(syscall.SIGCONT) }
