@@ -94,15 +94,6 @@ func (r NodeRecord) UnderWay() bool {
 	return r.Stage == Preparing || r.Stage == Leaving || r.Stage == Configuring || r.Stage == Verified
 }
 
-// Halted returns the record's verdict on a digest at a retry count, or false.
-func (r NodeRecord) Halted(digest string, retry int) (Halt, bool) {
-	i := slices.IndexFunc(r.Halts, func(h Halt) bool { return h.Digest == digest && h.Retry >= retry })
-	if i < 0 {
-		return Halt{}, false
-	}
-	return r.Halts[i], true
-}
-
 // Clone returns a copy that shares nothing with r.
 func (r NodeRecord) Clone() NodeRecord {
 	r.Taken, r.Places, r.Halts = slices.Clone(r.Taken), slices.Clone(r.Places), slices.Clone(r.Halts)

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -59,6 +60,7 @@ type actor struct {
 	held     []string  // machines and groups, sorted
 	progress time.Time
 	plan     plan.Plan
+	verdict  *actuators.Halt // the newest in force since this process began
 	rollout  rollout
 
 	planned time.Time     // when the newest plan was made
@@ -133,6 +135,7 @@ func (a *actor) pass(ctx context.Context) time.Duration {
 	}
 	a.again = false
 	a.plan = a.Decide(a.question(), a.world())
+	a.verdict = cmp.Or(a.plan.Halt, a.verdict)
 	a.follow()
 	if !a.ReadOnly {
 		a.start(ctx)
@@ -238,7 +241,7 @@ func (a *actor) question() plan.Want {
 func (a *actor) world() plan.World {
 	w := plan.World{
 		Now: time.Now(), Agent: a.Agent, Inventory: a.found,
-		Groups: a.groups, Former: a.former, GroupsRead: a.read, Progress: a.progress,
+		Groups: a.groups, Former: a.former, GroupsRead: a.read, Progress: a.progress, Verdict: a.verdict,
 		RollCall: a.rollCall.ended, Pruned: a.pruned,
 		Nodes: make([]plan.Node, len(a.order)),
 	}

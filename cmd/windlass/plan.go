@@ -182,6 +182,10 @@ func printForecast(out io.Writer, s reconciler.Sight, f plan.Forecast, t web.Ter
 		fmt.Fprintf(out, "  %4d. %-9s %-12s %d of %d in service: %s\n", i+1, e.Kind, web.Line(target(e.Step)), e.InService, size, web.Line(e.Reason))
 	}
 	fmt.Fprintf(out, "  lowest capacity: %d of %d in service, floor %d (maxUnavailable %s)\n", f.Lowest, size, f.End.Floor, s.Want.Fleet.Rollout.MaxUnavailable)
+	if f.Left > 0 {
+		fmt.Fprintf(out, "  foreseen so far; %s to follow in the same way\n", counted(f.Left, "node"))
+		return nil
+	}
 	_, err := fmt.Fprintf(out, "  then: %s, %s\n", f.End.Phase, web.Line(f.End.Reason))
 	for _, h := range f.End.Holds {
 		_, err = fmt.Fprintf(out, "    %s\n", web.Line(h.String()))

@@ -14,6 +14,7 @@ type Forecast struct {
 	Events []Event
 	Lowest int  // the fewest nodes that could be counted on at any point
 	End    Plan // where it comes to rest
+	Left   int  // nodes that lack what is wanted where the forecast of a large fleet breaks off; 0: it is whole
 }
 
 // An Event is a step of a forecast, and how many nodes could be counted on when it began.
@@ -22,8 +23,15 @@ type Event struct {
 	InService int
 }
 
+// mostLooks bounds the work of a forecast: each plan looks at every node. Some 300 nodes are foreseen to the end in a second or
+// two, of a larger fleet the beginning, which the rest is like.
+const mostLooks = 1_000_000
+
+// rounds is how many plans a forecast of so many nodes makes at the most: more than any rollout needs, unless the fleet is large.
+func rounds(nodes int) int { return min(20+12*nodes, max(100, mostLooks/max(1, nodes))) }
+
 // Foresee plays the rollout through on a copy of the world: what Next orders happens at once and goes well. It ends when
-// nothing more would happen, or after more steps than any rollout needs.
+// nothing more would happen, or, in a large fleet, when it has taken enough work.
 func Foresee(want Want, seen World) Forecast {
 	w := ideal{world: Copy(seen), index: map[string]*Node{}}
 	w.arrive()
@@ -32,15 +40,20 @@ func Foresee(want Want, seen World) Forecast {
 	}
 	first := Next(want, w.world)
 	f := Forecast{Now: first, Lowest: first.InService, End: first}
-	for range 20 + 12*len(seen.Nodes) {
+	for range rounds(len(seen.Nodes)) {
 		for _, s := range f.End.Steps {
 			f.Events = append(f.Events, Event{Step: s, InService: f.End.InService})
 		}
 		if !w.follow(f.End) {
-			break
+			return f
 		}
 		f.End = Next(want, w.world)
 		f.Lowest = min(f.Lowest, f.End.InService)
+	}
+	for _, n := range f.End.Nodes {
+		if n.Outdated {
+			f.Left++
+		}
 	}
 	return f
 }

@@ -359,3 +359,48 @@ func TestRefusedCallIsTold(t *testing.T) {
 		t.Errorf("web-1 is %s because %q; want the refusal told", p.Nodes[0].State, p.Nodes[0].Reason)
 	}
 }
+
+// A verdict binds though the only node whose record had it is gone: the agent that saw it remembers (law 11).
+func TestVerdictOutlivesTheOnlyRecordThatHasIt(t *testing.T) {
+	w := fleetOf(2, "v1")
+	w.Nodes[0] = nodeOf("web-1", "a", "") // a new machine in place of the one that failed
+	w.Nodes[0].Out = start.Add(-time.Minute)
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Verdict = &actuators.Halt{Digest: "d1-v2", Release: "v2", Node: "web-1", Reason: "step install: exit status 1"}
+	if p := plan.Next(wants("v2"), w); strings.Contains(kindsOf(p, ""), "configure") || p.Phase != plan.PhaseHalted || p.Halt == nil {
+		t.Errorf("v2 was halted; phase %s: %s; steps %s", p.Phase, p.Reason, kindsOf(p, ""))
+	}
+	if p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Retry = 1 }), w); kindsOf(p, "") != "configure web-1" || p.Halt != nil {
+		t.Errorf("retry was raised; phase %s: %s; steps %s", p.Phase, p.Reason, kindsOf(p, ""))
+	}
+}
+
+// While the fleet is held and nothing moves, nobody's turn comes: no record is kept fresh for it.
+func TestNobodysTurnComesWhileTheFleetIsHeld(t *testing.T) {
+	w := fleetOf(3, "v1")
+	if p := plan.Next(wants("v2"), w); len(p.Soon) == 0 {
+		t.Fatal("web-1 leaves, and nobody is made ready to follow")
+	}
+	w.Groups[0].Members[0].Status = actuators.TargetUnhealthy
+	p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Rollout.MaxUnavailable.Count = 1; f.Nodes.Expect = 4 }), w)
+	if len(p.Holds) == 0 || len(p.Steps) > 0 || len(p.Soon) > 0 {
+		t.Errorf("one of 4 is missing: holds %v, steps %s, soon %v", p.Holds, kindsOf(p, ""), p.Soon)
+	}
+}
+
+// A forecast of a large fleet breaks off, and says how many nodes are left; one of a hundred nodes does not.
+func TestForecastOfALargeFleetBreaksOff(t *testing.T) {
+	if f := plan.Foresee(wants("v2"), fleetOf(100, "v1")); f.Left != 0 || f.End.Phase != plan.PhaseIdle {
+		t.Errorf("100 nodes: %d left; %s: %s", f.Left, f.End.Phase, f.End.Reason)
+	}
+	f := plan.Foresee(wants("v2"), fleetOf(3000, "v1"))
+	proven := 0
+	for _, e := range f.Events {
+		if e.Kind == plan.Prove {
+			proven++
+		}
+	}
+	if proven == 0 || f.Left < 3000-proven-1 || f.Left > 3000-proven {
+		t.Errorf("3,000 nodes: %d proven, %d left", proven, f.Left)
+	}
+}

@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -42,26 +41,34 @@ func (f *fleet) judge() {
 	f.proven = map[string]bool{}
 	for _, v := range f.views {
 		f.proven[v.rec.Proven.Digest], f.proven[v.rec.Previous.Digest] = true, true
-		if h, halted := f.haltedBy(v.rec); halted && f.halt == nil {
-			f.halt = &h
-		}
+		f.bind(v.rec.Halts)
 		if f.Is(v.rec.Proven) || f.Is(v.rec.Previous) {
 			f.proofs++
 		}
 	}
+	if f.Verdict != nil {
+		f.bind([]actuators.Halt{*f.Verdict})
+	}
 }
 
-// haltedBy returns a record's verdict on the wanted version, by whatever algorithm its writer named it.
-func (f *fleet) haltedBy(r actuators.NodeRecord) (actuators.Halt, bool) {
-	if h, halted := r.Halted(f.Version.Digest, f.Fleet.Retry); halted {
-		return h, true
+// bind lets a verdict on the wanted version come into force. Any copy does (law 11).
+func (f *fleet) bind(halts []actuators.Halt) {
+	if i := slices.IndexFunc(halts, f.condemns); i >= 0 && f.halt == nil {
+		f.halt = &halts[i]
 	}
-	for _, algorithm := range slices.Sorted(maps.Keys(f.Older)) {
-		if h, halted := r.Halted(f.Older[algorithm], f.Fleet.Retry); halted {
-			return h, true
+}
+
+// condemns reports whether a verdict is on the wanted version, by whatever algorithm its writer named it.
+func (f *fleet) condemns(h actuators.Halt) bool {
+	if h.Retry < f.Fleet.Retry {
+		return false
+	}
+	for _, digest := range f.Older {
+		if h.Digest == digest {
+			return true
 		}
 	}
-	return actuators.Halt{}, false
+	return h.Digest == f.Version.Digest
 }
 
 // unprovenLimit is how many nodes may serve a version that is not proven (law 8).
@@ -137,7 +144,7 @@ func (f *fleet) spread(idle []*view) {
 		return
 	}
 	for _, v := range idle {
-		_, told := f.haltedBy(v.rec)
+		told := slices.ContainsFunc(v.rec.Halts, f.condemns)
 		if told || v.Busy != "" || v.unsure != "" || v.Host == nil || v.foreign != nil || f.Now.Before(v.NotBefore) {
 			continue
 		}
@@ -200,7 +207,7 @@ func (f *fleet) stuck() *view {
 // conclude sums the fleet up.
 func (f *fleet) conclude() {
 	c := f.cap
-	f.plan.Size, f.plan.Floor = c.size, c.floor
+	f.plan.Size, f.plan.Floor, f.plan.Halt = c.size, c.floor, f.halt
 	f.plan.Nodes = make([]NodeStatus, 0, len(f.views))
 	for _, v := range f.views {
 		if v.Trouble != "" && !strings.Contains(v.status.Reason, v.Trouble) {

@@ -112,10 +112,11 @@ type Plan struct {
 	Steps     []Step
 	Watch     []Watch
 	Holds     []Hold
-	Reread    bool      // a removal is due: read the balancers again, then ask again (law 9)
-	Refresh   bool      // a journey is due: read every record older than RecordAge again, then ask again (law 18)
-	Soon      []string  // nodes whose turn comes next, in order: what is read of them is kept fresh, and their connections open
-	WakeAt    time.Time // when time alone may change the answer; zero: never
+	Halt      *actuators.Halt // the verdict in force on the wanted version; nil: none
+	Reread    bool            // a removal is due: read the balancers again, then ask again (law 9)
+	Refresh   bool            // a journey is due: read every record older than RecordAge again, then ask again (law 18)
+	Soon      []string        // nodes whose turn comes next, in order: what is read of them is kept fresh, and their connections open
+	WakeAt    time.Time       // when time alone may change the answer; zero: never
 }
 
 // How long things may take that the fleet file does not say.

@@ -106,8 +106,12 @@ func (f *fleet) start(idle []*view) {
 	f.plan.Soon = f.soon(candidates)
 }
 
-// soon are the candidates that follow when those under way have ended: as many as may be out at once.
+// soon are the candidates that follow when those under way have ended: as many as may be out at once. While nothing moves, nobody's
+// turn comes.
 func (f *fleet) soon(candidates []*view) []string {
+	if !f.moves() {
+		return nil
+	}
 	var names []string
 	for _, v := range candidates {
 		if v.Busy == "" && !f.Now.Before(v.NotBefore) && len(names) < min(f.cap.max, MostSoon) {
@@ -115,6 +119,11 @@ func (f *fleet) soon(candidates []*view) []string {
 		}
 	}
 	return names
+}
+
+// moves reports whether anything is under way, or begins with this plan or after its roll call.
+func (f *fleet) moves() bool {
+	return f.plan.Refresh || len(f.plan.Steps) > 0 || slices.ContainsFunc(f.views, (*view).underWay)
 }
 
 // beginAll begins with the candidates in their order until a limit is met.
@@ -148,12 +157,7 @@ func (f *fleet) awaitsRollCall() bool {
 // dated reports whether records that were read too long ago may hide another agent's claim or a halt, while this agent has
 // nothing under way itself.
 func (f *fleet) dated() bool {
-	for _, v := range f.views {
-		if v.underWay() {
-			return false
-		}
-	}
-	return f.Now.Sub(f.RollCall) > RecordAge
+	return !slices.ContainsFunc(f.views, (*view).underWay) && f.Now.Sub(f.RollCall) > RecordAge
 }
 
 // inHand counts the nodes that are being prepared, and those being configured.

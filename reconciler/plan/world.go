@@ -39,6 +39,7 @@ type World struct {
 	Nodes      []Node                 // sorted by name
 	RollCall   time.Time              // when every record that can be read had last been read since it was asked for
 	Pruned     Removal                // the newest removal of a member outside the node set
+	Verdict    *actuators.Halt        // the newest this agent saw in force, also when no record that can be read has it any more; nil: none
 	Progress   time.Time              // when a node last changed its stage, or the wanted version changed
 }
 

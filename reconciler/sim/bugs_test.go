@@ -74,6 +74,9 @@ var bugs = []bug{
 			}
 		}
 	}},
+	{name: "forgets a verdict with the only record that has it", seed: 40417, law: "law 11", see: func(_ *plan.Want, seen *plan.World) {
+		seen.Verdict = nil
+	}},
 	{name: "forgets where a node belongs", seed: 13, law: "law 17", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
 		for _, s := range p.Steps {
 			if s.Record != nil {

@@ -146,8 +146,8 @@ func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
 		}
 	}
 	try := m.record.Try
-	verdict := fmt.Sprint(try.Version.Digest, "/", try.Retry)
-	if under, halted := l.halted[verdict]; halted && !under[m.id] {
+	verdict := verdict(try.Version.Digest, try.Retry)
+	if under, halted := l.halted[verdict]; halted && !under[m.id] && (p.halts[verdict] || w.copied(verdict)) {
 		l.breaks(w, "law 11: %s gets %s, which was halted", m.name, try.Version.Release)
 	}
 	key := journey(m, try)
@@ -184,8 +184,23 @@ func (l *laws) writing(w *World, p *ports, m *machine, r actuators.NodeRecord) {
 	}
 }
 
+// verdict names a halt: it binds one digest at one retry count.
+func verdict(digest string, retry int) string { return fmt.Sprint(digest, "/", retry) }
+
+// copied reports whether a record that can be read has the verdict. Where none has, only an agent that saw it can know.
+func (w *World) copied(name string) bool {
+	for _, m := range w.alive() {
+		for _, h := range m.record.Halts {
+			if !m.cut && m.record.Instance == m.id && verdict(h.Digest, h.Retry) == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (l *laws) halt(w *World, h actuators.Halt) {
-	verdict := fmt.Sprint(h.Digest, "/", h.Retry)
+	verdict := verdict(h.Digest, h.Retry)
 	if l.halted[verdict] != nil {
 		return
 	}

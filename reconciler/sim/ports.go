@@ -18,6 +18,7 @@ type ports struct {
 	nonce  string
 	killed bool
 	read   map[string]time.Time // when it last read each group
+	halts  map[string]bool      // verdicts it has read or written
 }
 
 // Nodes lists the machines that are alive.
@@ -160,7 +161,19 @@ func (p *ports) Read(ctx context.Context, at actuators.Place) (state actuators.H
 		state = p.world.stateOf(m)
 		return nil
 	})
-	return state, err
+	return state, p.learn(state, err)
+}
+
+// learn notes the verdicts in a record that reached the agent.
+func (p *ports) learn(state actuators.HostState, err error) error {
+	p.world.mu.Lock()
+	defer p.world.mu.Unlock()
+	if err == nil && state.Record.Instance == state.Machine {
+		for _, h := range state.Record.Halts {
+			p.halts[verdict(h.Digest, h.Retry)] = true
+		}
+	}
+	return err
 }
 
 func (w *World) stateOf(m *machine) actuators.HostState {
@@ -184,7 +197,7 @@ func (p *ports) Write(ctx context.Context, at actuators.Place, old string, r act
 		state = w.stateOf(m)
 		return nil
 	})
-	return state, err
+	return state, p.learn(state, err)
 }
 
 // Run starts a job, or attaches to it, and waits for its end.

@@ -146,7 +146,7 @@ type running struct {
 // begin starts an agent: the same holder again, with its next epoch and a new nonce, or a rival.
 func (d *director) begin(ctx context.Context, rival int) *running {
 	d.epoch++
-	p := &ports{world: d.world, holder: fmt.Sprintf("agent-%d", rival), nonce: fmt.Sprintf("nonce-%d", d.epoch), read: map[string]time.Time{}}
+	p := &ports{world: d.world, holder: fmt.Sprintf("agent-%d", rival), nonce: fmt.Sprintf("nonce-%d", d.epoch), read: map[string]time.Time{}, halts: map[string]bool{}}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &running{rival: rival, ports: p, cancel: cancel, states: make(chan desired.State, 4)}
 	r.agent = reconciler.New(reconciler.Deps{
@@ -290,7 +290,7 @@ func (d *director) settled() string {
 func (d *director) settledLocked() string {
 	w := d.world
 	digest := w.fleet.Digest(desired.DigestAlgorithm)
-	_, halted := w.laws.halted[fmt.Sprint(digest, "/", w.fleet.Retry)]
+	_, halted := w.laws.halted[verdict(digest, w.fleet.Retry)]
 	for _, m := range w.alive() {
 		switch {
 		case m.sick || m.record.Stage == actuators.Leaving && m.record.Spoiled && d.excused(m):
@@ -419,6 +419,9 @@ func (w *World) befall(what string, m *machine) {
 		m.cut = !m.cut
 	case "takeout":
 		for _, g := range w.groups {
+			if m.record.Instance != m.id || len(m.record.Places)+len(m.record.Taken) == 0 {
+				delete(w.laws.original, m.id+g.ID) // nobody wrote it down
+			}
 			if e := g.members[m.id]; e != nil && e.draining.IsZero() {
 				e.draining = w.now()
 			}

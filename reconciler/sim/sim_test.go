@@ -56,7 +56,7 @@ func TestLaws(t *testing.T) {
 }
 
 // found are seeds beyond the first 2,000 that once broke a law.
-var found = []uint64{20087, 20341, 20389, 20643, 20802, 20804, 20824, 21625, 22137, 22208}
+var found = []uint64{20087, 20341, 20389, 20643, 20802, 20804, 20824, 21625, 22137, 22208, 40269, 40417, 41097}
 
 // TestFoundSeeds plays the seeds that found something again.
 func TestFoundSeeds(t *testing.T) {
