@@ -30,6 +30,7 @@ type NodeRecord struct {
 	Prepared string       `json:"prepared,omitempty"` // digest whose prepare steps have all succeeded
 	Proven   Version      `json:"proven,omitzero"`    // the newest that was verified, added and baked here
 	Previous Version      `json:"previous,omitzero"`  // the one proven before it
+	Repairs  int          `json:"repairs,omitempty"`  // how often Proven was put there again because the node had something else
 	Try      Try          `json:"try,omitzero"`
 	Taken    []Membership `json:"taken,omitempty"`  // what the node left and must be given back; only a finished add clears it
 	Places   []Membership `json:"places,omitempty"` // where it was when last proven, in the groups the fleet named then

@@ -18,6 +18,7 @@ const (
 	MaxRecordBytes = 64 << 10
 	MaxMemberships = 64      // NodeRecord.Taken, NodeRecord.Places
 	MaxRetry       = 1000000 // Try.Retry, Halt.Retry: what a fleet file may hold, so that a person can always go one beyond
+	MaxRepairs     = 1000    // NodeRecord.Repairs; a writer counts no further
 	MaxHalts       = 32      // NodeRecord.Halts; drop the oldest first
 	MaxErrorBytes  = 4 << 10 // Try.Error
 	MaxReasonBytes = 512     // Halt.Reason
@@ -144,6 +145,7 @@ func check(r NodeRecord, fleet string) error {
 		matches(tokenPattern, "prepared", r.Prepared),
 		checkVersion("proven", r.Proven),
 		checkVersion("previous", r.Previous),
+		is(r.Repairs >= 0 && r.Repairs <= MaxRepairs, "repairs", r.Repairs),
 		checkTry(r.Try),
 		checkList("taken", r.Taken, MaxMemberships, checkMembership),
 		checkList("places", r.Places, MaxMemberships, checkMembership),

@@ -404,3 +404,37 @@ func TestForecastOfALargeFleetBreaksOff(t *testing.T) {
 		t.Errorf("3,000 nodes: %d proven, %d left", proven, f.Left)
 	}
 }
+
+// Drift that comes back after each repair is put right ever less often: the node does not leave and return for ever (G20).
+func TestDriftThatComesBackIsPutRightEverLessOften(t *testing.T) {
+	w := fleetOf(3, "v1")
+	n := &w.Nodes[0]
+	drifts := func(repairs int, ago time.Duration) plan.Plan {
+		n.Host.Record.Repairs, n.Host.Record.StageAt = repairs, start.Add(-ago)
+		n.Health = plan.Health{Release: "v1", Phase: plan.WatchIdle, Verdict: health.Verdict{Status: health.Contradicted, Reason: "answers v0"}}
+		return plan.Next(wants("v1"), w)
+	}
+	for _, c := range []struct {
+		repairs  int
+		ago      time.Duration
+		repaired bool
+	}{
+		{0, 0, true}, {1, 4 * time.Minute, false}, {1, 5 * time.Minute, true}, {3, 19 * time.Minute, false}, {3, 20 * time.Minute, true},
+		{900, 59 * time.Minute, false}, {900, time.Hour, true},
+	} {
+		p := drifts(c.repairs, c.ago)
+		if got := kindsOf(p, "") == "leave web-1"; got != c.repaired {
+			t.Errorf("%d repairs, the last %s ago: steps %q; %s", c.repairs, c.ago, kindsOf(p, ""), p.Nodes[0].Reason)
+		}
+		if !c.repaired && !p.WakeAt.Equal(p.Nodes[0].Deadline) {
+			t.Errorf("%d repairs, the last %s ago: wakes at %s, the next repair is due at %s", c.repairs, c.ago, p.WakeAt, p.Nodes[0].Deadline)
+		}
+	}
+	if r := drifts(2, time.Hour).Steps[0].Record; r.Repairs != 3 {
+		t.Errorf("the third repair is recorded as %d", r.Repairs)
+	}
+	n.Host.Record.Repairs, n.Host.Record.StageAt = 5, start
+	if p := plan.Next(wants("v2"), w); kindsOf(p, "") == "" {
+		t.Errorf("another release waits for drift: %s", p.Reason)
+	}
+}

@@ -126,6 +126,8 @@ const (
 	TakeoverWait = 15 * time.Second // beyond the expiry of another agent's claim: the deadline of a call it may have begun
 	FirstBackoff = 2 * time.Second  // after a failed attempt; doubles
 	MostBackoff  = time.Minute
+	FirstRelapse = 5 * time.Minute // from one repair of a node's drift to the next; doubles
+	MostRelapse  = time.Hour
 	Fresh        = time.Second             // how old a reading of the balancers may be right before a removal
 	RecordAge    = actuators.ClaimTime / 2 // how old a record may be when a journey starts: it may name another agent's claim
 	MostSoon     = 4                       // nodes made ready for their turn

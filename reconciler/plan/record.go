@@ -50,7 +50,7 @@ func (f *fleet) toLeave(v *view) actuators.NodeRecord {
 	r := f.at(v, actuators.Leaving)
 	take(&r, v)
 	if v.drifted() {
-		r.On = actuators.Version{}
+		r.On, r.Repairs = actuators.Version{}, min(r.Repairs+1, actuators.MaxRepairs)
 	}
 	return r
 }
@@ -75,6 +75,9 @@ func (f *fleet) toPrepare(v *view) actuators.NodeRecord {
 // toConfigure is written before anything on the host is changed.
 func (f *fleet) toConfigure(v *view) actuators.NodeRecord {
 	r := f.at(v, actuators.Configuring)
+	if v.drifted() {
+		r.Repairs = min(r.Repairs+1, actuators.MaxRepairs)
+	}
 	r.On = f.Version
 	r.Try = f.trying(v)
 	r.Spoiled = false
@@ -146,7 +149,7 @@ func verdict(v *view, t actuators.Try) actuators.Halt {
 func (f *fleet) toProve(v *view, version actuators.Version) actuators.NodeRecord {
 	r := f.toIdle(v)
 	if r.Proven.Digest != version.Digest {
-		r.Previous = r.Proven
+		r.Previous, r.Repairs = r.Proven, 0
 	}
 	r.On, r.Proven, r.Prepared, r.Try, r.Spoiled = version, version, version.Digest, actuators.Try{}, false
 	r.Places = f.places(v)

@@ -364,7 +364,7 @@ func (f *fleet) begin(v *view) bool {
 		f.wake(v.NotBefore)
 		v.status.Reason = "waits before it is tried again: " + v.Trouble
 		return false
-	case f.backingOff(v):
+	case f.backingOff(v), f.relapsed(v):
 		return false
 	case f.prepares() && v.rec.Prepared != f.Version.Digest && v.rec.Stage == actuators.Idle && (v.serving || v.rotation == member):
 		return f.beginPrepare(v)
@@ -372,6 +372,22 @@ func (f *fleet) begin(v *view) bool {
 		return f.beginRepair(v)
 	}
 	return f.beginLeave(v)
+}
+
+// relapsed reports whether drift came back so soon after it was put right that something keeps bringing it back: then it is put
+// right ever less often, so that a node does not leave and return for ever.
+func (f *fleet) relapsed(v *view) bool {
+	if v.rec.Repairs == 0 || !v.drifted() || !f.Is(v.rec.On) {
+		return false
+	}
+	until := v.when(v.rec.StageAt).Add(min(MostRelapse, FirstRelapse<<min(v.rec.Repairs-1, 10)))
+	if !f.Now.Before(until) {
+		return false
+	}
+	f.wake(until)
+	v.status.Deadline = until
+	v.status.Reason = fmt.Sprintf("drift again after %d repairs, something else changes this node; the next repair waits: %s", v.rec.Repairs, v.Health.Reason)
+	return true
 }
 
 // beginLeave claims a node that is to be drained. The first refusal ends it for all that would follow.

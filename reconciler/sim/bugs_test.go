@@ -66,7 +66,9 @@ var bugs = []bug{
 	{name: "tries a halted version again", seed: 13, law: "law 11", see: func(_ *plan.Want, seen *plan.World) {
 		eachRecord(seen, func(r *actuators.NodeRecord) { r.Halts = nil })
 	}},
-	{name: "forgets the halt with the failed node", seed: 34, law: "law 11", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
+	{name: "forgets the halt with the failed node", seed: 34, law: "law 11", see: func(_ *plan.Want, seen *plan.World) {
+		seen.Verdict = nil
+	}, do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
 		p.Steps = slices.DeleteFunc(p.Steps, func(s plan.Step) bool { return s.Kind == plan.Halt })
 		for _, s := range p.Steps {
 			if s.Record != nil && s.Kind != plan.Fail {
@@ -77,7 +79,10 @@ var bugs = []bug{
 	{name: "forgets a verdict with the only record that has it", seed: 40417, law: "law 11", see: func(_ *plan.Want, seen *plan.World) {
 		seen.Verdict = nil
 	}},
-	{name: "forgets where a node belongs", seed: 13, law: "law 17", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
+	{name: "puts drift right as often as it comes back", seed: 9, law: "G20", see: func(_ *plan.Want, seen *plan.World) {
+		eachRecord(seen, func(r *actuators.NodeRecord) { r.Repairs = 0 })
+	}},
+	{name: "forgets where a node belongs", seed: 14, law: "law 17", do: func(_ plan.Want, _ plan.World, p *plan.Plan) {
 		for _, s := range p.Steps {
 			if s.Record != nil {
 				s.Record.Taken, s.Record.Places = nil, nil

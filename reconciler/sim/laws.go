@@ -14,6 +14,7 @@ type laws struct {
 	halted   map[string]map[string]bool // digest/retry → machines that were under way when it was halted
 	out      map[string]bool            // machines taken out by an agent and not back in service yet
 	attempts map[string]map[string]bool // machine/digest/retry/journey → job keys
+	repairs  map[string][]time.Time     // machine/digest → when a journey began that puts back what was proven there
 	original map[string]string          // machine/group → its place before anybody touched it
 	born     map[string]time.Time       // machine → when it appeared
 	rivals   int                        // other agents that may each take one node too (law 18)
@@ -22,7 +23,7 @@ type laws struct {
 func newLaws() *laws {
 	return &laws{
 		proven: map[string]bool{}, halted: map[string]map[string]bool{}, out: map[string]bool{},
-		attempts: map[string]map[string]bool{}, original: map[string]string{}, born: map[string]time.Time{},
+		attempts: map[string]map[string]bool{}, repairs: map[string][]time.Time{}, original: map[string]string{}, born: map[string]time.Time{},
 	}
 }
 
@@ -153,10 +154,27 @@ func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
 	key := journey(m, try)
 	if l.attempts[key] == nil {
 		l.attempts[key] = map[string]bool{}
+		l.repairing(w, m, try)
 	}
 	l.attempts[key][job.Key] = true
 	if n, most := len(l.attempts[key]), w.fleet.Rollout.Attempts; n > most {
 		l.breaks(w, "law 11: attempt %d at %s on %s, at most %d are made", n, try.Version.Release, m.name, most)
+	}
+}
+
+// mostRepairs is how often what was proven may be put back on one machine within an hour: when it is superseded, when it drifts, and after
+// 5, 10 and 20 minutes.
+const mostRepairs = 5
+
+// repairing is checked when a journey begins that may put back what was proven on a machine already (G20).
+func (l *laws) repairing(w *World, m *machine, t actuators.Try) {
+	if m.record.Proven.Digest != t.Version.Digest {
+		return
+	}
+	key, now := m.id+"/"+t.Version.Digest, w.now()
+	l.repairs[key] = append(l.repairs[key], now)
+	if n := len(l.repairs[key]); n > mostRepairs && now.Sub(l.repairs[key][n-1-mostRepairs]) < time.Hour {
+		l.breaks(w, "G20: %s gets %s back %d times within an hour", m.name, t.Version.Release, mostRepairs+1)
 	}
 }
 

@@ -241,7 +241,7 @@ func (d *director) calm(ctx context.Context) {
 	w.fleet = w.file(w.story.Last)
 	w.fleet.Paused = nil
 	for _, m := range w.machines {
-		m.cut = false
+		m.cut, m.haunted = false, false
 	}
 	w.tell("calm")
 	w.mu.Unlock()
@@ -441,6 +441,8 @@ func (w *World) befall(what string, m *machine) {
 		if m.job.Running {
 			w.tell("reboot of %s is left to the host adapter", m.name)
 		}
+	case "haunt":
+		m.haunted = true
 	case "drift":
 		if m.record.Stage == actuators.Idle && w.serves(m) {
 			m.installed, m.digest = handMade, ""

@@ -72,6 +72,7 @@ func NewStory(seed uint64) Story {
 	}
 	s.plot(r)
 	s.Strikes = max(0, r.IntN(30)-10)
+	s.more(rand.New(rand.NewPCG(seed, 8)))
 	return s
 }
 
@@ -92,8 +93,21 @@ func (s *Story) plot(r *rand.Rand) {
 	}
 	for range r.IntN(6) {
 		e := Event{At: time.Duration(r.IntN(int(at))), What: troubles[r.IntN(len(troubles))], Node: r.IntN(s.Nodes)}
-		s.Events = append(s.Events, e)
+		s.insert(e)
 	}
+}
+
+// more are events that came into the stories later: drawn by themselves, they leave the stories of most seeds as they were.
+func (s *Story) more(r *rand.Rand) {
+	if r.IntN(12) == 0 {
+		s.insert(Event{At: time.Duration(r.IntN(int(5 * time.Minute))), What: "haunt", Node: r.IntN(s.Nodes)})
+		s.insert(Event{At: s.Events[len(s.Events)-1].At + time.Duration(r.IntN(int(80*time.Minute))), What: "commit", To: s.Last})
+	}
+}
+
+// insert puts an event in its place.
+func (s *Story) insert(e Event) {
+	s.Events = append(s.Events, e)
 	slices.SortStableFunc(s.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 }
 

@@ -49,6 +49,7 @@ type machine struct {
 	job            actuators.JobState
 	ends           chan struct{} // closed when the job ends
 	gauge          time.Time     // when it last served
+	haunted        bool          // somebody keeps installing something else there
 }
 
 // A group is a target group.
@@ -123,6 +124,9 @@ func (w *World) settle() {
 		}
 	}
 	for _, m := range w.machines {
+		if m.haunted && m.record.Stage == actuators.Idle && w.serves(m) && now.Sub(m.since) > time.Minute {
+			m.installed, m.digest = handMade, ""
+		}
 		if w.inService(m) {
 			m.gauge = now
 		}
