@@ -29,7 +29,6 @@ type JobState struct {
 // connection that started it. Its key names it: running a key again attaches to it, or reads how it ended (law 19, G27).
 type Job struct {
 	Key   string // [a-z0-9-]; derived from digest, kind and attempt
-	Nonce string // of the claim it runs under; the node's record must still carry it, unexpired
 	Dir   string // where steps run; empty: the fleet's directory
 	Env   []string
 	Files []JobFile

@@ -78,9 +78,10 @@ func (a *actor) log(n *node, s plan.Step) {
 // a step on the same machine may still be in flight.
 func (a *actor) begin(ctx context.Context, n *node, s plan.Step) bool {
 	fleet, place, host := a.want.Fleet, n.place, n.host
+	written := func(state actuators.HostState) { a.tasks.tell(func() { a.wrote(n, state) }) }
 	return a.tasks.begin(ctx, taskStep, identity(n.Node.Node), a.deadline(s), func(ctx context.Context) func() {
-		r := a.act(ctx, fleet, place, host, s)
-		return func() { a.acted(n, s, r) }
+		job, err := a.act(ctx, fleet, place, host, s, written)
+		return func() { a.acted(n, s, job, err) }
 	})
 }
 
@@ -97,34 +98,32 @@ func (a *actor) deadline(s plan.Step) time.Duration {
 	return d + jobSlack
 }
 
-// outcome is what a step left behind.
-type outcome struct {
-	state *actuators.HostState // after the record was written; nil: none was, or it is not known
-	job   *actuators.JobState  // of Prepare and Configure
-	err   error                // not empty: the step may or may not have had its effect (law 14)
-}
-
-// act is one step, start to end. It runs apart from the loop and touches nothing of it.
-func (a *actor) act(ctx context.Context, fleet *desired.Fleet, at actuators.Place, host *session, s plan.Step) outcome {
-	var out outcome
+// act is one step, start to end. It runs apart from the loop and touches nothing of it; written is told of the record when it is
+// written. The job's state is that of Prepare and Configure. After an error the step may or may not have had its effect (law 14).
+func (a *actor) act(ctx context.Context, fleet *desired.Fleet, at actuators.Place, host *session, s plan.Step, written func(actuators.HostState)) (actuators.JobState, error) {
+	if s.Kind == plan.Prepare || s.Kind == plan.Configure {
+		job, err := makeJob(fleet, at, s.Job)
+		if err != nil {
+			return actuators.JobState{}, err
+		}
+		return host.run(ctx, a.Host, at, *s.Record, job, written)
+	}
 	if s.Record != nil {
 		wctx, cancel := context.WithTimeout(ctx, writeDeadline)
 		defer cancel()
 		state, err := host.write(wctx, a.Host, at, *s.Record)
 		if err != nil {
-			return outcome{err: err}
+			return actuators.JobState{}, err
 		}
-		out.state = &state
+		written(state)
 	}
 	switch s.Kind {
 	case plan.Drain:
-		out.err = a.each(ctx, at, host, s.Targets, a.Balancer.Deregister)
+		return actuators.JobState{}, a.each(ctx, at, host, s.Targets, a.Balancer.Deregister)
 	case plan.Add:
-		out.err = a.each(ctx, at, host, s.Targets, a.Balancer.Register)
-	case plan.Prepare, plan.Configure:
-		out.job, out.err = a.runJob(ctx, fleet, at, s.Job)
+		return actuators.JobState{}, a.each(ctx, at, host, s.Targets, a.Balancer.Register)
 	}
-	return out
+	return actuators.JobState{}, nil
 }
 
 // each makes a balancer call for every place, while the claim outlives the call (law 18).
@@ -143,21 +142,9 @@ func (a *actor) each(ctx context.Context, at actuators.Place, host *session, pla
 	return nil
 }
 
-func (a *actor) runJob(ctx context.Context, fleet *desired.Fleet, at actuators.Place, j plan.Job) (*actuators.JobState, error) {
-	job, err := makeJob(fleet, at, a.Agent, j)
-	if err != nil {
-		return nil, err
-	}
-	state, err := a.Host.Run(ctx, at, job)
-	if err != nil {
-		return nil, err
-	}
-	return &state, nil
-}
-
 // makeJob turns a plan's job into commands. Values travel as environment only (G43).
-func makeJob(fleet *desired.Fleet, at actuators.Place, agent plan.Agent, j plan.Job) (actuators.Job, error) {
-	job := actuators.Job{Key: j.Key, Nonce: agent.Nonce, Dir: fleet.Configure.Dir, Env: environment(fleet, at, j)}
+func makeJob(fleet *desired.Fleet, at actuators.Place, j plan.Job) (actuators.Job, error) {
+	job := actuators.Job{Key: j.Key, Dir: fleet.Configure.Dir, Env: environment(fleet, at, j)}
 	if j.Prepare {
 		job.Steps = append(job.Steps, jobSteps(fleet.Configure.Prepare)...)
 		job.FilesAfter = len(job.Steps)
@@ -194,19 +181,22 @@ func jobSteps(steps []desired.Step) []actuators.JobStep {
 	return out
 }
 
+// wrote takes the state after a step's record was written, while its effect is still to come.
+func (a *actor) wrote(n *node, state actuators.HostState) {
+	now := time.Now()
+	n.learn(state, now)
+	n.renewAt = now.Add(actuators.RenewEvery)
+	n.nextRead = now.Add(a.readPace(n))
+}
+
 // acted takes a step's outcome. After an error nothing is believed of the node until it is read again.
-func (a *actor) acted(n *node, s plan.Step, r outcome) {
+func (a *actor) acted(n *node, s plan.Step, job actuators.JobState, err error) {
 	now := time.Now()
 	n.Busy = ""
 	delete(a.lost, identity(n.Node.Node))
-	if r.state != nil {
-		n.learn(*r.state, now)
-		n.renewAt = now.Add(actuators.RenewEvery)
-		n.nextRead = now.Add(a.readPace(n))
-	}
-	if r.job != nil && n.Host != nil {
+	if job.Key != "" && n.Host != nil {
 		host := *n.Host
-		host.Job = *r.job
+		host.Job = job
 		n.Host = &host
 	}
 	switch s.Kind {
@@ -215,20 +205,20 @@ func (a *actor) acted(n *node, s plan.Step, r outcome) {
 		a.nextGroups = now
 	case plan.Prepare, plan.Configure:
 		n.Health, n.watch = plan.Health{}, watch{}
-		n.tail = failedTail(r.job)
+		n.tail = failedTail(job)
 	case plan.Prove, plan.Adopt, plan.Restore:
 		n.tail, n.problem = "", ""
 		a.rest(n)
 	}
-	if r.err != nil {
-		a.stumbled(n, s, r.err, now)
+	if err != nil {
+		a.stumbled(n, s, err, now)
 		return
 	}
 	n.recover()
 }
 
-func failedTail(j *actuators.JobState) string {
-	if j == nil || j.Exit == 0 {
+func failedTail(j actuators.JobState) string {
+	if j.Exit == 0 {
 		return ""
 	}
 	return j.Tail

@@ -97,7 +97,12 @@ func (s *stage) Write(_ context.Context, at actuators.Place, old string, r actua
 	s.written = append(s.written, at.Node.Name+" "+string(r.Stage))
 	return s.state(at.Node.Name), nil
 }
-func (s *stage) Run(ctx context.Context, at actuators.Place, j actuators.Job) (actuators.JobState, error) {
+func (s *stage) Run(ctx context.Context, at actuators.Place, old string, r actuators.NodeRecord, j actuators.Job, written func(actuators.HostState)) (actuators.JobState, error) {
+	state, err := s.Write(ctx, at, old, r)
+	if err != nil {
+		return actuators.JobState{}, err
+	}
+	written(state)
 	s.mu.Lock()
 	s.runs++
 	for _, m := range s.groups[0].Members {
@@ -385,6 +390,57 @@ func TestClaimIsRenewedThroughALongStep(t *testing.T) {
 			}
 		}
 	})
+}
+
+// the first that a node's loop knows of its own claim is the record that a step writes: it must not wait for the step's end.
+func TestClaimIsRenewedThroughALongPrepare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(3, "v1")
+		s.job = 5 * time.Minute
+		f := webFleet("v2")
+		f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch", Timeout: 10 * time.Minute}}
+		_, _, end := s.begin(t, f, s.deps())
+		defer end()
+		for range 240 {
+			time.Sleep(time.Second)
+			s.mu.Lock()
+			r, busy := s.hosts["web-1"].Record, s.runs > 0
+			s.mu.Unlock()
+			if busy && (r.Stage != actuators.Preparing || r.Claim == nil || !r.Claim.Expires.After(time.Now())) {
+				t.Fatalf("the prepare steps on web-1 run without a live claim: %s, %+v at %s", r.Stage, r.Claim, time.Now())
+			}
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.runs == 0 {
+			t.Error("nothing was prepared")
+		}
+	})
+}
+
+// a write that hangs is given up in good time, and holds up no other write for longer.
+func TestRunThatNeverWritesGivesItsTurnBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(1, "v1")
+		at := actuators.Place{Node: s.nodes[0]}
+		host := newSession()
+		began := time.Now()
+		_, err := host.run(t.Context(), silent{s}, at, actuators.NodeRecord{Claim: &actuators.Claim{}}, actuators.Job{Key: "one"}, nil)
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > writeDeadline {
+			t.Errorf("after %v: %v", took, err)
+		}
+		if err := host.take(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// silent is a host on which nothing is ever written.
+type silent struct{ *stage }
+
+func (silent) Run(ctx context.Context, _ actuators.Place, _ string, _ actuators.NodeRecord, _ actuators.Job, _ func(actuators.HostState)) (actuators.JobState, error) {
+	<-ctx.Done()
+	return actuators.JobState{}, context.Cause(ctx)
 }
 
 // a long bake forgets a failure in its middle.

@@ -66,7 +66,7 @@ func (s *scene) Write(context.Context, actuators.Place, string, actuators.NodeRe
 	return actuators.HostState{}, errors.New("no")
 }
 
-func (s *scene) Run(context.Context, actuators.Place, actuators.Job) (actuators.JobState, error) {
+func (s *scene) Run(context.Context, actuators.Place, string, actuators.NodeRecord, actuators.Job, func(actuators.HostState)) (actuators.JobState, error) {
 	s.t.Error("looking ran a job")
 	return actuators.JobState{}, errors.New("no")
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"sync"
 	"time"
 
 	"windlass/actuators"
@@ -152,17 +153,48 @@ func (s *session) write(ctx context.Context, host Host, at actuators.Place, r ac
 }
 
 func (s *session) put(ctx context.Context, host Host, at actuators.Place, r actuators.NodeRecord) (actuators.HostState, error) {
-	now := time.Now()
-	stamp(&r, s.state.Now.Add(now.Sub(s.readAt)))
+	began := s.stamp(&r)
 	state, err := host.Write(ctx, at, s.state.Version, r)
-	if err != nil {
-		return state, err
+	if err == nil {
+		s.written(state, began)
 	}
+	return state, err
+}
+
+// run puts a record in place of the newest one seen, and runs a job under its claim. It has the turn until the record is written, for
+// as long as a write may take, and tells written of the new state.
+func (s *session) run(ctx context.Context, host Host, at actuators.Place, r actuators.NodeRecord, job actuators.Job, written func(actuators.HostState)) (actuators.JobState, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(writeDeadline, func() { cancel(context.DeadlineExceeded) })
+	defer late.Stop()
+	if err := s.take(ctx); err != nil {
+		return actuators.JobState{}, err
+	}
+	give := sync.OnceFunc(s.give)
+	defer give()
+	began := s.stamp(&r)
+	return host.Run(ctx, at, s.state.Version, r, job, func(state actuators.HostState) {
+		late.Stop()
+		s.written(state, began)
+		give()
+		written(state)
+	})
+}
+
+// stamp fills in what only the moment of writing knows, and returns that moment by this agent's clock.
+func (s *session) stamp(r *actuators.NodeRecord) time.Time {
+	now := time.Now()
+	stamp(r, s.state.Now.Add(now.Sub(s.readAt)))
+	return now
+}
+
+// written takes the state after a write that began then.
+func (s *session) written(state actuators.HostState, began time.Time) {
 	s.state, s.readAt, s.wrote = state, time.Now(), time.Now()
-	if r.Claim != nil {
-		s.until = now.Add(actuators.ClaimTime)
+	if state.Record.Claim != nil {
+		s.until = began.Add(actuators.ClaimTime)
 	}
-	return state, nil
 }
 
 // renew writes the newest record again with a later expiry, while the claim in it is the agent's own.

@@ -32,14 +32,20 @@ type Balancer interface {
 // A Host works on one node of a fleet over one connection.
 //
 // Laws: Write replaces the record only if its Version is still old, under the node's lock, durably, and answers with the
-// new state; actuators.ErrChanged means nothing was written. Run starts the job only while the record carries the job's
-// nonce in an unexpired claim; it attaches to a job of the same key instead of starting it again, and waits for any other
-// job of the fleet to end first. Its result is an exit status only when the steps really ended; a lost connection is an
-// error and says nothing about the job (law 19).
+// new state; actuators.ErrChanged means nothing was written, any other error that it may have been. A record that is
+// already what it should become, because an answer was lost, is another one than old: ErrChanged, read again.
+//
+// Run is Write, and when the record is written, the job. It tells written of the new state as soon as there is one, at
+// most once and never after it has returned; others may write from then on, and must, or the claim expires while the job
+// runs. ErrChanged before that means nothing was written and nothing started; any other error before that, that both may
+// have happened. Run starts the job only while the record carries the written claim's nonce, unexpired; it attaches
+// to a job of the same key instead of starting it again, and waits for any other job of the fleet to end first. Its
+// result is an exit status only when the steps really ended; a lost connection is an error and says nothing about the job
+// (law 19).
 type Host interface {
 	Read(ctx context.Context, at actuators.Place) (actuators.HostState, error)
 	Write(ctx context.Context, at actuators.Place, old string, record actuators.NodeRecord) (actuators.HostState, error)
-	Run(ctx context.Context, at actuators.Place, job actuators.Job) (actuators.JobState, error)
+	Run(ctx context.Context, at actuators.Place, old string, record actuators.NodeRecord, job actuators.Job, written func(actuators.HostState)) (actuators.JobState, error)
 	// Close ends the connection to a node that has no work left; it may be opened again by the next call.
 	Close(at actuators.Place)
 }

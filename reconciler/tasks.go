@@ -56,12 +56,17 @@ func (t *tasks) begin(ctx context.Context, kind taskKind, subject string, deadli
 		ctx, cancel := context.WithTimeout(ctx, deadline)
 		defer cancel()
 		apply := do(ctx)
-		select {
-		case t.done <- func() { t.end(key); apply() }:
-		case <-t.gone:
-		}
+		t.tell(func() { t.end(key); apply() })
 	}()
 	return true
+}
+
+// tell has the loop apply what a task knows, before it ends.
+func (t *tasks) tell(apply func()) {
+	select {
+	case t.done <- apply:
+	case <-t.gone:
+	}
 }
 
 func (t *tasks) end(key task) {

@@ -1,8 +1,8 @@
 // Package host works on a fleet's nodes over SSH: it reads and writes the node record, places files, and runs steps and command checks.
 //
 // All that happens on a node is in the POSIX shell scripts in sh/; they need coreutils and util-linux there, and a login shell that
-// takes quotes the way sh does. One call is one session. Values reach the scripts as arguments, standard input and environment, never
-// as text of a command. With ssh.sudo the scripts run under `sudo -n`.
+// takes quotes the way sh does. One call is one session; the one that runs a job writes its record first. Values reach the scripts as
+// arguments, standard input and environment, never as text of a command. With ssh.sudo the scripts run under `sudo -n`.
 //
 // On the node a fleet has one directory, <stateDir>/<fleet>, readable by its owner alone:
 //

@@ -1,12 +1,14 @@
 package host
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -106,11 +108,21 @@ func (h *Host) Write(ctx context.Context, at actuators.Place, old string, record
 	if err != nil {
 		return actuators.HostState{}, explain("write", at, err)
 	}
-	state, _, err := h.record(ctx, at, writeScript, old, strings.TrimSuffix(string(b), "\n"))
+	state, _, err := h.record(ctx, at, writeScript, writeArguments(old, b)...)
 	if err != nil {
 		return actuators.HostState{}, explain("write", at, err)
 	}
-	state.Record, err = actuators.DecodeRecord(b, at.Fleet)
+	return writtenState(state, b, at.Fleet)
+}
+
+// writeArguments are what write.sh takes, in its order.
+func writeArguments(old string, record []byte) []string {
+	return []string{old, strings.TrimSuffix(string(record), "\n")}
+}
+
+// writtenState is a node's report after its record was replaced by b.
+func writtenState(state actuators.HostState, b []byte, fleet string) (_ actuators.HostState, err error) {
+	state.Record, err = actuators.DecodeRecord(b, fleet)
 	state.Version = versionOf(b)
 	return state, err
 }
@@ -126,10 +138,13 @@ func (h *Host) record(ctx context.Context, at actuators.Place, script string, ar
 	if err != nil {
 		return actuators.HostState{}, nil, err
 	}
-	state, rest, err := parseReport(out.stdout)
+	stdout := bytes.NewReader(out.stdout)
+	report := newReportReader(stdout)
+	state, err := readReport(report)
 	if err == nil {
 		err = checkReport(state)
 	}
+	rest, _ := io.ReadAll(report)
 	return state, rest, err
 }
 

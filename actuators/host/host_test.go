@@ -99,13 +99,13 @@ func TestJobRunsUnderItsClaim(t *testing.T) {
 	t.Parallel()
 	s, at := node(t, sshdtest.Options{})
 	h := agent(t, s, host.Options{})
-	claim(t, h, at, "nonce-1")
-	job := actuators.Job{Key: "one", Nonce: "nonce-1", Env: []string{"WINDLASS_RELEASE=v1"}, Steps: []actuators.JobStep{
+	state := claim(t, h, at, "nonce-1")
+	job := actuators.Job{Key: "one", Env: []string{"WINDLASS_RELEASE=v1"}, Steps: []actuators.JobStep{
 		step("greet", `echo "$WINDLASS_RELEASE in $PWD" >out`),
 		step("break", "echo it broke >&2; exit 3"),
 		step("never", "touch never"),
 	}}
-	got, err := h.Run(t.Context(), at, job)
+	got, err := h.Run(t.Context(), at, state.Version, state.Record, job, func(actuators.HostState) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,8 +137,9 @@ func BenchmarkNode(b *testing.B) {
 	b.Run("step", func(b *testing.B) {
 		for b.Loop() {
 			n++
-			job := actuators.Job{Key: fmt.Sprintf("job-%d", n), Nonce: "nonce-1", Steps: []actuators.JobStep{step("true", "true")}}
-			if _, err := h.Run(context.Background(), at, job); err != nil {
+			job := actuators.Job{Key: fmt.Sprintf("job-%d", n), Steps: []actuators.JobStep{step("true", "true")}}
+			written := func(s actuators.HostState) { state = s }
+			if _, err := h.Run(context.Background(), at, state.Version, claimed("nonce-1", state.Now, time.Hour), job, written); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -36,12 +36,21 @@ func workbench(t *testing.T) bench {
 }
 
 func job(key string, steps ...actuators.JobStep) actuators.Job {
-	return actuators.Job{Key: key, Nonce: "nonce-1", Steps: steps}
+	return actuators.Job{Key: key, Steps: steps}
+}
+
+// try runs a job under a fresh claim.
+func (b bench) try(ctx context.Context, j actuators.Job) (actuators.JobState, error) {
+	before, err := b.host.Read(ctx, b.at)
+	if err != nil {
+		return actuators.JobState{}, err
+	}
+	return b.host.Run(ctx, b.at, before.Version, claimed("nonce-1", before.Now, time.Minute), j, func(actuators.HostState) {})
 }
 
 func (b bench) run(j actuators.Job) actuators.JobState {
 	b.Helper()
-	got, err := b.host.Run(b.Context(), b.at, j)
+	got, err := b.try(b.Context(), j)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -116,30 +125,84 @@ func TestNoStepWithoutTheClaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused := func(why string, j actuators.Job) {
+	refused := func(why, old string, r actuators.NodeRecord, writes bool) {
 		t.Helper()
-		if _, err := b.host.Run(t.Context(), b.at, j); !errors.Is(err, actuators.ErrChanged) {
-			t.Errorf("%s: %v", why, err)
+		wrote := false
+		_, err := b.host.Run(t.Context(), b.at, old, r, job("one", step("a", "touch ran")), func(s actuators.HostState) { wrote, state = true, s })
+		if !errors.Is(err, actuators.ErrChanged) || wrote != writes {
+			t.Errorf("%s: written %v, %v", why, wrote, err)
+		}
+		if got, err := b.host.Read(t.Context(), b.at); err != nil || got.Version != state.Version {
+			t.Errorf("%s: the record is %+v, not %+v: %v", why, got, state, err)
 		}
 	}
-	other := job("one", step("a", "touch ran"))
-	other.Nonce = "nonce-2"
-	refused("another's claim", other)
+	refused("another's record", "", claimed("nonce-1", state.Now, time.Minute), false)
+	refused("an expired claim", state.Version, claimed("nonce-1", state.Now, -time.Second), true)
+	free := claimed("nonce-1", state.Now, time.Minute)
+	free.Claim = nil
+	if _, err := b.host.Run(t.Context(), b.at, state.Version, free, job("one", step("a", "touch ran")), nil); err == nil {
+		t.Error("it ran without a claim")
+	}
+	if _, err := os.Stat(filepath.Join(b.dir, "ran")); err == nil {
+		t.Error("it ran nevertheless")
+	}
+}
 
-	expired, err := b.host.Write(t.Context(), b.at, state.Version, claimed("nonce-1", state.Now, -time.Second))
+// Law 18: a claim that was taken over while its job waited for another one starts nothing any more.
+func TestClaimLostWhileAJobWaits(t *testing.T) {
+	b := workbench(t)
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := b.try(t.Context(), job("one", gated("a", 0))); first <- err }()
+	b.until("began-a")
+	before, err := b.host.Read(t.Context(), b.at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused("an expired claim", job("two", step("a", "touch ran")))
-
-	free := claimed("nonce-1", state.Now, time.Minute)
-	free.Claim = nil
-	if _, err := b.host.Write(t.Context(), b.at, expired.Version, free); err != nil {
-		t.Fatal(err)
+	wrote := make(chan actuators.HostState, 1)
+	go func() {
+		_, err := b.host.Run(t.Context(), b.at, before.Version, claimed("nonce-2", before.Now, time.Minute), job("two", step("b", "touch ran")), func(s actuators.HostState) { wrote <- s })
+		second <- err
+	}()
+	mine := <-wrote // while the first job runs
+	if _, err := b.host.Write(t.Context(), b.at, mine.Version, claimed("nonce-3", mine.Now, time.Minute)); err != nil {
+		t.Errorf("the record cannot be written while a job waits: %v", err)
 	}
-	refused("no claim", job("three", step("a", "touch ran")))
+	b.open()
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if err := <-second; !errors.Is(err, actuators.ErrChanged) {
+		t.Errorf("got %v", err)
+	}
 	if _, err := os.Stat(filepath.Join(b.dir, "ran")); err == nil {
 		t.Error("it ran nevertheless")
+	}
+}
+
+// The claim can be renewed while a long job runs: its new version is told when it is written.
+func TestRecordIsToldBeforeTheJobEnds(t *testing.T) {
+	b := workbench(t)
+	before, err := b.host.Read(t.Context(), b.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := claimed("nonce-2", before.Now, time.Minute)
+	told, ended := make(chan actuators.HostState, 1), make(chan error, 1)
+	go func() {
+		_, err := b.host.Run(t.Context(), b.at, before.Version, record, job("one", gated("a", 0)), func(s actuators.HostState) { told <- s })
+		ended <- err
+	}()
+	state := <-told
+	b.until("began-a")
+	if got, err := b.host.Read(t.Context(), b.at); err != nil || got.Version != state.Version || got.Record.Claim.Nonce != "nonce-2" || state.Machine != got.Machine || state.Now.IsZero() {
+		t.Errorf("told %+v, read %+v, %v", state, got, err)
+	}
+	if _, err := b.host.Write(t.Context(), b.at, state.Version, claimed("nonce-2", state.Now, time.Hour)); err != nil {
+		t.Errorf("the claim cannot be renewed: %v", err)
+	}
+	b.open()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -148,7 +211,7 @@ func TestLostConnectionIsReattached(t *testing.T) {
 	b := workbench(t)
 	j := job("one", gated("a", 5))
 	lost := make(chan error, 1)
-	go func() { _, err := b.host.Run(t.Context(), b.at, j); lost <- err }()
+	go func() { _, err := b.try(t.Context(), j); lost <- err }()
 	b.until("began-a")
 	b.server.Drop()
 	if err := <-lost; err == nil || !strings.Contains(err.Error(), "lost") {
@@ -174,7 +237,7 @@ func TestCancelledCallLeavesTheJob(t *testing.T) {
 	b := workbench(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
-	go func() { _, err := b.host.Run(ctx, b.at, job("one", gated("a", 0))); gone <- err }()
+	go func() { _, err := b.try(ctx, job("one", gated("a", 0))); gone <- err }()
 	b.until("began-a")
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
@@ -189,19 +252,16 @@ func TestCancelledCallLeavesTheJob(t *testing.T) {
 func TestAnotherJobWaitsForTheFirst(t *testing.T) {
 	b := workbench(t)
 	first := make(chan error, 1)
-	go func() { _, err := b.host.Run(t.Context(), b.at, job("one", gated("a", 0))); first <- err }()
+	go func() { _, err := b.try(t.Context(), job("one", gated("a", 0))); first <- err }()
 	b.until("began-a")
 	second := make(chan error, 1)
 	go func() {
-		_, err := b.host.Run(t.Context(), b.at, job("two", step("b", "[ -e go ] && echo after >order")))
+		_, err := b.try(t.Context(), job("two", step("b", "[ -e go ] && echo after >order")))
 		second <- err
 	}()
 	state, err := b.host.Read(t.Context(), b.at) // the lock is free while a job runs
 	if err != nil || state.Job.Key != "one" {
 		t.Errorf("meanwhile: %+v, %v", state.Job, err)
-	}
-	if _, err := b.host.Write(t.Context(), b.at, state.Version, claimed("nonce-1", state.Now, time.Minute)); err != nil {
-		t.Errorf("a claim cannot be renewed while a job runs: %v", err)
 	}
 	b.open()
 	if err := errors.Join(<-first, <-second); err != nil {
@@ -217,7 +277,7 @@ func TestInterruptedJobStartsAgain(t *testing.T) {
 	b := workbench(t)
 	j := job("one", step("a", "echo $$ >>pids; [ -e go ] || sleep 60"))
 	lost := make(chan error, 1)
-	go func() { _, err := b.host.Run(t.Context(), b.at, j); lost <- err }()
+	go func() { _, err := b.try(t.Context(), j); lost <- err }()
 	pid, err := strconv.Atoi(b.until("pids"))
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +309,7 @@ func TestInterruptedJobStartsAgain(t *testing.T) {
 func TestOrphanedStepIsAwaited(t *testing.T) {
 	b := workbench(t)
 	lost := make(chan error, 1)
-	go func() { _, err := b.host.Run(t.Context(), b.at, job("one", gated("a", 0))); lost <- err }()
+	go func() { _, err := b.try(t.Context(), job("one", gated("a", 0))); lost <- err }()
 	b.until("began-a")
 	group, err := strconv.Atoi(b.until("job/group"))
 	if err != nil {
@@ -266,7 +326,7 @@ func TestOrphanedStepIsAwaited(t *testing.T) {
 	}
 	second := make(chan error, 1)
 	go func() {
-		_, err := b.host.Run(t.Context(), b.at, job("two", step("b", "[ -e go ] && echo after >order")))
+		_, err := b.try(t.Context(), job("two", step("b", "[ -e go ] && echo after >order")))
 		second <- err
 	}()
 	b.open()
@@ -280,7 +340,7 @@ func TestJobBeyondItsLimitIsKilled(t *testing.T) {
 	b := workbench(t)
 	stuck := make(chan error, 1)
 	go func() {
-		_, err := b.host.Run(t.Context(), b.at, job("one", step("a", "echo begun >began; exec sleep 600")))
+		_, err := b.try(t.Context(), job("one", step("a", "echo begun >began; exec sleep 600")))
 		stuck <- err
 	}()
 	b.until("began")
@@ -412,7 +472,7 @@ func TestTornUploadBeginsNothing(t *testing.T) {
 	j := job("one", step("a", "touch ran"))
 	j.Files = []actuators.JobFile{{To: b.dir + "/file", Content: make([]byte, 64<<20)}}
 	gone := make(chan error, 1)
-	go func() { _, err := b.host.Run(ctx, b.at, j); gone <- err }()
+	go func() { _, err := b.try(ctx, j); gone <- err }()
 	for {
 		if staged, _ := filepath.Glob(b.dir + "/job/.stage-*/1"); len(staged) > 0 {
 			break
@@ -463,7 +523,7 @@ func TestJobThatNeedsMoreSpaceThanThereIs(t *testing.T) {
 	b := workbench(t)
 	j := job("one", step("a", "touch ran"))
 	j.NeedsKB = 1 << 50
-	if _, err := b.host.Run(t.Context(), b.at, j); err == nil || !strings.Contains(err.Error(), "are needed") {
+	if _, err := b.try(t.Context(), j); err == nil || !strings.Contains(err.Error(), "are needed") {
 		t.Errorf("G31: %v", err)
 	}
 }
@@ -485,7 +545,6 @@ func TestJobsThatCouldBeMisreadAreRefused(t *testing.T) {
 	b := workbench(t)
 	for name, change := range map[string]func(*actuators.Job){
 		"key":     func(j *actuators.Job) { j.Key = "../../etc" },
-		"nonce":   func(j *actuators.Job) { j.Nonce = "" },
 		"env":     func(j *actuators.Job) { j.Env = []string{"-p"} },
 		"path":    func(j *actuators.Job) { j.Files = []actuators.JobFile{{To: "etc/passwd"}} },
 		"mode":    func(j *actuators.Job) { j.Files = []actuators.JobFile{{To: "/tmp/x", Mode: "u+s"}} },
@@ -497,7 +556,7 @@ func TestJobsThatCouldBeMisreadAreRefused(t *testing.T) {
 	} {
 		j := job("one", step("a", "touch ran"))
 		change(&j)
-		if _, err := b.host.Run(t.Context(), b.at, j); err == nil {
+		if _, err := b.try(t.Context(), j); err == nil {
 			t.Errorf("%s: was accepted", name)
 		}
 	}

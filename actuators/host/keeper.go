@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"slices"
@@ -19,8 +20,12 @@ type keeper struct {
 
 func newKeeper(lossy bool) *keeper { return &keeper{lossy: lossy, done: make(chan struct{})} }
 
-func (k *keeper) keep(r io.Reader) {
+// keep reads r, from where begin leaves it.
+func (k *keeper) keep(r *bufio.Reader, begin func(*bufio.Reader)) {
 	defer close(k.done)
+	if begin != nil {
+		begin(r)
+	}
 	_, _ = io.Copy(k, io.LimitReader(r, maxOutput)) // a torn stream shows as a missing exit status
 }
 

@@ -143,7 +143,7 @@ func TestFullDisk(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the disk is full") || !strings.Contains(err.Error(), "free some space") {
 		t.Errorf("write: %v", err)
 	}
-	if _, err := h.Run(t.Context(), at, job("one", step("a", "touch ran"))); err == nil || !strings.Contains(err.Error(), "the disk is full") {
+	if _, err := h.Run(t.Context(), at, state.Version, state.Record, job("one", step("a", "touch ran")), nil); err == nil || !strings.Contains(err.Error(), "the disk is full") {
 		t.Errorf("run: %v", err)
 	}
 	if got, err := h.Read(t.Context(), at); err != nil || got.Version != state.Version || got.Job.Key != "" {

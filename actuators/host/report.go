@@ -1,8 +1,10 @@
 package host
 
 import (
-	"bytes"
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,6 +16,8 @@ import (
 	"windlass/internal/redact"
 )
 
+var errNotWhole = errors.New("the node's answer is not whole; look for a login script that ends the session or prints without end")
+
 const (
 	tailLines = 20
 	tailBytes = 4 << 10
@@ -24,31 +28,38 @@ var (
 	machinePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
 )
 
-// parseReport reads what the report function of common.sh printed, and returns what follows it. Anything before it, such as a greeting
-// of the login shell, is skipped. The text is hostile: whatever it says ends in a HostState that is bounded, printable and redacted.
-func parseReport(out []byte) (actuators.HostState, []byte, error) {
+// newReportReader returns what readReport can read from.
+func newReportReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 4*tailBytes) }
+
+// readReport reads what the report function of common.sh printed, and nothing beyond it. Anything before it, such as a greeting of the
+// login shell, is skipped. The text is hostile: whatever it says ends in a HostState that is bounded, printable and redacted.
+func readReport(r *bufio.Reader) (actuators.HostState, error) {
 	var state actuators.HostState
 	var tail []string
-	begun := false
-	for len(out) > 0 {
-		line, rest, _ := bytes.Cut(out, []byte("\n"))
-		out = rest
-		word, value, _ := strings.Cut(string(line), " ")
+	begun, size := false, 0
+	for size <= keptOutput {
+		text, err := r.ReadSlice('\n')
+		if err != nil && err != bufio.ErrBufferFull { // a line that long is none of a report's
+			return actuators.HostState{}, errNotWhole
+		}
+		size += len(text)
+		line := strings.TrimSuffix(string(text), "\n")
+		word, value, _ := strings.Cut(line, " ")
 		switch {
 		case !begun:
-			begun = string(line) == "windlass 1"
+			begun = line == "windlass 1"
 		case strings.HasPrefix(word, "|"):
-			tail = append(tail, string(line[1:]))
-		case string(line) == "end":
+			tail = append(tail, line[1:])
+		case line == "end":
 			state.Job.Tail = Tail(strings.Join(tail, "\n"))
-			return state, out, nil
+			return state, nil
 		default:
 			if err := parseField(&state, word, value); err != nil {
-				return actuators.HostState{}, nil, err
+				return actuators.HostState{}, err
 			}
 		}
 	}
-	return actuators.HostState{}, nil, fmt.Errorf("the node's answer is not whole; look for a login script that ends the session or prints without end")
+	return actuators.HostState{}, errNotWhole
 }
 
 func parseField(state *actuators.HostState, word, value string) (err error) {

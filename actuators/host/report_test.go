@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"unicode"
@@ -14,11 +15,11 @@ func FuzzParseReport(f *testing.F) {
 	f.Add([]byte("windlass 1\nnow -1.9999999999\nend"))
 	f.Add([]byte("windlass 1\nstep \xff\xfe\r\x00\nend\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		state, rest, err := parseReport(b)
+		state, err := readReport(newReportReader(bytes.NewReader(b)))
 		if err != nil {
 			return
 		}
-		if len(rest) > len(b) || len(state.Job.Tail) > tailBytes || strings.Count(state.Job.Tail, "\n") >= tailLines || len(state.Job.Step) > 210 {
+		if len(state.Job.Tail) > tailBytes || strings.Count(state.Job.Tail, "\n") >= tailLines || len(state.Job.Step) > 210 {
 			t.Fatalf("not bounded: %+v", state)
 		}
 		for _, s := range []string{state.Job.Tail, state.Job.Step} {

@@ -17,7 +17,7 @@ var (
 	//go:embed sh/write.sh
 	writeScript string
 	//go:embed sh/run.sh
-	runScript string
+	runScript string // follows writeScript
 	//go:embed sh/runner.sh
 	runnerScript string
 	//go:embed sh/check.sh

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,10 @@ func TestScriptsAreClean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	write, err := os.ReadFile("sh/write.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range scripts {
 		script, err := os.ReadFile(name)
 		if err != nil {
@@ -33,8 +38,10 @@ func TestScriptsAreClean(t *testing.T) {
 		}
 		if base := filepath.Base(name); base == "common.sh" {
 			continue
+		} else if base == "run.sh" {
+			script = slices.Concat(common, write, script)
 		} else if base != "runner.sh" { // the runner travels without the common part
-			script = append(common, script...)
+			script = slices.Concat(common, script)
 		}
 		check := exec.Command(shellcheck, "-s", "sh", "-e", "SC2034", "-") // what one script does not use, another does
 		check.Stdin = strings.NewReader(string(script))
@@ -60,11 +67,11 @@ func TestOtherShells(t *testing.T) {
 			}
 			s, at := node(t, sshdtest.Options{Env: map[string]string{"PATH": bin + ":/usr/bin:/bin"}})
 			h := agent(t, s, host.Options{})
-			claim(t, h, at, "nonce-1")
+			state := claim(t, h, at, "nonce-1")
 			j := job("one", step("a", "cat file"), step("b", "echo last words; exit 3"))
 			j.Files = []actuators.JobFile{{To: filepath.Join(s.Home, ".windlass", fleet, "file"), Content: []byte("x")}}
 			want := actuators.JobState{Key: "one", Exited: true, Exit: 3, Step: "b", Tail: "xlast words"}
-			if got, err := h.Run(t.Context(), at, j); err != nil || got != want {
+			if got, err := h.Run(t.Context(), at, state.Version, state.Record, j, func(actuators.HostState) {}); err != nil || got != want {
 				t.Errorf("got %+v, %v", got, err)
 			}
 		})

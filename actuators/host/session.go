@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,9 @@ import (
 // A request is one command for a node.
 type request struct {
 	command string
-	stdin   io.Reader // nil: nothing
-	lossy   bool      // of long output keep the end; otherwise it is an error
+	stdin   io.Reader           // nil: nothing
+	lossy   bool                // of long output keep the end; otherwise it is an error
+	begin   func(*bufio.Reader) // takes the beginning of the output as it comes; nil: the outcome has all of it
 }
 
 // An outcome is how a command ended.
@@ -100,8 +102,8 @@ func (s *session) run(r request) (outcome, error) {
 	}
 	go s.feed(r.stdin)
 	out, errs := newKeeper(r.lossy), newKeeper(true)
-	go out.keep(s.channel)
-	go errs.keep(s.channel.Stderr())
+	go out.keep(newReportReader(s.channel), r.begin)
+	go errs.keep(newReportReader(s.channel.Stderr()), nil)
 	exit, err := s.status()
 	if err != nil {
 		return outcome{}, err

@@ -221,7 +221,12 @@ func (w *crowdWorld) Write(_ context.Context, at actuators.Place, old string, r 
 	return before, nil
 }
 
-func (w *crowdWorld) Run(_ context.Context, at actuators.Place, job actuators.Job) (actuators.JobState, error) {
+func (w *crowdWorld) Run(ctx context.Context, at actuators.Place, old string, r actuators.NodeRecord, job actuators.Job, written func(actuators.HostState)) (actuators.JobState, error) {
+	state, err := w.Write(ctx, at, old, r)
+	if err != nil {
+		return actuators.JobState{}, err
+	}
+	written(state)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.changed[at.Node.ID]

@@ -182,30 +182,51 @@ func (w *World) stateOf(m *machine) actuators.HostState {
 
 // Write replaces the record where it is still the one that was read.
 func (p *ports) Write(ctx context.Context, at actuators.Place, old string, r actuators.NodeRecord) (state actuators.HostState, err error) {
-	w := p.world
-	err = p.onHost(ctx, at, "write", func(m *machine) error {
-		if m.version != old {
-			return actuators.ErrChanged
-		}
-		w.laws.writing(w, p, m, r)
-		if m.record.Stage != r.Stage {
-			w.tell("%s writes %s: %s → %s (%s) %s", p.nonce, m.name, m.record.Stage, r.Stage, r.On.Release, r.Try.Error)
-		}
-		m.record = r.Clone()
-		m.version = fmt.Sprintf("%s-%d", m.id, w.calls["version"])
-		w.calls["version"]++
-		state = w.stateOf(m)
-		return nil
+	err = p.onHost(ctx, at, "write", func(m *machine) (err error) {
+		state, err = p.world.write(p, m, old, r)
+		return err
 	})
 	return state, p.learn(state, err)
 }
 
-// Run starts a job, or attaches to it, and waits for its end.
-func (p *ports) Run(ctx context.Context, at actuators.Place, job actuators.Job) (state actuators.JobState, err error) {
+func (w *World) write(p *ports, m *machine, old string, r actuators.NodeRecord) (actuators.HostState, error) {
+	if m.version != old {
+		return actuators.HostState{}, actuators.ErrChanged
+	}
+	w.laws.writing(w, p, m, r)
+	if m.record.Stage != r.Stage {
+		w.tell("%s writes %s: %s → %s (%s) %s", p.nonce, m.name, m.record.Stage, r.Stage, r.On.Release, r.Try.Error)
+	}
+	m.record = r.Clone()
+	m.version = fmt.Sprintf("%s-%d", m.id, w.calls["version"])
+	w.calls["version"]++
+	return w.stateOf(m), nil
+}
+
+// Run writes the record, starts a job or attaches to it, and waits for its end. Where the connection is lost after the writing, the job
+// may have begun as well.
+func (p *ports) Run(ctx context.Context, at actuators.Place, old string, r actuators.NodeRecord, job actuators.Job, written func(actuators.HostState)) (state actuators.JobState, err error) {
+	var now actuators.HostState
+	err = p.onHost(ctx, at, "write", func(m *machine) (err error) {
+		now, err = p.world.write(p, m, old, r)
+		if err == nil && p.world.roll("goes on/"+m.name).IntN(2) == 0 {
+			_, _ = p.world.begin(p, m, r.Claim.Nonce, job) // follow asks again
+		}
+		return err
+	})
+	if err != nil {
+		return state, err
+	}
+	written(now)
+	return p.follow(ctx, at, r.Claim.Nonce, job)
+}
+
+// follow starts the job, or attaches to it, and waits for its end.
+func (p *ports) follow(ctx context.Context, at actuators.Place, nonce string, job actuators.Job) (state actuators.JobState, err error) {
 	for {
 		var wait chan struct{}
 		err = p.onHost(ctx, at, "run", func(m *machine) error {
-			wait, err = p.world.begin(p, m, job)
+			wait, err = p.world.begin(p, m, nonce, job)
 			state = m.job
 			return err
 		})
@@ -221,13 +242,13 @@ func (p *ports) Run(ctx context.Context, at actuators.Place, job actuators.Job) 
 }
 
 // begin starts the job unless one runs or this one ran; it returns what to wait for before asking again.
-func (w *World) begin(p *ports, m *machine, job actuators.Job) (chan struct{}, error) {
+func (w *World) begin(p *ports, m *machine, nonce string, job actuators.Job) (chan struct{}, error) {
 	switch {
 	case m.job.Running:
 		return m.ends, nil
 	case m.job.Key == job.Key && m.job.Exited:
 		return nil, nil
-	case m.record.Claim == nil || m.record.Claim.Nonce != job.Nonce || !w.clock(m).Before(m.record.Claim.Expires):
+	case m.record.Claim == nil || m.record.Claim.Nonce != nonce || !w.clock(m).Before(m.record.Claim.Expires):
 		return nil, actuators.ErrChanged
 	}
 	w.start(p, m, job)

@@ -37,13 +37,17 @@ space() {
 }
 
 # lock holds the fleet's lock on this node as descriptor 9 until unlock or the end of the script.
+locked=
 lock() {
+	if [ -n "$locked" ]; then return; fi
 	command exec 9>>"$dir/lock" || fail $UNWRITABLE "$dir/lock cannot be written"
 	flock -w 10 9 || fail $BUSY "$dir/lock is held by another process"
+	locked=yes
 }
 
 unlock() {
 	exec 9>&-
+	locked=
 }
 
 # first FILE…: the first line that one of them has.

@@ -1,16 +1,18 @@
 # shellcheck shell=sh
-# Starts a job, or attaches to it, and reports when it has ended. Arguments: key, the claim's nonce, free KB it needs, its time limit in
-# seconds, the runner script, the sizes of the files on standard input; then what the runner takes.
-key=$4 nonce=$5 need=$6 limit=$7 runner=$8 sizes=$9
-shift 9
+# Follows write.sh: starts a job under the lock that the record was written under, or attaches to it, and reports when it has ended.
+# Arguments, after those of write.sh: key, the claim's nonce, free KB it needs, its time limit in seconds, the runner script, the sizes of
+# the files on standard input; then what the runner takes.
+shift 5
+key=$1 nonce=$2 need=$3 limit=$4 runner=$5 sizes=$6
+shift 6
 
-cd "$dir" 2>/dev/null || fail $CHANGED "there is no record in $dir"
 if [ ! -w job ]; then fail $UNWRITABLE "$dir/job is not writable"; fi
 
-# receive stages the files before any lock is held, so that a connection lost in the middle holds up nobody.
+# receive stages the files while no lock is held, so that a connection lost in the middle holds up nobody.
 receive() {
 	stage=job/.stage-$key-$$
 	if [ -z "$sizes" ]; then return; fi
+	unlock
 	mkdir -m 700 "$stage" || fail $UNWRITABLE "$dir/$stage cannot be created"
 	i=0
 	for size in $sizes; do

@@ -1,10 +1,9 @@
 # shellcheck shell=sh
 # Replaces the record, durably, if it is still the old one, and reports. Arguments: the old one's checksum (empty: there is none), the
 # new one without its last newline.
-umask 077
 if [ ! -d "$dir/job" ]; then
 	writable
-	mkdir -p "$dir/job" || fail $UNWRITABLE "$dir cannot be created"
+	(umask 077 && mkdir -p "$dir/job") || fail $UNWRITABLE "$dir cannot be created"
 fi
 cd "$dir" || fail $UNWRITABLE "$dir cannot be entered"
 if [ ! -w . ]; then fail $UNWRITABLE "$dir is not writable"; fi
