@@ -297,6 +297,43 @@ func TestDialsAreBounded(t *testing.T) {
 	}
 }
 
+// Nodes that do not answer hold up those that do only once.
+func TestSilentNodesLeavePlacesToOthers(t *testing.T) {
+	t.Parallel()
+	const dials, dead = 4, 12
+	quiet, well := &villain{silent: true, accepted: make(chan struct{}, 2*dead)}, &villain{exec: answer(report)}
+	silent, at := quiet.start(t), well.start(t)
+	h := trusting(t, host.Options{Dials: dials})
+	readAll := func(ctx context.Context, timeout time.Duration) (wait func()) {
+		var wg sync.WaitGroup
+		for i := range dead {
+			wg.Go(func() {
+				to := silent
+				to.SSH.User, to.SSH.ConnectTimeout = fmt.Sprint("user-", i), timeout // as good as a node of its own
+				if _, err := h.Read(ctx, to); err == nil {
+					t.Error("a silent node was read")
+				}
+			})
+		}
+		return wg.Wait
+	}
+	readAll(t.Context(), 20*time.Millisecond)()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	wait := readAll(ctx, time.Hour)
+	for range dials / 2 {
+		<-quiet.accepted
+	}
+	for range dead {
+		if _, err := h.Read(ctx, at); err != nil {
+			t.Fatal(err)
+		}
+		h.Close(at) // the next reading connects anew
+	}
+	cancel()
+	wait()
+}
+
 func TestConnectionIsReusedAndClosedWhenIdle(t *testing.T) {
 	t.Parallel()
 	v := &villain{exec: answer(report)}

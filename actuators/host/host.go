@@ -26,7 +26,7 @@ type Options struct {
 	ReadOnly   bool          // nothing is ever changed on a node: Write and Run are errors, a corrupt record stays where it is
 	Idle       time.Duration // how long an unused connection is kept; default 30 s
 	KeepAlive  time.Duration // how often a connection is tried, and how long an answer may take; default 10 s
-	Dials      int           // how many connections may be in the making at once; default 8, as sshd drops beyond 10 (G29)
+	Dials      int           // how many connections may be in the making at once; default 8, as sshd drops beyond 10 (G29); nodes whose newest one failed get half
 }
 
 // A Host works on nodes over SSH, with one connection for each. It satisfies reconciler.Host and the Shell of health/probe.
@@ -45,14 +45,10 @@ func New(o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{readOnly: o.ReadOnly, pool: &pool{
-		auth:       auth,
-		knownHosts: o.KnownHosts,
-		idle:       cmp.Or(o.Idle, 30*time.Second),
-		keepAlive:  cmp.Or(o.KeepAlive, 10*time.Second),
-		dials:      make(chan struct{}, cmp.Or(o.Dials, 8)),
-		links:      map[linkKey]*link{},
-	}}, nil
+	p := newPool(auth, cmp.Or(o.Dials, 8))
+	p.knownHosts = o.KnownHosts
+	p.idle, p.keepAlive = cmp.Or(o.Idle, 30*time.Second), cmp.Or(o.KeepAlive, 10*time.Second)
+	return &Host{readOnly: o.ReadOnly, pool: p}, nil
 }
 
 // Close ends the connection to a node. The next call opens it again.

@@ -27,6 +27,7 @@ type villain struct {
 	listener net.Listener
 	silent   bool                                             // accepts and says nothing
 	deaf     bool                                             // answers no request of the connection
+	accepted chan struct{}                                    // is told of each connection, when there is one
 	exec     func(channel ssh.Channel, done func(status int)) // how a command goes; nil: status 0 and nothing said
 
 	mu             sync.Mutex
@@ -77,6 +78,9 @@ func (v *villain) accept() {
 		v.open++
 		v.mostOpen = max(v.mostOpen, v.open)
 		v.mu.Unlock()
+		if v.accepted != nil {
+			v.accepted <- struct{}{}
+		}
 		if !v.silent {
 			v.wg.Go(func() { v.serve(conn) })
 		}

@@ -18,10 +18,22 @@ type pool struct {
 	knownHosts      []string
 	idle, keepAlive time.Duration
 	dials           chan struct{} // a place for each connection in the making
+	doubtful        chan struct{} // how many of those places may be taken for nodes whose newest connection could not be made
 	watchers        sync.WaitGroup
 
-	mu    sync.Mutex
-	links map[linkKey]*link
+	mu     sync.Mutex
+	links  map[linkKey]*link
+	failed map[linkKey]bool // nodes whose newest connection could not be made
+}
+
+// newPool is a pool that makes so many connections at once. Nodes that do not answer get half of the places at most, and those that do
+// need not wait for them.
+func newPool(auth login, dials int) *pool {
+	return &pool{
+		auth:  auth,
+		dials: make(chan struct{}, dials), doubtful: make(chan struct{}, max(1, dials/2)),
+		links: map[linkKey]*link{}, failed: map[linkKey]bool{},
+	}
 }
 
 // linkKey is all that makes a connection this one and no other.
@@ -120,6 +132,7 @@ func (p *pool) closeIdle(key linkKey, l *link) {
 func (p *pool) close(key linkKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	delete(p.failed, key)
 	l := p.links[key]
 	if l == nil {
 		return
@@ -152,11 +165,7 @@ func (p *pool) connected(ctx context.Context, at actuators.Place, l *link) (*ssh
 	if client != nil {
 		return client, true, nil
 	}
-	if err := enter(ctx, p.dials); err != nil {
-		return nil, false, err
-	}
-	defer leave(p.dials)
-	client, err := p.dial(ctx, at)
+	client, err := p.connect(ctx, at)
 	if err != nil {
 		return nil, false, err
 	}
@@ -165,6 +174,31 @@ func (p *pool) connected(ctx context.Context, at actuators.Place, l *link) (*ssh
 	p.mu.Unlock()
 	p.watchers.Go(func() { p.watch(l, client) })
 	return client, false, nil
+}
+
+// connect dials when there is a place for it.
+func (p *pool) connect(ctx context.Context, at actuators.Place) (*ssh.Client, error) {
+	key := keyOf(at)
+	p.mu.Lock()
+	doubtful := p.failed[key]
+	p.mu.Unlock()
+	if doubtful {
+		if err := enter(ctx, p.doubtful); err != nil {
+			return nil, err
+		}
+		defer leave(p.doubtful)
+	}
+	if err := enter(ctx, p.dials); err != nil {
+		return nil, err
+	}
+	defer leave(p.dials)
+	client, err := p.dial(ctx, at)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if delete(p.failed, key); err != nil {
+		p.failed[key] = true
+	}
+	return client, err
 }
 
 // watch tries the connection now and then, so that a peer that died without a word is noticed, and forgets it when it has ended.
