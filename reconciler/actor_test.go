@@ -435,6 +435,48 @@ func TestRunThatNeverWritesGivesItsTurnBack(t *testing.T) {
 	})
 }
 
+// nodes that do not answer hold up the readings of those that do only once.
+func TestDeadNodesDoNotHoldUpReadings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(3, "v1")
+		for i := range 200 {
+			s.nodes = append(s.nodes, actuators.Node{Name: fmt.Sprintf("dead-%03d", i), ID: fmt.Sprint("i-dead-", i)})
+		}
+		read := map[string]time.Time{}
+		d := s.deps()
+		d.Refresh, d.Host = time.Minute, tardy{s, read}
+		_, _, end := s.begin(t, webFleet("v1"), d)
+		defer end()
+		time.Sleep(5 * time.Minute)
+		for range 30 {
+			time.Sleep(20 * time.Second)
+			s.mu.Lock()
+			age := time.Since(read["web-1"])
+			s.mu.Unlock()
+			if age > 2*d.Refresh {
+				t.Fatalf("web-1 was read %v ago, every %v it should be", age, d.Refresh)
+			}
+		}
+	})
+}
+
+// tardy is a host that notes when its nodes were read; the dead ones never answer.
+type tardy struct {
+	*stage
+	read map[string]time.Time
+}
+
+func (h tardy) Read(ctx context.Context, at actuators.Place) (actuators.HostState, error) {
+	if strings.HasPrefix(at.Node.Name, "dead") {
+		<-ctx.Done()
+		return actuators.HostState{}, ctx.Err()
+	}
+	h.mu.Lock()
+	h.read[at.Node.Name] = time.Now()
+	h.mu.Unlock()
+	return h.stage.Read(ctx, at)
+}
+
 // silent is a host on which nothing is ever written.
 type silent struct{ *stage }
 

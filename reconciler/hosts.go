@@ -25,9 +25,14 @@ func (a *actor) readHost(ctx context.Context, n *node, now time.Time) {
 	})
 }
 
-// readDue is when the host may be read next; never while a step works there or too many others are being read.
+// readDue is when the host may be read next; never while a step works there or too many others are being read. Hosts that did not
+// answer leave half of the places to those that do.
 func (a *actor) readDue(n *node) time.Time {
-	if n.Busy != "" || a.tasks.busy(taskRead, identity(n.Node.Node)) || a.tasks.busyWith(taskRead) >= mostReads {
+	places := mostReads
+	if n.unread > 0 {
+		places /= 2
+	}
+	if n.Busy != "" || a.tasks.busy(taskRead, identity(n.Node.Node)) || a.tasks.busyWith(taskRead) >= places {
 		return never
 	}
 	return n.nextRead
