@@ -22,3 +22,11 @@ func tinyDisk(t *testing.T) string {
 	})
 	return dir
 }
+
+// remount turns a disk of tinyDisk read-only ("ro") or writable again ("rw").
+func remount(t *testing.T, dir, how string) {
+	t.Helper()
+	if out, err := exec.Command("mount", "-o", "remount,"+how, dir).CombinedOutput(); err != nil {
+		t.Fatalf("cannot remount: %s", out)
+	}
+}

@@ -26,28 +26,23 @@ const (
 	exitMissing    = 83
 	exitBusy       = 84
 	exitBroken     = 85
+	exitNotFound   = 127 // the shell's own
 )
-
-// windlass reports whether the outcome is a script's own failure and not that of a command it ran.
-func (o outcome) windlass() bool {
-	return o.exit >= exitChanged && o.exit <= exitBroken && strings.Contains(string(o.stderr), "windlass: ") || o.sudo()
-}
-
-func (o outcome) sudo() bool {
-	return o.exit == 1 && strings.HasPrefix(string(o.stderr), "sudo:")
-}
 
 // failure is why a script did not do its work; nil when it did.
 func (o outcome) failure(at actuators.Place) error {
 	if o.exit == 0 {
 		return nil
 	}
-	said := clip(redact.Line(Tail(string(o.stderr))), 300)
-	if _, own, ok := strings.Cut(said, "windlass: "); ok {
-		said = own
+	said := redact.Line(Tail(string(o.stderr))) // a login script may have said much before us
+	if own := strings.LastIndex(said, "windlass: "); own >= 0 {
+		said = said[own+len("windlass: "):]
 	}
+	said = strings.ToValidUTF8(said[max(0, len(said)-300):], "")
 	switch {
-	case o.sudo():
+	case at.SSH.Sudo && o.exit == exitNotFound:
+		return fmt.Errorf("sudo does not run there (%s); install it, or set ssh.sudo to false", said)
+	case at.SSH.Sudo && o.exit == 1:
 		return fmt.Errorf("user %s may not use sudo there without a password (%s); add `%[1]s ALL=(ALL) NOPASSWD: ALL` to its sudoers", at.SSH.User, said)
 	case o.exit == exitChanged:
 		return fmt.Errorf("%s: %w", said, actuators.ErrChanged)

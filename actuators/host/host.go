@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -157,14 +159,16 @@ func (h *Host) Check(ctx context.Context, at actuators.Place, env []string, comm
 	ctx, cancel := context.WithTimeout(ctx, timeout+at.SSH.ConnectTimeout+2*time.Second)
 	defer cancel()
 	args := append([]string{seconds(timeout), command}, env...)
-	out, err := h.pool.exec(ctx, at, request{command: commandLine(at, checkScript, args...), lossy: true})
-	if err == nil && out.windlass() {
-		err = out.failure(at)
+	var begun atomic.Bool
+	begin := func(r *bufio.Reader) { begun.Store(skipGreeting(r) == nil) }
+	out, err := h.pool.exec(ctx, at, request{command: commandLine(at, checkScript, args...), lossy: true, begin: begin})
+	if err == nil && !begun.Load() {
+		err = cmp.Or(out.failure(at), errNotWhole)
 	}
 	if err != nil {
 		return 0, "", explain("check", at, err)
 	}
-	return out.exit, Tail(string(out.stdout) + string(out.stderr)), nil
+	return out.exit, Tail(string(out.stdout)), nil // what the command says on standard error is there too
 }
 
 // Dial connects to an address as seen from the node, such as 127.0.0.1:8080. The error wraps syscall.ECONNREFUSED when the node was

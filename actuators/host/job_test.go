@@ -101,6 +101,10 @@ func TestStepsSeeTheirEnvironmentAndNothingElse(t *testing.T) {
 	if got := b.content("in"); got != "" {
 		t.Errorf("a step reads %q from its input", got)
 	}
+	_, own, err := b.host.Check(t.Context(), b.at, nil, "umask", time.Minute)
+	if got := b.run(job("mask", step("look", "umask; exit 1"))); err != nil || got.Tail != own {
+		t.Errorf("a step's umask is %q, the login's %q, %v", got.Tail, own, err)
+	}
 	j = job("two", step("look", "pwd >/dev/stderr; exit 1"))
 	j.Dir = "job"
 	if got := b.run(j); got.Tail != b.dir+"/job" {

@@ -78,6 +78,21 @@ func TestCorruptRecordIsSetAside(t *testing.T) {
 	}
 }
 
+// What is larger than a record can be is no record, and is set aside like any other that is none.
+func TestRecordThatIsTooLargeIsSetAside(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	dir := filepath.Join(s.Home, ".windlass", fleet)
+	write(t, filepath.Join(dir, "record.json"), strings.Repeat("x", 1<<20))
+	got, err := agent(t, s, host.Options{}).Read(t.Context(), at)
+	if err != nil || !strings.Contains(got.Problem, "set aside") || got.Version != "" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if kept, _ := filepath.Glob(filepath.Join(dir, "record.json.corrupt-*")); len(kept) != 1 {
+		t.Errorf("it is not there any more: %v", names(t, dir))
+	}
+}
+
 func TestNewerRecordIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	s, at := node(t, sshdtest.Options{})
@@ -157,6 +172,42 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// A filesystem that turned read-only is told as such, and written again as soon as it can be.
+func TestReadOnlyFilesystem(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	at.SSH.StateDir = tinyDisk(t)
+	h := agent(t, s, host.Options{})
+	state := claim(t, h, at, "nonce-1")
+	remount(t, at.SSH.StateDir, "ro")
+	next := claimed("nonce-1", state.Now, time.Hour)
+	for name, call := range map[string]func() error{
+		"read":  func() error { _, err := h.Read(t.Context(), at); return err },
+		"write": func() error { _, err := h.Write(t.Context(), at, state.Version, next); return err },
+		"run": func() error {
+			_, err := h.Run(t.Context(), at, state.Version, next, job("one", step("a", "true")), nil)
+			return err
+		},
+	} {
+		if err := call(); err == nil || !strings.Contains(err.Error(), "is not writable") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	remount(t, at.SSH.StateDir, "rw")
+	if _, err := h.Write(t.Context(), at, state.Version, next); err != nil {
+		t.Errorf("writable again: %v", err)
+	}
+}
+
+func TestLoginDirectoryThatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{Config: []string{`ForceCommand HOME=; eval "$SSH_ORIGINAL_COMMAND"`}})
+	_, err := agent(t, s, host.Options{}).Read(t.Context(), at)
+	complaint(t, err, "HOME is empty there; set ssh.stateDir to an absolute path")
+	at.SSH.StateDir = filepath.Join(s.Home, "state")
+	claim(t, agent(t, s, host.Options{}), at, "nonce-1")
+}
+
 func TestUnusableStateDirectory(t *testing.T) {
 	t.Parallel()
 	s, at := node(t, sshdtest.Options{})
@@ -184,8 +235,11 @@ func TestMissingTools(t *testing.T) {
 func TestSudo(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ script, want string }{
-		"allowed": {"#!/bin/sh\n[ \"$1\" = -n ] || exit 9\nshift\nHOME=/nowhere exec \"$@\"\n", ""},
-		"refused": {"#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n", "may not use sudo there without a password"},
+		"allowed":     {"#!/bin/sh\n[ \"$1\" = -n ] || exit 9\nshift\nHOME=/nowhere exec \"$@\"\n", ""},
+		"complaining": {"#!/bin/sh\nshift\necho 'sudo: unable to resolve host web-1' >&2\nexec \"$@\"\n", ""},
+		"refused":     {"#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n", "may not use sudo there without a password"},
+		"forbidden":   {"#!/bin/sh\necho 'Sorry, user deploy is not allowed to execute sh' >&2\nexit 1\n", "Sorry, user deploy is not allowed"},
+		"broken":      {"#!/nowhere\n", "sudo does not run there"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -202,22 +256,45 @@ func TestSudo(t *testing.T) {
 				if names(t, filepath.Join(s.Home, ".windlass")); t.Failed() {
 					t.Error("the state directory is not the login user's")
 				}
+				if exit, _, err := h.Check(t.Context(), at, nil, "exit 1", time.Minute); err != nil || exit != 1 {
+					t.Errorf("a check that fails: exit %d, %v", exit, err)
+				}
 				return
 			}
-			if _, err := h.Read(t.Context(), at); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v", err)
-			}
+			_, err := h.Read(t.Context(), at)
+			complaint(t, err, c.want)
+			_, _, err = h.Check(t.Context(), at, nil, "true", time.Minute)
+			complaint(t, err, c.want)
 		})
 	}
 }
 
-// A login shell that greets does not confuse anybody.
+// A login shell that greets, and does not end its last line, does not confuse anybody.
 func TestGreetingIsSkipped(t *testing.T) {
 	t.Parallel()
-	s, at := node(t, sshdtest.Options{Config: []string{"ForceCommand echo welcome; echo 'windlass 0'; eval \"$SSH_ORIGINAL_COMMAND\""}})
-	if got := claim(t, agent(t, s, host.Options{}), at, "nonce-1"); got.Record.Claim == nil {
-		t.Errorf("got %+v", got)
+	s, at := node(t, sshdtest.Options{Config: []string{`ForceCommand echo welcome; echo 'windlass 0'; seq 1000 >&2; printf '\033]0;web-1\007'; eval "$SSH_ORIGINAL_COMMAND"`}})
+	h := agent(t, s, host.Options{})
+	state := claim(t, h, at, "nonce-1")
+	got, err := h.Run(t.Context(), at, state.Version, state.Record, job("one", step("a", "echo no; exit 3")), func(s actuators.HostState) { state = s })
+	if err != nil || got.Exit != 3 || got.Tail != "no" {
+		t.Errorf("got %+v, %v", got, err)
 	}
+	if exit, tail, err := h.Check(t.Context(), at, nil, "echo yes; exit 3", time.Minute); err != nil || exit != 3 || !strings.HasPrefix(tail, "yes") {
+		t.Errorf("a check: exit %d, %q, %v", exit, tail, err)
+	}
+	_, err = h.Write(t.Context(), at, "", state.Record)
+	complaint(t, err, "the record is another one now")
+}
+
+// An account that runs nothing says nothing about the service on its node.
+func TestAccountThatRunsNothing(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{Config: []string{"ForceCommand echo This account is currently not available. >&2; exit 1"}})
+	h := agent(t, s, host.Options{})
+	_, err := h.Read(t.Context(), at)
+	complaint(t, err, "This account is currently not available.", "needs a login shell")
+	_, _, err = h.Check(t.Context(), at, nil, "true", time.Minute)
+	complaint(t, err, "This account is currently not available.")
 }
 
 func write(tb testing.TB, file, content string) {

@@ -31,23 +31,46 @@ var (
 // newReportReader returns what readReport can read from.
 func newReportReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 4*tailBytes) }
 
-// readReport reads what the report function of common.sh printed, and nothing beyond it. Anything before it, such as a greeting of the
-// login shell, is skipped. The text is hostile: whatever it says ends in a HostState that is bounded, printable and redacted.
+// skipGreeting reads up to the line that our scripts begin with: a login shell may greet.
+func skipGreeting(r *bufio.Reader) error {
+	for size := 0; size <= keptOutput; {
+		line, err := readLine(r)
+		if err != nil {
+			return err
+		}
+		if line == "windlass 1\n" {
+			return nil
+		}
+		size += len(line)
+	}
+	return errNotWhole
+}
+
+// readLine returns a line, or the beginning of one that is longer than those of a report.
+func readLine(r *bufio.Reader) (string, error) {
+	line, err := r.ReadSlice('\n')
+	if err != nil && err != bufio.ErrBufferFull {
+		return "", errNotWhole
+	}
+	return string(line), nil
+}
+
+// readReport reads what the report function of common.sh printed, and nothing beyond it. The text is hostile: whatever it says ends in a HostState that is bounded, printable and redacted.
 func readReport(r *bufio.Reader) (actuators.HostState, error) {
+	if err := skipGreeting(r); err != nil {
+		return actuators.HostState{}, err
+	}
 	var state actuators.HostState
 	var tail []string
-	begun, size := false, 0
-	for size <= keptOutput {
-		text, err := r.ReadSlice('\n')
-		if err != nil && err != bufio.ErrBufferFull { // a line that long is none of a report's
-			return actuators.HostState{}, errNotWhole
+	for size := 0; size <= keptOutput; {
+		text, err := readLine(r)
+		if err != nil {
+			return actuators.HostState{}, err
 		}
 		size += len(text)
-		line := strings.TrimSuffix(string(text), "\n")
+		line := strings.TrimSuffix(text, "\n")
 		word, value, _ := strings.Cut(line, " ")
 		switch {
-		case !begun:
-			begun = line == "windlass 1"
 		case strings.HasPrefix(word, "|"):
 			tail = append(tail, line[1:])
 		case line == "end":

@@ -12,7 +12,10 @@ readonly CHANGED=80 UNWRITABLE=81 FULL=82 MISSING=83 BUSY=84 BROKEN=85
 
 case $2 in
 /*) root=$2 ;;
-*) root=$1/$2 ;;
+*)
+	if [ -z "$1" ]; then fail $BROKEN 'HOME is empty there; set ssh.stateDir to an absolute path'; fi
+	root=$1/$2
+	;;
 esac
 dir=$root/$3
 
@@ -64,9 +67,14 @@ ended() {
 	first "$dir/job/current" && [ "$line" = "$1" ] && first "$dir/job/$1.exit" && code=$line
 }
 
+# begin sets what follows apart from what a login script has printed, maybe without a last newline.
+begin() {
+	printf '\nwindlass 1\n'
+}
+
 # report writes what the agent wants to know, a line each.
 report() {
-	echo 'windlass 1'
+	begin
 	if first "$root/machine-id" /etc/machine-id /var/lib/dbus/machine-id; then echo "machine $line"; fi
 	date '+now %s.%N'
 	if first "$dir/job/current"; then job "$line"; fi

@@ -105,6 +105,6 @@ while ! ended "$key"; do
 	unlock
 	await
 done
-echo 'windlass 1'
+begin
 job "$key"
 echo end
