@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
+	"text/template/parse"
 )
 
 // TemplateData is what a template sees.
@@ -20,7 +22,7 @@ type TemplateData struct {
 const maxRenderedBytes = maxFileBytes
 
 // Render is the content that file has on node. A template's error is an Error that points into the file in the repo: a key
-// that is not in vars, or more output than a file may have.
+// that is not in vars, more output than a file may have, or more turns of its loops than maxTurns.
 func (f *Fleet) Render(file File, node string) ([]byte, error) {
 	if !file.Template {
 		return file.Content, nil
@@ -42,7 +44,56 @@ func parseTemplate(file File) (*template.Template, error) {
 	if err != nil {
 		return nil, templateError(file.From, err)
 	}
+	countTurns(parsed)
 	return parsed, nil
+}
+
+// maxTurns is how often a template may go round its loops and into the templates it defines, all together: text/template can be
+// stopped only where something is written or a function is called.
+const maxTurns = 100_000
+
+// countTurns lets each turn call a function that ends the execution after maxTurns of them. Templates cannot call it themselves.
+func countTurns(parsed *template.Template) {
+	turns := 0
+	parsed.Funcs(template.FuncMap{"turn": func() (string, error) {
+		if turns++; turns > maxTurns {
+			return "", fmt.Errorf("its loops take more than %d turns", maxTurns)
+		}
+		return "", nil
+	}})
+	for _, t := range parsed.Templates() {
+		countTurnsIn(t.Root, t.Tree, true)
+	}
+}
+
+// countTurnsIn does so in a list of nodes, which is a turn itself or not.
+func countTurnsIn(list *parse.ListNode, tree *parse.Tree, turn bool) {
+	if list == nil {
+		return
+	}
+	for _, node := range list.Nodes {
+		switch n := node.(type) {
+		case *parse.RangeNode:
+			countTurnsIn(n.List, tree, true)
+			countTurnsIn(n.ElseList, tree, false)
+		case *parse.IfNode:
+			countTurnsIn(n.List, tree, false)
+			countTurnsIn(n.ElseList, tree, false)
+		case *parse.WithNode:
+			countTurnsIn(n.List, tree, false)
+			countTurnsIn(n.ElseList, tree, false)
+		}
+	}
+	if turn {
+		list.Nodes = slices.Insert(list.Nodes, 0, turnNode(list.Pos, tree))
+	}
+}
+
+// turnNode is {{turn}}.
+func turnNode(at parse.Pos, tree *parse.Tree) parse.Node {
+	call := parse.NewIdentifier("turn").SetPos(at).SetTree(tree)
+	command := &parse.CommandNode{NodeType: parse.NodeCommand, Pos: at, Args: []parse.Node{call}}
+	return &parse.ActionNode{NodeType: parse.NodeAction, Pos: at, Pipe: &parse.PipeNode{NodeType: parse.NodePipe, Pos: at, Cmds: []*parse.CommandNode{command}}}
 }
 
 // templateError reads the position out of "template: name:line:column: what".
@@ -63,6 +114,9 @@ func templateError(name string, err error) Error {
 		}
 	}
 	rest = strings.TrimPrefix(strings.TrimSpace(rest), fmt.Sprintf("executing %q at ", name))
+	if _, own, ok := strings.Cut(rest, "error calling turn: "); ok {
+		rest = own
+	}
 	return errorAt(at, "template: %.300s", rest)
 }
 
