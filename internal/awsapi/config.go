@@ -19,17 +19,30 @@ type Observer func(service, operation, code string)
 
 // Load reads the SDK's own settings: environment, shared files, instance role. It asks nobody and it does not fail:
 // settings that cannot be used are reported by each call made with them, since a fleet of static nodes without AWS load
-// balancers needs none.
+// balancers needs none. Credentials that come or change later are used without another Load.
 func Load(ctx context.Context, observe Observer) aws.Config {
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := load(ctx)
 	if err != nil {
-		return Prepare(aws.Config{}, observe, fmt.Errorf("%w: %w", errSettings, err))
+		return Prepare(aws.Config{}, observe, err)
 	}
+	cfg.Credentials = &fresh{found: cfg.Credentials, find: func(ctx context.Context) (aws.CredentialsProvider, error) {
+		again, err := load(ctx)
+		return again.Credentials, err
+	}}
 	return Prepare(cfg, observe)
 }
 
+func load(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("%w: %w", errSettings, err)
+	}
+	return cfg, nil
+}
+
 // Prepare returns cfg for use by the adapters: requests are counted, a call that is given up tells the last answer it
-// got, and nothing is sent without a region or when there are problems. The observer may be nil.
+// got, credentials from Load that AWS rejects are looked for again, and nothing is sent without a region or when there are
+// problems. The observer may be nil.
 func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 	if observe == nil {
 		observe = func(string, string, string) {}
@@ -38,10 +51,12 @@ func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 		problems = append(problems, errNoRegion)
 	}
 	refuse := errors.Join(problems...)
+	renewable, _ := cfg.Credentials.(*fresh)
 	cfg.APIOptions = append(slices.Clone(cfg.APIOptions), func(stack *middleware.Stack) error {
 		return errors.Join(
 			stack.Initialize.Add(remember(refuse), middleware.Before),
 			stack.Deserialize.Add(count(observe), middleware.Before),
+			stack.Deserialize.Add(renew(renewable), middleware.Before),
 		)
 	})
 	return cfg
@@ -72,6 +87,17 @@ func count(observe Observer) middleware.DeserializeMiddleware {
 		observe(services[awsmiddleware.GetServiceID(ctx)], awsmiddleware.GetOperationName(ctx), outcome(err))
 		if last, ok := middleware.GetStackValue(ctx, lastAnswer{}).(*error); ok && Code(err) != "" {
 			*last = err
+		}
+		return out, metadata, err
+	})
+}
+
+// renew drops credentials that AWS rejects, so that the next attempt looks for others. They may be nil.
+func renew(credentials *fresh) middleware.DeserializeMiddleware {
+	return middleware.DeserializeMiddlewareFunc("windlass.Renew", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		out, metadata, err := next.HandleDeserialize(ctx, in)
+		if credentials != nil && rejected[Code(err)] {
+			credentials.forget()
 		}
 		return out, metadata, err
 	})

@@ -15,7 +15,7 @@ import (
 
 var (
 	errNoRegion = errors.New("no AWS region is set: set AWS_REGION, or region in the profile that AWS_PROFILE names")
-	errSettings = errors.New("the AWS settings cannot be read, correct them and start again")
+	errSettings = errors.New("the AWS settings cannot be read, correct them")
 )
 
 // ErrIncomplete is an answer that lacks what the API always sends. It is never read as "there is nothing" (law 1).
