@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	callTime    = 20 * time.Second // for one group's reading or one change, the SDK's retries included
+	callTime    = 10 * time.Second // for one group's reading or one change, the SDK's retries included
+	lookTime    = 4 * time.Second  // for looking groups up; less than a reading has, which may follow with what was known
 	sideBySide  = 8                // groups read at once
 	changeRate  = 4                // changes a second, of all groups together (G9)
 	changeBurst = 20

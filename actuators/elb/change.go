@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	v1 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	v1types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
@@ -15,8 +16,9 @@ import (
 	"windlass/internal/awsapi"
 )
 
-// Register makes a machine a member of a group under exactly the id, port and zone of m. A member stays one, and one that
-// drains comes back by it (G5). It does not wait for the member to be healthy.
+// Register makes a machine a member of a group under exactly the id, port and zone of m; without a zone AWS finds it, and an
+// address outside the group's VPC is registered for all zones. A member stays one, and one that drains comes back by it (G5).
+// It does not wait for the member to be healthy.
 //
 // Changes of all groups together are held to a rate; the wait counts against ctx.
 func (b *Balancer) Register(ctx context.Context, m actuators.Membership) error {
@@ -76,7 +78,7 @@ func (b *Balancer) register(ctx context.Context, group ref, m actuators.Membersh
 	if group.classic {
 		_, err = b.api.registerClassic(ctx, &v1.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: &group.name, Instances: instance(m)})
 	} else {
-		_, err = b.api.register(ctx, &v2.RegisterTargetsInput{TargetGroupArn: &group.name, Targets: target(m)})
+		err = b.registerTarget(ctx, group, m)
 	}
 	switch code := awsapi.Code(err); code {
 	case "TargetGroupNotFound", "LoadBalancerNotFound":
@@ -85,6 +87,21 @@ func (b *Balancer) register(ctx context.Context, group ref, m actuators.Membersh
 		return fmt.Errorf("the quota of targets is used up (%s): raise it, or take members out that nobody needs: %w", code, awsapi.Explain(err))
 	}
 	return awsapi.Explain(err)
+}
+
+// registerTarget names all zones only when it has to: AWS refuses that for an address within the VPC.
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
+func (b *Balancer) registerTarget(ctx context.Context, group ref, m actuators.Membership) error {
+	_, err := b.api.register(ctx, &v2.RegisterTargetsInput{TargetGroupArn: &group.name, Targets: target(m)})
+	if m.Zone != "" || awsapi.Code(err) != "ValidationError" || !strings.Contains(err.Error(), "is outside the VPC") {
+		return err
+	}
+	if err := b.awaitTurn(ctx); err != nil {
+		return err
+	}
+	m.Zone = "all"
+	_, err = b.api.register(ctx, &v2.RegisterTargetsInput{TargetGroupArn: &group.name, Targets: target(m)})
+	return err
 }
 
 func (b *Balancer) deregister(ctx context.Context, group ref, m actuators.Membership) error {

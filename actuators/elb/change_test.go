@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -159,6 +160,35 @@ func TestRefusedRegistrationsSayWhy(t *testing.T) { // G12
 		err := w.lb.Register(t.Context(), c.m)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%+v: %v\nwant %q", c.m, err, c.want)
+		}
+	}
+}
+
+// AWS detects the zone of an address in the group's VPC and refuses to be told "all"; of any other address it wants to be
+// told, and a new node has no earlier place to take it from.
+func TestANewAddressOutsideTheVPCIsRegisteredForAllZones(t *testing.T) {
+	const outside = "error:ValidationError:You must specify a valid Availability Zone or select 'all' for all enabled Availability zones, since the IP address '10.9.0.1' is outside the VPC"
+	for _, c := range []struct {
+		zone    string
+		answers []string
+		sent    []string
+		want    string
+	}{
+		{"", []string{outside, ""}, []string{"", "all"}, ""},
+		{"eu-central-1a", []string{outside}, []string{"eu-central-1a"}, "is outside the VPC"},
+		{"", []string{"error:ValidationError:The IP address is not a valid IPv4 address"}, []string{""}, "not a valid IPv4 address"},
+	} {
+		s := &script{made: map[string]int{}, answers: map[string][]string{"RegisterTargets": c.answers}}
+		err := scripted(s).Register(t.Context(), actuators.Membership{Group: arnWeb, ID: "10.9.0.1", Port: 80, Zone: c.zone})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.zone, err, c.want)
+		}
+		var sent []string
+		for _, form := range s.forms {
+			sent = append(sent, form.Get("Targets.member.1.AvailabilityZone"))
+		}
+		if !slices.Equal(sent, c.sent) {
+			t.Errorf("%q: sent zones %q, want %q", c.zone, sent, c.sent)
 		}
 	}
 }

@@ -121,17 +121,19 @@ func (b *Balancer) learn(ctx context.Context, refs ...ref) map[ref]error {
 	if len(b.directory.due(refs)) == 0 {
 		return nil
 	}
-	failures := map[ref]error{}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
+	answers := map[ref]looked{}
 	if err := acquire(ctx, b.directory.looking); err != nil {
 		for _, r := range b.directory.due(refs) {
-			failures[r] = err
+			answers[r] = looked{err: err}
 		}
-		return failures
+	} else {
+		defer release(b.directory.looking)
+		answers = b.lookUp(ctx, b.directory.due(refs))
 	}
-	defer release(b.directory.looking)
-	for r, answer := range b.lookUp(ctx, b.directory.due(refs)) {
+	failures := map[ref]error{}
+	for r, answer := range answers {
 		if err := b.keep(r, answer); err != nil {
 			failures[r] = err
 		}

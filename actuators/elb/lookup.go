@@ -138,6 +138,9 @@ func (b *Balancer) groupFacts(ctx context.Context, r ref, groups []types.TargetG
 	if group.TargetType != types.TargetTypeEnumInstance && group.TargetType != types.TargetTypeEnumIp {
 		return facts{}, unusableType(f.targetType)
 	}
+	if group.Protocol == types.ProtocolEnumQuic || group.Protocol == types.ProtocolEnumTcpQuic { // a target of these cannot be restored
+		return facts{}, fmt.Errorf("its protocol is %s, whose targets have server ids that windlass does not know; name another one in the fleet file", group.Protocol)
+	}
 	out, err := b.api.describeAttributes(ctx, &v2.DescribeTargetGroupAttributesInput{TargetGroupArn: group.TargetGroupArn})
 	if err != nil {
 		return facts{}, err

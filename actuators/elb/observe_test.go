@@ -1,6 +1,7 @@
 package elb_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -147,6 +148,9 @@ func TestStatesByReasonCode(t *testing.T) { // G3
 		{"healthy", "", override("no_override"), actuators.TargetHealthy},
 		{"healthy", "", override("zonal_shift_active"), actuators.TargetUnknown},
 		{"healthy", "", override("a new kind"), actuators.TargetUnknown},
+		{"initial", "Elb.InitialHealthChecking", override("zonal_shift_active"), actuators.TargetInitial},
+		{"draining", "Target.DeregistrationInProgress", override("zonal_shift_active"), actuators.TargetDraining},
+		{"unhealthy", "Target.Timeout", override("zonal_shift_active"), actuators.TargetUnhealthy},
 		{"unhealthy", "Target.FailedHealthChecks", "", actuators.TargetUnhealthy},
 		{"unhealthy.draining", "Target.FailedHealthChecks", "", actuators.TargetUnhealthy},
 		{"draining", "Target.DeregistrationInProgress", "", actuators.TargetDraining},
@@ -172,7 +176,7 @@ func TestStatesByReasonCode(t *testing.T) { // G3
 			t.Errorf("%s %s %s: %q, want %q", m.state, m.reason, m.more, got, m.want)
 		}
 	}
-	if got := states[0].Members[15].Reason; got != `state "resting" Elb.Siesta` {
+	if got := states[0].Members[18].Reason; got != `state "resting" Elb.Siesta` {
 		t.Errorf("an unknown state is told as %q", got)
 	}
 }
@@ -275,6 +279,28 @@ func TestFactsAreReadAgainEveryFewMinutes(t *testing.T) {
 	})
 }
 
+// A look-up that hangs takes only part of the time there is, and what was known stays in force (law 15).
+func TestFactsThatCannotBeReadAgainInTimeHarmNoReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := webScript(targets(target("10.0.0.1", "healthy", "", "")))
+		b := scripted(s)
+		_, _ = b.Observe(t.Context(), web, nil)
+		time.Sleep(10 * time.Minute)
+		s.hang = "DescribeTargetGroupAttributes"
+		var readers sync.WaitGroup
+		for range 2 { // the second waits for the first one's look-up
+			readers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // as long as the reconciler gives
+				defer cancel()
+				if states, _ := b.Observe(ctx, web, nil); states[0].Err != "" || states[0].Delay != 300*time.Second || len(states[0].Members) != 1 {
+					t.Errorf("%+v", states[0])
+				}
+			})
+		}
+		readers.Wait()
+	})
+}
+
 func TestReadersOfOneGroupShareReadings(t *testing.T) { // G9
 	synctest.Test(t, func(t *testing.T) {
 		s := webScript(targets())
@@ -323,6 +349,19 @@ func TestUnusableGroupTypes(t *testing.T) {
 		want := fmt.Sprintf("cannot read target group web: its target type is %q: windlass works on groups of instances and of IP addresses, name another one in the fleet file", kind)
 		if states[0].Err != want {
 			t.Errorf("%q\nwant %q", states[0].Err, want)
+		}
+	}
+}
+
+// A target of QUIC has a server id that it is registered with, and a node that left could not be given back without it (law 17).
+func TestAGroupThatCannotBeRestoredIsNotTouched(t *testing.T) {
+	for _, protocol := range []string{"QUIC", "TCP_QUIC"} {
+		s := webScript(targets(target("10.0.0.1", "healthy", "", "")))
+		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, "<Protocol>HTTP", "<Protocol>"+protocol, 1)}
+		states, _ := scripted(s).Observe(t.Context(), web, nil)
+		want := "cannot read target group web: its protocol is " + protocol + ", whose targets have server ids that windlass does not know; name another one in the fleet file"
+		if states[0].Err != want || states[0].Missing {
+			t.Errorf("%q, missing %v\nwant %q", states[0].Err, states[0].Missing, want)
 		}
 	}
 }

@@ -17,16 +17,17 @@ func notRegistered(health types.TargetHealth) bool {
 	return health.State == types.TargetHealthStateEnumUnused && health.Reason == types.TargetHealthReasonEnumNotRegistered
 }
 
-// targetStatus reads the health of a target group's member, by reason code where the state is ambiguous (G3). A target that
-// an administrative override takes out of the ordinary, such as a zonal shift, is neither in service nor gone whatever its
-// state says, and so is one in a state that is not known here.
+// targetStatus reads the health of a target group's member, by reason code where the state is ambiguous (G3). A target in a
+// state that is not known here is neither in service nor gone. So is a healthy one with an administrative override, such as
+// a zonal shift: it gets no new traffic, and no other state says that it does.
 //
 // States and reasons: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html
+// Overrides: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/zonal-shift.html
 func targetStatus(described types.TargetHealthDescription) (actuators.TargetStatus, string) {
 	health := *described.TargetHealth
 	reason := reasonLine(string(health.Reason), aws.ToString(health.Description))
-	if o := described.AdministrativeOverride; o != nil && o.State != types.TargetAdministrativeOverrideStateEnumNoOverride {
-		return actuators.TargetUnknown, awsapi.OneLine(fmt.Sprintf("administrative override %s: %s %s", o.State, aws.ToString(o.Description), reason))
+	if o := described.AdministrativeOverride; health.State == types.TargetHealthStateEnumHealthy && o != nil && o.State != types.TargetAdministrativeOverrideStateEnumNoOverride {
+		return actuators.TargetUnknown, awsapi.OneLine(fmt.Sprintf("administrative override %s: %s", o.State, aws.ToString(o.Description)))
 	}
 	switch health.State {
 	case types.TargetHealthStateEnumInitial:

@@ -3,6 +3,7 @@ package elb_test
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -122,18 +123,25 @@ type script struct {
 	mu      sync.Mutex
 	answers map[string][]string
 	made    map[string]int
+	forms   []url.Values // of all calls, in order
 	latency time.Duration
+	hang    string // an action that is never answered
 }
 
 // ServeHTTP answers an action with the inside of its result element, or with a whole body that begins with "raw:", or with
-// an error code that begins with "error:".
+// an error code and perhaps a message that begin with "error:" and are parted by a colon.
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(s.latency) // virtual
-	form, _ := io.ReadAll(r.Body)
-	action := between(string(form)+"&", "Action=", "&")
+	_ = r.ParseForm()
+	action := r.Form.Get("Action")
+	if action == s.hang {
+		<-r.Context().Done()
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.made[action]++
+	s.forms = append(s.forms, r.Form)
 	answers := s.answers[action]
 	if len(answers) == 0 {
 		http.Error(w, "unexpected "+action, http.StatusTeapot)
@@ -148,17 +156,12 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		body = strings.TrimPrefix(body, "raw:")
 	case strings.HasPrefix(body, "error:"):
 		w.WriteHeader(http.StatusBadRequest)
-		body = "<ErrorResponse><Error><Type>Sender</Type><Code>" + strings.TrimPrefix(body, "error:") + "</Code><Message>no</Message></Error></ErrorResponse>"
+		code, message, _ := strings.Cut(strings.TrimPrefix(body, "error:"), ":")
+		body = "<ErrorResponse><Error><Type>Sender</Type><Code>" + code + "</Code><Message>" + message + "</Message></Error></ErrorResponse>"
 	default:
 		body = "<" + action + "Response><" + action + "Result>" + body + "</" + action + "Result></" + action + "Response>"
 	}
 	_, _ = io.WriteString(w, body)
-}
-
-func between(s, from, to string) string {
-	_, s, _ = strings.Cut(s, from)
-	s, _, _ = strings.Cut(s, to)
-	return s
 }
 
 const (
