@@ -9,9 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/smithy-go"
 
@@ -48,6 +52,7 @@ func TestExplain(t *testing.T) {
 		{400, failure("Throttling"), "Throttling", "AWS throttles elasticloadbalancing:DescribeTargetGroups (Throttling)"},
 		{403, failure("AccessDenied"), "AccessDenied", "AWS denies elasticloadbalancing:DescribeTargetGroups (AccessDenied): allow it in the IAM policy of the agent's credentials"},
 		{403, failure("InvalidClientTokenId"), "InvalidClientTokenId", "AWS rejects the agent's credentials at elasticloadbalancing:DescribeTargetGroups (InvalidClientTokenId): renew them"},
+		{403, failure("OptInRequired"), "OptInRequired", "AWS answers elasticloadbalancing:DescribeTargetGroups with OptInRequired: a message"}, // no policy mends it
 		{400, failure("ValidationError"), "ValidationError", "AWS answers elasticloadbalancing:DescribeTargetGroups with ValidationError: a message"},
 		{400, failure("no label, this"), "other", "with no label, this: a message"},
 		{502, "<html>Bad gateway</html>", "HTTP502", "the answer to elasticloadbalancing:DescribeTargetGroups is HTTP 502 without a word of AWS: does something else answer? check the proxy and AWS_ENDPOINT_URL"},
@@ -69,6 +74,42 @@ func TestExplain(t *testing.T) {
 		if want := "elasticloadbalancing DescribeTargetGroups " + c.code; len(*counted) != 1 || (*counted)[0] != want {
 			t.Errorf("counted %q, want %q", *counted, want)
 		}
+	}
+}
+
+// answers stands for the network: what each request comes to.
+type answers func(*http.Request) (*http.Response, error)
+
+func (a answers) Do(r *http.Request) (*http.Response, error) { return a(r) }
+
+// A call that its deadline ended between two tries says what the last one came to, which the SDK drops.
+func TestACallThatIsGivenUpTellsItsLastAnswer(t *testing.T) {
+	for want, answer := range map[string]answers{
+		"is HTTP 503 without a word of AWS": func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody}, nil
+		},
+		"AWS throttles elasticloadbalancing:DescribeTargetGroups (Throttling)": func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusBadRequest, Body: io.NopCloser(strings.NewReader(failure("Throttling")))}, nil
+		},
+		"cannot reach AWS for elasticloadbalancing:DescribeTargetGroups: check the network, the proxy and AWS_ENDPOINT_URL (connection reset by peer)": func(*http.Request) (*http.Response, error) {
+			return nil, syscall.ECONNRESET
+		},
+		"no answer to elasticloadbalancing:DescribeTargetGroups in time": func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := awsapitest.Config("http://aws.invalid")
+			cfg.HTTPClient = answer
+			cfg.Retryer = func() aws.Retryer { return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts = 1000 }) }
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			_, err := v2.NewFromConfig(awsapi.Prepare(cfg, nil)).DescribeTargetGroups(ctx, nil)
+			if got := awsapi.Explain(err); got == nil || !strings.Contains(got.Error(), want) || !errors.Is(got, context.DeadlineExceeded) {
+				t.Errorf("%v\nwant %q", got, want)
+			}
+		})
 	}
 }
 

@@ -64,8 +64,8 @@ func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 
 type lastAnswer struct{}
 
-// remember makes a call that its context ended say what its last attempt was told: the SDK drops a throttling answer when
-// the deadline comes while it waits for the next attempt.
+// remember makes a call that its context ended say first what its last attempt came to: the SDK drops that when the deadline
+// comes while it waits for the next attempt.
 func remember(refuse error) middleware.InitializeMiddleware {
 	return middleware.InitializeMiddlewareFunc("windlass.Remember", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
 		if refuse != nil {
@@ -74,7 +74,7 @@ func remember(refuse error) middleware.InitializeMiddleware {
 		var last error
 		out, metadata, err := next.HandleInitialize(middleware.WithStackValue(ctx, lastAnswer{}, &last), in)
 		if err != nil && last != nil && ctx.Err() != nil {
-			err = fmt.Errorf("%w, last answer: %w", err, last)
+			err = fmt.Errorf("%w, then: %w", last, err)
 		}
 		return out, metadata, err
 	})
@@ -85,7 +85,7 @@ func count(observe Observer) middleware.DeserializeMiddleware {
 	return middleware.DeserializeMiddlewareFunc("windlass.Count", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)
 		observe(services[awsmiddleware.GetServiceID(ctx)], awsmiddleware.GetOperationName(ctx), outcome(err))
-		if last, ok := middleware.GetStackValue(ctx, lastAnswer{}).(*error); ok && Code(err) != "" {
+		if last, ok := middleware.GetStackValue(ctx, lastAnswer{}).(*error); ok && err != nil && ctx.Err() == nil {
 			*last = err
 		}
 		return out, metadata, err

@@ -70,16 +70,16 @@ func explain(err error) string {
 		return bare(err)
 	case lacksCredentials(err):
 		return "no AWS credentials for " + call + ": give this machine an instance role, or set AWS_PROFILE or AWS_ACCESS_KEY_ID (" + bare(err) + ")"
+	case refusedWith(err) != 0:
+		return fmt.Sprintf("the answer to %s is HTTP %d without a word of AWS: does something else answer? check the proxy and AWS_ENDPOINT_URL", call, refusedWith(err))
+	case errors.As(err, &unsent) && !errors.Is(unsent, context.DeadlineExceeded) && !errors.Is(unsent, context.Canceled):
+		return "cannot reach AWS for " + call + ": check the network, the proxy and AWS_ENDPOINT_URL (" + unsent.Err.Error() + ")"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer to " + call + " in time: check the network, the proxy and AWS_ENDPOINT_URL"
 	case errors.Is(err, context.Canceled):
 		return call + " was interrupted"
-	case refusedWith(err) != 0:
-		return fmt.Sprintf("the answer to %s is HTTP %d without a word of AWS: does something else answer? check the proxy and AWS_ENDPOINT_URL", call, refusedWith(err))
 	case errors.As(err, &unreadable):
 		return "the answer to " + call + " cannot be read: does something else than AWS answer? check the proxy and AWS_ENDPOINT_URL (" + unreadable.Err.Error() + ")"
-	case errors.As(err, &unsent):
-		return "cannot reach AWS for " + call + ": check the network, the proxy and AWS_ENDPOINT_URL (" + unsent.Err.Error() + ")"
 	default:
 		return call + " failed: " + bare(err)
 	}
@@ -102,7 +102,7 @@ func explainCode(err error, code string) string {
 
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 var (
-	denied   = map[string]bool{"AccessDenied": true, "AccessDeniedException": true, "UnauthorizedOperation": true, "OptInRequired": true}
+	denied   = map[string]bool{"AccessDenied": true, "AccessDeniedException": true, "UnauthorizedOperation": true}
 	rejected = map[string]bool{
 		"AuthFailure": true, "InvalidClientTokenId": true, "UnrecognizedClientException": true, "SignatureDoesNotMatch": true,
 		"ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true, "IncompleteSignature": true, "MissingAuthenticationToken": true,
