@@ -10,6 +10,7 @@ import (
 
 	"windlass/internal/sandbox/aws"
 	"windlass/internal/web"
+	"windlass/reconciler/plan"
 )
 
 // quickly has idle nodes read again soon.
@@ -201,5 +202,31 @@ func TestHangingStepHalts(t *testing.T) {
 	w.balances(1)
 	letGo()
 	w.arrives(must(w.Repo.Revert(t.Context()))(t), "v1")
+	w.kept(1)
+}
+
+// A group that is gone in mid-rollout is told, with what to do, and while it is, nothing joins and nothing else leaves; when it
+// is there again, the rollout goes on.
+func TestTheGroupVanishesInMidRollout(t *testing.T) {
+	w := newWorld(t, 2)
+	w.begin()
+	letGo := w.hold("activate")
+	revision := w.deploy("v2")
+	w.meets(plan.Configuring)
+	w.Cloud.Adjust(func(f *aws.Faults) {
+		f.Before = func(action string, _ url.Values) error {
+			if strings.HasPrefix(action, "elbv2:") {
+				return &aws.Error{Code: "TargetGroupNotFound", Message: "One or more target groups not found"}
+			}
+			return nil
+		}
+	})
+	const gone = "there is no such group in region"
+	w.sees("that it is gone", func(f web.Fleet) bool { return says(f, gone) })
+	letGo()
+	w.status(2, gone, "check loadBalancers in the fleet file and AWS_REGION")
+	w.kept(1)
+	w.Cloud.Adjust(func(f *aws.Faults) { f.Before = nil })
+	w.arrives(revision, "v2")
 	w.kept(1)
 }
