@@ -134,6 +134,11 @@ func TestAnIncompleteAnswerIsNoShorterList(t *testing.T) { // law 1
 		s.answers["DescribeTargetGroupAttributes"] = []string{bad}
 		failing(t, scripted(s))
 	}
+	for _, element := range []string{"<Port>8080</Port>", "<Protocol>HTTP</Protocol>"} { // without them it would be registered at no port, or taken for a network one
+		s := webScript(targets())
+		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, element, "", 1)}
+		wantLine(t, failing(t, scripted(s)), "leaves out its port or protocol")
+	}
 	s := webScript(targets())
 	s.answers["DescribeTargetGroups"] = []string{"<TargetGroups/>"}
 	wantLine(t, failing(t, scripted(s)), "leaves out target group web")

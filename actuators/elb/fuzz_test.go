@@ -95,3 +95,36 @@ func FuzzInstanceHealth(f *testing.F) {
 	}
 	fuzzAnswer(f, "DescribeInstanceHealth", "InstanceStates", "not currently registered", desired.LoadBalancer{Classic: "old"})
 }
+
+// FuzzLookUp holds what is said of a group, in any bytes, to law 1: it is an error, or the group that was asked for with all that
+// a change of its members rests on.
+func FuzzLookUp(f *testing.F) {
+	wrap := func(action, body string) []byte {
+		return []byte("<" + action + "Response><" + action + "Result>" + body + "</" + action + "Result></" + action + "Response>")
+	}
+	groups, attributes := wrap("DescribeTargetGroups", groupWeb), wrap("DescribeTargetGroupAttributes", attributes)
+	f.Add(groups, attributes)
+	f.Add(bytes.Replace(groups, []byte("<Protocol>HTTP</Protocol>"), nil, 1), attributes)
+	f.Add(bytes.Replace(groups, []byte("<Port>8080</Port>"), nil, 1), attributes)
+	f.Add(bytes.Replace(groups, []byte("8080"), []byte("-1"), 1), attributes)
+	f.Add(bytes.Replace(groups, []byte("<TargetGroups>"), []byte("<NextMarker>x</NextMarker><TargetGroups>"), 1), attributes)
+	f.Add(groups, bytes.Replace(attributes, []byte("300"), []byte("-300"), 1))
+	f.Add([]byte("<html/>"), []byte(""))
+	f.Fuzz(func(t *testing.T, groups, attributes []byte) {
+		s := webScript(targets())
+		s.answers["DescribeTargetGroups"] = []string{"raw:" + string(groups)}
+		s.answers["DescribeTargetGroupAttributes"] = []string{"raw:" + string(attributes)}
+		states, err := scripted(s).Observe(t.Context(), web, nil)
+		if err != nil || len(states) != 1 {
+			t.Fatalf("%d states, %v", len(states), err)
+		}
+		got := states[0]
+		if got.Err != "" {
+			return
+		}
+		named := got.Name == "web" || got.ID == "web"
+		if !named || got.ID == "" || got.TargetType != "instance" && got.TargetType != "ip" || got.Port < 1 || got.Port > 65535 || got.Delay < 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}

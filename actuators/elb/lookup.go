@@ -135,11 +135,8 @@ func (b *Balancer) groupFacts(ctx context.Context, r ref, groups []types.TargetG
 		port:       int(aws.ToInt32(group.Port)),
 		network:    !strings.HasPrefix(string(group.Protocol), "HTTP"),
 	}
-	if group.TargetType != types.TargetTypeEnumInstance && group.TargetType != types.TargetTypeEnumIp {
-		return facts{}, unusableType(f.targetType)
-	}
-	if group.Protocol == types.ProtocolEnumQuic || group.Protocol == types.ProtocolEnumTcpQuic { // a target of these cannot be restored
-		return facts{}, fmt.Errorf("its protocol is %s, whose targets have server ids that windlass does not know; name another one in the fleet file", group.Protocol)
+	if err := usable(group); err != nil {
+		return facts{}, err
 	}
 	out, err := b.api.describeAttributes(ctx, &v2.DescribeTargetGroupAttributesInput{TargetGroupArn: group.TargetGroupArn})
 	if err != nil {
@@ -188,6 +185,19 @@ func (b *Balancer) lookUpClassic(ctx context.Context, r ref, found *answers) {
 	found.put(r, f, nil)
 }
 
-func unusableType(targetType string) error {
-	return fmt.Errorf("its target type is %q: %w, name another one in the fleet file", targetType, errNoNodes)
+// usable refuses a group that no machine can be in, and one whose members could not be given back.
+func usable(group types.TargetGroup) error {
+	const another = "name another one in the fleet file"
+	port := aws.ToInt32(group.Port)
+	switch {
+	case group.TargetType == types.TargetTypeEnumLambda, group.TargetType == types.TargetTypeEnumAlb:
+		return fmt.Errorf("its target type is %q: %w, %s", group.TargetType, errNoNodes, another)
+	case group.TargetType != types.TargetTypeEnumInstance && group.TargetType != types.TargetTypeEnumIp:
+		return fmt.Errorf("its target type %q is not known: %w", group.TargetType, awsapi.ErrIncomplete)
+	case port < 1 || port > 65535 || group.Protocol == "":
+		return fmt.Errorf("DescribeTargetGroups leaves out its port or protocol: %w", awsapi.ErrIncomplete)
+	case group.Protocol == types.ProtocolEnumQuic, group.Protocol == types.ProtocolEnumTcpQuic:
+		return fmt.Errorf("its protocol is %s, whose targets have server ids that windlass does not know; %s", group.Protocol, another)
+	}
+	return nil
 }

@@ -347,8 +347,16 @@ func TestUnusableGroupTypes(t *testing.T) {
 		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, "<TargetType>ip", "<TargetType>"+kind, 1)}
 		states, _ := scripted(s).Observe(t.Context(), web, nil)
 		want := fmt.Sprintf("cannot read target group web: its target type is %q: windlass works on groups of instances and of IP addresses, name another one in the fleet file", kind)
-		if states[0].Err != want {
-			t.Errorf("%q\nwant %q", states[0].Err, want)
+		if states[0].Err != want || !states[0].Missing {
+			t.Errorf("%q, missing %v\nwant %q", states[0].Err, states[0].Missing, want)
+		}
+	}
+	for _, kind := range []string{"", "of tomorrow"} { // machines may be in it (law 1)
+		s := webScript(targets())
+		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, "<TargetType>ip", "<TargetType>"+kind, 1)}
+		states, _ := scripted(s).Observe(t.Context(), web, nil)
+		if states[0].Err == "" || states[0].Missing {
+			t.Errorf("%q: %q, missing %v", kind, states[0].Err, states[0].Missing)
 		}
 	}
 }
