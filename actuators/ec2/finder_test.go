@@ -163,6 +163,25 @@ func TestStaticNodesNeedNoAWS(t *testing.T) {
 	}
 }
 
+// A balancer tells an address in one spelling, and a node is found in it by that.
+func TestAnAddressHasOneSpelling(t *testing.T) {
+	set := desired.NodeSet{Static: []desired.StaticNode{
+		{Name: "web-1", Address: "web-1.example", Target: "2001:DB8:0:0::1"},
+		{Name: "web-2", Address: "2001:0db8::2"},
+		{Name: "web-3", Address: "2001:0db8::3", Target: "i-0123456789abcdef0"},
+		{Name: "web-4", Address: "web-4.example"},
+	}}
+	got, err := ec2.New(awsapi.Prepare(sdk.Config{}, nil)).Nodes(t.Context(), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"2001:db8::1", "2001:db8::2", "2001:db8::3", "web-4.example"} {
+		if ip := got.Nodes[i].Targets.IP; ip != want {
+			t.Errorf("%s is looked for as %s, want %s", got.Nodes[i].Name, ip, want)
+		}
+	}
+}
+
 func TestNobodyFoundIsAnAnswer(t *testing.T) {
 	w := newWorld(t)
 	if got := w.nodes(tagged("app", "nothing")); len(got.Nodes) != 0 || len(got.Problems) != 0 {

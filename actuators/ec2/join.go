@@ -3,6 +3,7 @@ package ec2
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,13 +54,21 @@ func staticNode(static desired.StaticNode) actuators.Node {
 	node := actuators.Node{Name: static.Name, Address: static.Address, Zone: static.Zone, HostKey: static.HostKey}
 	switch {
 	case static.Target == "":
-		node.Targets.IP = static.Address
+		node.Targets.IP = canonical(static.Address)
 	case isInstanceID(static.Target):
-		node.Targets = actuators.Targets{Instance: static.Target, IP: static.Address}
+		node.Targets = actuators.Targets{Instance: static.Target, IP: canonical(static.Address)}
 	default:
-		node.Targets.IP = static.Target
+		node.Targets.IP = canonical(static.Target)
 	}
 	return node
+}
+
+// canonical spells an address as a balancer does, which matters for IPv6; what is no address stays as it is.
+func canonical(address string) string {
+	if parsed, err := netip.ParseAddr(address); err == nil {
+		return parsed.String()
+	}
+	return address
 }
 
 // merged adds what EC2 knows of a machine to what the fleet file says of it, which comes first where both speak.
