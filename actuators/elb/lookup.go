@@ -197,7 +197,7 @@ func usable(group types.TargetGroup) error {
 	case port < 1 || port > 65535 || group.Protocol == "":
 		return fmt.Errorf("DescribeTargetGroups leaves out its port or protocol: %w", awsapi.ErrIncomplete)
 	case group.Protocol == types.ProtocolEnumQuic, group.Protocol == types.ProtocolEnumTcpQuic:
-		return fmt.Errorf("its protocol is %s, whose targets have server ids that windlass does not know; %s", group.Protocol, another)
+		return fmt.Errorf("its protocol is %s, whose targets have server ids that could not be given back; %s", group.Protocol, another)
 	}
 	return nil
 }

@@ -367,7 +367,7 @@ func TestAGroupThatCannotBeRestoredIsNotTouched(t *testing.T) {
 		s := webScript(targets(target("10.0.0.1", "healthy", "", "")))
 		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, "<Protocol>HTTP", "<Protocol>"+protocol, 1)}
 		states, _ := scripted(s).Observe(t.Context(), web, nil)
-		want := "cannot read target group web: its protocol is " + protocol + ", whose targets have server ids that windlass does not know; name another one in the fleet file"
+		want := "cannot read target group web: its protocol is " + protocol + ", whose targets have server ids that could not be given back; name another one in the fleet file"
 		if states[0].Err != want || states[0].Missing {
 			t.Errorf("%q, missing %v\nwant %q", states[0].Err, states[0].Missing, want)
 		}
