@@ -260,22 +260,43 @@ func (a *actor) prunedMember(m actuators.Membership, err error) {
 	}
 }
 
-// settle notes which nodes changed their state with this plan.
+// settle notes which nodes changed their state with this plan. A node that was not read yet has none; the one it is
+// found in may have begun long before.
 func (a *actor) settle(now time.Time) {
 	for _, s := range a.plan.Nodes {
 		n := a.nodeNamed(s.Name)
-		if n == nil || n.state == s.State {
+		if n == nil || n.state == s.State || !a.stands(n) {
 			continue
 		}
 		a.stageDone(n, s, now)
 		since := now
-		if n.state == "" && !s.Since.IsZero() {
-			since = s.Since
+		if n.state == "" {
+			since = a.foundAt(s)
+		}
+		a.rollout.moved(since)
+		if since.IsZero() {
+			since = now
 		}
 		n.state, n.stateAt = s.State, since
 		a.progress = now
 	}
 	a.rollout.advance(a, now)
+}
+
+// stands reports whether enough was read to say how a node stands: its host, and who says whether it serves.
+func (a *actor) stands(n *node) bool {
+	if len(a.want.Fleet.LoadBalancers) > 0 {
+		return n.tried() && len(a.groups) == len(a.want.Fleet.LoadBalancers)
+	}
+	return n.Read.Err != "" || n.Host != nil && (n.record().UnderWay() || n.Health.Status != health.Unknown)
+}
+
+// foundAt is since when a node that is seen for the first time is as it is; zero: its record does not say.
+func (a *actor) foundAt(s plan.NodeStatus) time.Time {
+	if s.State == plan.Outdated && !s.Since.IsZero() {
+		return later(s.Since, a.meta.committed)
+	}
+	return s.Since
 }
 
 // stages maps the states that are stages of a journey to the names their durations are reported by.

@@ -22,10 +22,11 @@ type Deps struct {
 	History   History
 	Observer  Observer
 	Log       *slog.Logger
-	Interval  time.Duration // how often the node set and the balancers are read when nothing moves
-	Refresh   time.Duration // how often the record and the checks of an idle node are
-	ReadOnly  bool          // look and plan, start nothing
-	Decide    Decider       // nil: plan.Next
+	Interval  time.Duration   // how often the node set and the balancers are read when nothing moves
+	Refresh   time.Duration   // how often the record and the checks of an idle node are
+	ReadOnly  bool            // look and plan, start nothing
+	Decide    Decider         // nil: plan.Next
+	Kept      map[string]Kept // by fleet: what an earlier start knew; may be nil
 }
 
 // A Decider decides what to do. It is plan.Next, except where a simulation plants a bug to see that its laws find it.
@@ -48,20 +49,21 @@ type actor struct {
 	name    string
 	publish func(Status)
 
-	want     plan.Want
-	meta     meta
-	nodes    map[string]*node // by identity
-	order    []*node          // sorted by name
-	found    plan.Source
-	problems []string
-	groups   []actuators.GroupState
-	former   []actuators.GroupState
-	read     time.Time // when groups arrived
-	held     []string  // machines and groups, sorted
-	progress time.Time
-	plan     plan.Plan
-	verdict  *actuators.Halt // the newest in force since this process began
-	rollout  rollout
+	want      plan.Want
+	meta      meta
+	nodes     map[string]*node // by identity
+	order     []*node          // sorted by name
+	found     plan.Source
+	problems  []string
+	groups    []actuators.GroupState
+	former    []actuators.GroupState
+	read      time.Time // when groups arrived
+	held      []string  // machines and groups, sorted
+	progress  time.Time
+	plan      plan.Plan
+	verdict   *actuators.Halt // the newest in force since this process began
+	rollout   rollout
+	committed time.Time // of the first commit with the wanted version
 
 	planned time.Time     // when the newest plan was made
 	took    time.Duration // and how long that took
@@ -93,6 +95,8 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 	a := &actor{
 		Deps: deps, name: name, publish: publish,
 		nodes: map[string]*node{}, history: map[string]string{}, lost: map[string]*node{},
+		rollout: rollout{Rollout: deps.Kept[name].Rollout, inherited: true},
+		meta:    meta{pausedAt: deps.Kept[name].PausedAt},
 	}
 	a.tasks = newTasks(func(kind taskKind) { a.urgent = a.urgent || kind != taskRead && kind != taskProbe })
 	return a
@@ -200,10 +204,13 @@ type order struct {
 
 // take accepts a new order. Other load balancers make what was read of the old ones worthless; the rest stays.
 func (a *actor) take(o order) {
-	old := a.want
+	old, pausedAt := a.want, a.meta.pausedAt
 	a.urgent = true
 	a.want, a.meta = o.want, o.meta
-	a.meta.pausedAt = a.pausedSince(old)
+	a.meta.pausedAt = a.pausedSince(old, pausedAt)
+	if old.Version.Digest != o.want.Version.Digest {
+		a.committed = o.meta.committed
+	}
 	if old.Fleet == nil || old.Version != o.want.Version || old.Fleet.Retry != o.want.Fleet.Retry {
 		a.progress = time.Now()
 	}
@@ -216,12 +223,13 @@ func (a *actor) take(o order) {
 	}
 }
 
-func (a *actor) pausedSince(old plan.Want) time.Time {
+// pausedSince is before, which an earlier start of the agent may have known, while a pause goes on.
+func (a *actor) pausedSince(old plan.Want, before time.Time) time.Time {
 	switch {
 	case a.want.Fleet == nil || a.want.Fleet.Paused == nil:
 		return time.Time{}
-	case old.Fleet != nil && old.Fleet.Paused != nil:
-		return a.meta.pausedAt
+	case (old.Fleet == nil || old.Fleet.Paused != nil) && !before.IsZero():
+		return before
 	}
 	return time.Now()
 }

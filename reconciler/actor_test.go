@@ -34,6 +34,7 @@ type stage struct {
 	denied    error
 	inService []string // nodes that were members of a group when a job began
 	leaves    bool     // deregistering takes effect
+	comes     bool     // and so does registering
 	observed  [][]string
 	contains  int
 	stop      context.CancelFunc
@@ -59,7 +60,14 @@ func (s *stage) Observe(_ context.Context, named []desired.LoadBalancer, recorde
 	}
 	return out, nil
 }
-func (s *stage) Register(context.Context, actuators.Membership) error { return nil }
+func (s *stage) Register(_ context.Context, m actuators.Membership) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.comes {
+		s.groups[0].Members = append(s.groups[0].Members, actuators.Target{Membership: m, Status: actuators.TargetHealthy})
+	}
+	return nil
+}
 func (s *stage) Deregister(_ context.Context, m actuators.Membership) error {
 	time.Sleep(10 * time.Millisecond)
 	s.mu.Lock()

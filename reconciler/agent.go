@@ -35,6 +35,7 @@ type member struct {
 
 // New makes an agent. It starts nothing.
 func New(deps Deps) *Agent {
+	deps.Kept = maps.Clone(deps.Kept)
 	return &Agent{deps: deps, fleets: map[string]*member{}, changed: make(chan struct{})}
 }
 
@@ -134,9 +135,14 @@ func (g *Agent) send(m *member) {
 
 func (g *Agent) enlist(ctx context.Context, name string) *member {
 	ctx, stop := context.WithCancel(ctx)
-	m := &member{orders: make(chan order, 1), stop: stop, done: make(chan struct{}), status: Status{Name: name}}
+	kept := g.deps.Kept[name]
+	m := &member{
+		orders: make(chan order, 1), stop: stop, done: make(chan struct{}),
+		status: Status{Name: name, Rollout: kept.Rollout, PausedAt: kept.PausedAt},
+	}
 	g.fleets[name] = m
 	a := newActor(name, g.deps, func(s Status) { g.report(m, s) })
+	delete(g.deps.Kept, name) // a fleet of that name that comes again is another one
 	go func() {
 		defer close(m.done)
 		a.run(ctx, m.orders)

@@ -80,6 +80,9 @@ func (n *node) learn(s actuators.HostState, at time.Time) {
 	}
 }
 
+// tried reports whether reading the host has succeeded or failed once.
+func (n *node) tried() bool { return n.Host != nil || n.Read.Err != "" }
+
 // miss takes a failed reading. What was known stays, marked as not to be built on.
 func (n *node) miss(err error, at time.Time) {
 	n.Read.Err = err.Error()

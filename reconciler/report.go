@@ -109,10 +109,5 @@ func (a *actor) ready() bool {
 	case len(a.groups) < len(a.want.Fleet.LoadBalancers):
 		return false
 	}
-	for _, n := range a.order {
-		if n.Host == nil && n.Read.Err == "" {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(a.order, func(n *node) bool { return !n.tried() })
 }

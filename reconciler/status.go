@@ -71,18 +71,32 @@ type Step struct {
 	Deadline time.Time // zero: none
 }
 
-// A Rollout is the fleet's way to what is wanted. The zero value: there was none since the agent started.
+// A Rollout is the fleet's way to what is wanted. The zero value: none is known.
 type Rollout struct {
-	Trigger      Trigger
-	Revision     string
-	Release      string
-	Started      time.Time
-	LastProgress time.Time
-	Ended        time.Time // zero: under way
-	Result       Result    // once it ended
-	Planned      int       // nodes that lacked what is wanted when it began, and those that came to lack it since
-	Completed    int
+	Trigger      Trigger       `json:"trigger"`
+	Revision     string        `json:"revision"`
+	Release      string        `json:"release"`
+	Digest       string        `json:"digest"`
+	Retry        int           `json:"retry"`
+	Committed    time.Time     `json:"committed"` // of the commit that first wanted it
+	Started      time.Time     `json:"started"`
+	LastProgress time.Time     `json:"lastProgress"`
+	Ended        time.Time     `json:"ended,omitzero"`    // zero: under way
+	Result       Result        `json:"result,omitempty"`  // once it ended
+	Planned      int           `json:"planned"`           // nodes that lacked what is wanted when it began, and those that came to lack it since
+	Completed    int           `json:"completed"`         //
+	PausedAt     time.Time     `json:"pausedAt,omitzero"` // since when the fleet file holds it up; zero: it does not
+	Paused       time.Duration `json:"paused,omitempty"`  // for how long it did before that
 }
+
+// Kept is what an earlier start of the agent knew of a fleet and no node can tell. It is for people: nothing is decided by it.
+type Kept struct {
+	Rollout  Rollout   `json:"rollout"`
+	PausedAt time.Time `json:"pausedAt,omitzero"`
+}
+
+// Keep is what the next start is to know.
+func (s Status) Keep() Kept { return Kept{Rollout: s.Rollout, PausedAt: s.PausedAt} }
 
 // A Trigger is what began a rollout.
 type Trigger string

@@ -65,10 +65,7 @@ func listen(ctx context.Context, c *client, pictures chan<- picture, troubles ch
 		case <-ctx.Done():
 			return
 		}
-		select {
-		case <-time.After(reconnect):
-		case <-ctx.Done():
-		}
+		pause(ctx, reconnect)
 	}
 }
 

@@ -65,7 +65,9 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 // join makes the core and what reports on it.
 func (a *agent) join(me plan.Agent) {
 	events := metrics.NewEvents()
-	a.core = reconciler.New(joined(a.options, me, a.hosts, a.repo, events, a.log))
+	deps := joined(a.options, me, a.hosts, a.repo, events, a.log)
+	deps.Kept = a.state.kept(a.log)
+	a.core = reconciler.New(deps)
 	source := &report{Agent: a.core, repo: a.repo}
 	b := thisBuild()
 	series := metrics.NewRegistry(metrics.Build{Version: b.version, Revision: b.revision}, events, source, source.git)
@@ -95,11 +97,13 @@ func (a *agent) run(ctx context.Context) error {
 	}()
 	a.log.Info("listening", "addr", a.listener.Addr().String())
 	states := make(chan desired.State)
-	var polling sync.WaitGroup
+	var polling, keeping sync.WaitGroup
 	polling.Go(func() { a.poll(ctx, states) })
+	keeping.Go(func() { a.state.keep(serving, a.core, a.log) })
 	a.core.Run(ctx, states)
 	polling.Wait()
 	stopServing()
+	keeping.Wait()
 	return <-served
 }
 

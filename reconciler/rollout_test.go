@@ -1,0 +1,215 @@
+package reconciler
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"windlass/desired"
+	"windlass/reconciler/plan"
+)
+
+// A chronicle is the agents of one fleet of three nodes, one after another, and the rollouts they say have ended.
+type chronicle struct {
+	*stage
+	ended  []RolloutDone
+	kept   Kept // what the last agent left
+	agent  *Agent
+	states chan desired.State
+	kill   func()
+}
+
+func (c *chronicle) RolloutDone(d RolloutDone) { c.ended = append(c.ended, d) }
+
+func newChronicle(t *testing.T) *chronicle {
+	c := &chronicle{stage: stageOf(3, "v1")}
+	c.leaves, c.comes, c.job = true, true, time.Minute
+	for _, h := range c.hosts {
+		h.Record.StageAt = time.Now().Add(-24 * time.Hour)
+	}
+	c.start(t, webFleet("v1"), time.Now().Add(-24*time.Hour))
+	c.until(t, "idle", idle)
+	return c
+}
+
+// start starts an agent with what the last one left, and the fleet as a commit of that time wants it.
+func (c *chronicle) start(t *testing.T, f *desired.Fleet, committed time.Time) {
+	d := c.deps()
+	d.Observer, d.Kept = c, map[string]Kept{"web": c.kept}
+	c.agent, c.states = New(d), make(chan desired.State)
+	ctx, cancel := context.WithCancel(t.Context())
+	agent, states, done := c.agent, c.states, make(chan struct{})
+	go func() { agent.Run(ctx, states); close(done) }()
+	c.kill = func() { cancel(); <-done }
+	c.commit(f, committed)
+	c.until(t, "ready", func(s Status) bool { return s.Ready })
+}
+
+// restart kills the agent, with what it knew as the next one's, and starts that later.
+func (c *chronicle) restart(t *testing.T, pause time.Duration, f *desired.Fleet, committed time.Time) {
+	c.kept = c.status().Keep()
+	c.kill()
+	time.Sleep(pause)
+	c.start(t, f, committed)
+}
+
+func (c *chronicle) commit(f *desired.Fleet, at time.Time) {
+	c.states <- desired.State{Revision: versionOf("").Revision, Fleets: map[string]desired.Version{"web": {Fleet: f, Revision: versionOf("").Revision, Committed: at}}}
+	time.Sleep(time.Second)
+}
+
+func (c *chronicle) status() Status { return c.agent.Snapshot().Fleets[0] }
+
+func (c *chronicle) until(t *testing.T, what string, done func(Status) bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Hour); !done(c.status()); time.Sleep(time.Second) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never %s: %+v", what, c.status())
+		}
+	}
+}
+
+func idle(s Status) bool { return s.Phase == plan.PhaseIdle }
+
+func completed(n int) func(Status) bool {
+	return func(s Status) bool { return s.Rollout.Completed == n }
+}
+
+// only is the one rollout that ended.
+func (c *chronicle) only(t *testing.T) RolloutDone {
+	t.Helper()
+	if len(c.ended) != 1 {
+		t.Fatalf("%d rollouts ended, want 1: %+v", len(c.ended), c.ended)
+	}
+	return c.ended[0]
+}
+
+// A rollout that a killed agent began is its successor's: one rollout, begun when it began, for what it began.
+func TestRestartInMidRolloutCountsOneRollout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		committed := time.Now()
+		c.commit(webFleet("v2"), committed)
+		c.until(t, "one node through", completed(1))
+		before := c.status().Rollout
+		c.restart(t, 10*time.Minute, webFleet("v2"), committed)
+		after := c.status().Rollout
+		if after.Started != before.Started || after.Trigger != TriggerCommit || after.Planned != 3 || after.Completed != 1 || time.Since(after.LastProgress) < 9*time.Minute {
+			t.Errorf("before the restart %+v\nafter it %+v", before, after)
+		}
+		c.until(t, "idle", idle)
+		d := c.only(t)
+		if r := d.Rollout; r.Trigger != TriggerCommit || r.Result != ResultSucceeded || r.Started != before.Started || r.Planned != 3 || r.Completed != 3 {
+			t.Errorf("it ended as %+v", r)
+		}
+		if d.Lead != d.Rollout.Ended.Sub(committed) || d.Lead < 10*time.Minute {
+			t.Errorf("%v from the commit; it was made at %v, and the rollout ended at %v", d.Lead, committed, d.Rollout.Ended)
+		}
+	})
+}
+
+// What the agent kept may be lost. The nodes' records still tell a commit from nodes that came.
+func TestRestartWithNothingKeptKnowsTheTrigger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		c.commit(webFleet("v2"), time.Now())
+		c.until(t, "one node through", completed(1))
+		c.kill()
+		c.start(t, webFleet("v2"), time.Now())
+		c.until(t, "idle", idle)
+		if r := c.only(t).Rollout; r.Trigger != TriggerCommit || r.Planned != 2 || r.Completed != 2 {
+			t.Errorf("it ended as %+v", r)
+		}
+	})
+}
+
+// A rollout whose end its agent did not live to tell ended when its last node was through.
+func TestRestartAfterTheLastNodeEndsTheRolloutThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		c.commit(webFleet("v2"), time.Now())
+		c.until(t, "two nodes through", completed(2))
+		two := c.status().Keep()
+		c.until(t, "idle", idle)
+		end := c.only(t).Rollout.Ended
+		c.ended = nil
+		c.kill()
+		time.Sleep(5 * time.Hour)
+		c.kept = two
+		c.start(t, webFleet("v2"), time.Now())
+		if r := c.only(t).Rollout; r.Ended.Sub(end).Abs() > 2*time.Second || r.Completed != 3 || r.Result != ResultSucceeded {
+			t.Errorf("it ended at %v, the restart says %+v", end, r)
+		}
+	})
+}
+
+// A rollout that ended before the restart is shown as it was, and nothing is counted anew.
+func TestRestartWhileIdleKeepsTheNewestRollout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		c.commit(webFleet("v2"), time.Now())
+		c.until(t, "a rollout over", func(s Status) bool { return s.Rollout.Result != "" })
+		before := c.status()
+		c.restart(t, time.Hour, webFleet("v2"), time.Now())
+		time.Sleep(time.Minute)
+		if after := c.status(); after.Rollout != before.Rollout {
+			t.Errorf("before the restart %+v\nafter it %+v", before.Rollout, after.Rollout)
+		}
+		c.only(t)
+		for _, n := range c.status().Nodes {
+			if time.Since(n.Since) < time.Hour {
+				t.Errorf("%s is %s since the restart, say its series", n.Name, n.State)
+			}
+		}
+	})
+}
+
+// Lead time counts from the commit that changed the fleet, whatever else is committed before all nodes have it.
+func TestLeadTimeCountsFromTheCommitThatWantedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		committed := time.Now()
+		c.commit(webFleet("v2"), committed)
+		c.until(t, "one node through", completed(1))
+		c.commit(webFleet("v2"), time.Now())
+		c.until(t, "idle", idle)
+		if d := c.only(t); d.Lead != d.Rollout.Ended.Sub(committed) {
+			t.Errorf("%v from the commit, want %v", d.Lead, d.Rollout.Ended.Sub(committed))
+		}
+	})
+}
+
+// A pause is its people's time. It goes on over commits that do not end it, and over a restart.
+func TestPausedTimeIsKeptApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		paused := webFleet("v2")
+		paused.Paused = &desired.Pause{Reason: "incident"}
+		c.commit(webFleet("v2"), time.Now())
+		c.until(t, "one node through", completed(1))
+		c.commit(paused, time.Now())
+		began := c.status().PausedAt
+		time.Sleep(time.Hour)
+		c.commit(paused, time.Now())
+		if at := c.status().PausedAt; at != began || began.IsZero() {
+			t.Errorf("paused at %v; after a commit that changes nothing at %v", began, at)
+		}
+		c.restart(t, time.Hour, paused, time.Now())
+		if at := c.status().PausedAt; at != began {
+			t.Errorf("paused at %v; after a restart at %v", began, at)
+		}
+		c.commit(webFleet("v2"), time.Now())
+		c.until(t, "idle", idle)
+		r := c.only(t).Rollout
+		if took := r.Ended.Sub(r.Started); r.Paused.Round(time.Minute) != 2*time.Hour || took-r.Paused > 10*time.Minute {
+			t.Errorf("it was paused for %v of %v", r.Paused, took)
+		}
+	})
+}
