@@ -26,6 +26,7 @@ func (l *loader) refuseConflicts() {
 	}
 	for _, c := range conflicts(valid) {
 		mine := by[c.fleet]
+		mine.clashes = true
 		mine.errors = append(mine.errors, c.error(mine.document.get(c.path...).at, valid))
 	}
 }

@@ -71,8 +71,20 @@ type candidate struct {
 	document *value // merged
 	fleet    *Fleet // nil while there are errors
 	errors   Errors
+	clashes  bool // with another fleet
 	warnings []Error
 	uses     map[string]bool
+}
+
+// reason is the kind of what is wrong with it.
+func (c *candidate) reason() Reason {
+	switch {
+	case c.document == nil:
+		return ReasonParse
+	case c.clashes:
+		return ReasonSafety
+	}
+	return ReasonSchema
 }
 
 // id is what the candidate is known by in a Tree.
@@ -192,6 +204,7 @@ func (l *loader) refuseSharedNames() {
 		for i, c := range same {
 			if len(same) > 1 {
 				other := same[(i+1)%len(same)]
+				c.clashes = true
 				c.errors = append(c.errors, errorAt(c.document.get("name").at, "fleet name %s is also that of %s; names are unique in the repo", name, other.path))
 			}
 		}
@@ -211,7 +224,7 @@ func (l *loader) result() Tree {
 		}
 		r, shared := t.Rejected[c.id()]
 		if !shared {
-			r.Path = c.path
+			r.Path, r.Reason = c.path, c.reason()
 		}
 		r.Errors = atMost(maxErrors, sorted(append(r.Errors, c.addressed(c.errors)...)))
 		t.Rejected[c.id()] = r

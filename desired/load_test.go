@@ -347,6 +347,18 @@ func TestMessagesAreOneHarmlessLine(t *testing.T) {
 	}
 }
 
+func TestRejectionsAreOfAKind(t *testing.T) {
+	shared := edited(t, "name: web-live", "name: other")
+	tree := load(t, "fleets/a.yaml", "name: [\n", "fleets/b.yaml", smallest, "fleets/c.yaml", "name: c\n", "fleets/d.yaml", shared)
+	for name, want := range map[string]desired.Reason{
+		"fleets/a.yaml": desired.ReasonParse, "web-live": desired.ReasonSafety, "c": desired.ReasonSchema, "other": desired.ReasonSafety,
+	} {
+		if got := tree.Rejected[name].Reason; got != want {
+			t.Errorf("%s is rejected as %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestABrokenFleetHidesNoOther(t *testing.T) {
 	tree := load(t, "fleets/a.yaml", "name: [\n", "fleets/b.yaml", smallest, "fleets/c.yaml", "name: c\n")
 	if tree.Fleets["web-live"] == nil || len(tree.Fleets) != 1 {

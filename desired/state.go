@@ -29,8 +29,21 @@ type Version struct {
 type Rejection struct {
 	Path     string
 	Revision string
+	Reason   Reason
 	Errors   Errors
 }
+
+// A Reason is the kind of a Rejection, for counting.
+type Reason string
+
+const (
+	ReasonParse  Reason = "parse"  // the file cannot be read, or is no YAML that is understood
+	ReasonSchema Reason = "schema" // what it says is no fleet
+	ReasonSafety Reason = "safety" // it has the name, a node or a load balancer of another fleet
+)
+
+// Reasons lists every reason.
+var Reasons = [...]Reason{ReasonParse, ReasonSchema, ReasonSafety}
 
 // A Position is a place in a file of the repo; Line and Column count from 1, 0 is unknown.
 type Position struct {

@@ -58,6 +58,7 @@ type actor struct {
 	groups    []actuators.GroupState
 	former    []actuators.GroupState
 	read      time.Time // when groups arrived
+	seen      time.Time // when both were last completely known
 	held      []string  // machines and groups, sorted
 	progress  time.Time
 	plan      plan.Plan
@@ -204,12 +205,15 @@ type order struct {
 
 // take accepts a new order. Other load balancers make what was read of the old ones worthless; the rest stays.
 func (a *actor) take(o order) {
-	old, pausedAt := a.want, a.meta.pausedAt
+	old, pausedAt, rejected := a.want, a.meta.pausedAt, a.meta.rejected
 	a.urgent = true
 	a.want, a.meta = o.want, o.meta
 	a.meta.pausedAt = a.pausedSince(old, pausedAt)
 	if old.Version.Digest != o.want.Version.Digest {
 		a.committed = o.meta.committed
+	}
+	if r := o.meta.rejected; r != nil && (rejected == nil || r.Revision != rejected.Revision) {
+		a.Observer.Rejected(a.name, r.Reason)
 	}
 	if old.Fleet == nil || old.Version != o.want.Version || old.Fleet.Retry != o.want.Fleet.Retry {
 		a.progress = time.Now()

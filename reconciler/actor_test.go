@@ -142,9 +142,11 @@ func (s *stage) Contains(context.Context, string) (bool, error) {
 	}
 	return false, errors.New("no commit of the deploy repo is accepted yet")
 }
-func (s *stage) StepDone(StepDone)              {}
-func (s *stage) RolloutDone(RolloutDone)        {}
-func (s *stage) PassDone(string, time.Duration) {}
+func (s *stage) StepDone(StepDone)                       {}
+func (s *stage) RolloutDone(RolloutDone)                 {}
+func (s *stage) PassDone(string, time.Duration)          {}
+func (s *stage) CheckDone(string, string, health.Result) {}
+func (s *stage) Rejected(string, desired.Reason)         {}
 
 func stageOf(n int, release string) *stage {
 	s := &stage{hosts: map[string]*actuators.HostState{}, version: map[string]int{}}

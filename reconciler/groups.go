@@ -39,6 +39,7 @@ func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, 
 	named := min(len(fleet.LoadBalancers), len(states))
 	a.groups, a.former, a.read = states[:named], states[named:], now
 	a.held = a.holdings()
+	a.noteSeen()
 	failed := slices.ContainsFunc(states, func(g actuators.GroupState) bool { return g.Err != "" })
 	if !failed {
 		a.groupsTrouble = 0
@@ -47,6 +48,18 @@ func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, 
 	}
 	a.nextGroups = now.Add(a.groupsPace(now))
 	a.noticeMoves(now)
+}
+
+// noteSeen notes since when nothing is missing of who belongs and who serves.
+func (a *actor) noteSeen() {
+	unread := func(g actuators.GroupState) bool { return g.Err != "" }
+	switch balancers := len(a.want.Fleet.LoadBalancers); {
+	case !a.found.Complete() || len(a.groups) < balancers || slices.ContainsFunc(a.groups, unread):
+	case balancers == 0:
+		a.seen = a.found.At
+	default:
+		a.seen = earlier(a.found.At, a.read)
+	}
 }
 
 // recall lets a group that cannot be read now show what it said last. It is for people: plans build nothing on a group with Err.

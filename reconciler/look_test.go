@@ -85,9 +85,11 @@ func (s *scene) Probe(_ context.Context, at actuators.Place, c desired.Check, re
 	return sample
 }
 
-func (s *scene) StepDone(reconciler.StepDone)       {}
-func (s *scene) RolloutDone(reconciler.RolloutDone) {}
-func (s *scene) PassDone(string, time.Duration)     {}
+func (s *scene) StepDone(reconciler.StepDone)            {}
+func (s *scene) RolloutDone(reconciler.RolloutDone)      {}
+func (s *scene) PassDone(string, time.Duration)          {}
+func (s *scene) CheckDone(string, string, health.Result) {}
+func (s *scene) Rejected(string, desired.Reason)         {}
 
 // look is one look at fleets that want v2, and the time it took.
 func (s *scene) look(ctx context.Context, fleets ...*desired.Fleet) ([]reconciler.Sight, time.Duration, error) {

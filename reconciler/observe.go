@@ -41,6 +41,7 @@ func (a *actor) readInventory(ctx context.Context) {
 			a.found = plan.Source{At: time.Now()}
 			a.problems = inv.Problems
 			a.meet(inv.Nodes)
+			a.noteSeen()
 		}
 	})
 }

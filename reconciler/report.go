@@ -15,11 +15,14 @@ func (a *actor) status() Status {
 		Rejected: a.meta.rejected, Released: a.want.Released, PausedAt: a.meta.pausedAt,
 		InService: a.plan.InService, Floor: a.plan.Floor, Size: a.plan.Size,
 		Releases: map[string]int{}, Holds: a.plan.Holds, WakeAt: a.plan.WakeAt,
-		Ready: a.ready(), Rollout: a.rollout.Rollout,
+		Ready: a.ready(), Seen: a.seen, Rollout: a.rollout.Rollout,
 	}
 	if a.want.Fleet != nil {
 		v := a.want.Version
 		s.Desired = Desired{Release: v.Release, Revision: v.Revision, Digest: v.Digest, Committed: a.meta.committed}
+		for _, c := range a.want.Fleet.Health {
+			s.Checks = append(s.Checks, c.Name)
+		}
 	}
 	if s.Phase == plan.PhaseProgressing && a.rollout.underWay() && a.rollout.Trigger == TriggerRevert {
 		s.Phase = plan.PhaseRollingBack

@@ -2,28 +2,36 @@ package reconciler
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"windlass/desired"
+	"windlass/health"
 	"windlass/reconciler/plan"
 )
 
 // A chronicle is the agents of one fleet of three nodes, one after another, and the rollouts they say have ended.
 type chronicle struct {
 	*stage
-	ended  []RolloutDone
-	kept   Kept // what the last agent left
-	agent  *Agent
-	states chan desired.State
-	kill   func()
+	ended    []RolloutDone
+	rejected []desired.Reason
+	checked  map[string]int // by check and result
+	kept     Kept           // what the last agent left
+	agent    *Agent
+	states   chan desired.State
+	kill     func()
 }
 
-func (c *chronicle) RolloutDone(d RolloutDone) { c.ended = append(c.ended, d) }
+func (c *chronicle) RolloutDone(d RolloutDone)             { c.ended = append(c.ended, d) }
+func (c *chronicle) Rejected(_ string, why desired.Reason) { c.rejected = append(c.rejected, why) }
+func (c *chronicle) CheckDone(_, check string, result health.Result) {
+	c.checked[check+" "+string(result)]++
+}
 
 func newChronicle(t *testing.T) *chronicle {
-	c := &chronicle{stage: stageOf(3, "v1")}
+	c := &chronicle{stage: stageOf(3, "v1"), checked: map[string]int{}}
 	c.leaves, c.comes, c.job = true, true, time.Minute
 	for _, h := range c.hosts {
 		h.Record.StageAt = time.Now().Add(-24 * time.Hour)
@@ -210,6 +218,45 @@ func TestPausedTimeIsKeptApart(t *testing.T) {
 		r := c.only(t).Rollout
 		if took := r.Ended.Sub(r.Started); r.Paused.Round(time.Minute) != 2*time.Hour || took-r.Paused > 10*time.Minute {
 			t.Errorf("it was paused for %v of %v", r.Paused, took)
+		}
+	})
+}
+
+// A fleet is seen whole as of its older reading, and not any more from when one of them fails.
+func TestSeenIsWhenNothingWasMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		time.Sleep(time.Hour)
+		if age := time.Since(c.status().Seen); age > 20*time.Second {
+			t.Errorf("seen whole %v ago", age)
+		}
+		c.mu.Lock()
+		c.groups[0].Err = "it cannot be read"
+		c.mu.Unlock()
+		time.Sleep(time.Hour)
+		if age := time.Since(c.status().Seen); age < time.Hour-20*time.Second {
+			t.Errorf("seen whole %v ago; its group has not been readable for an hour", age)
+		}
+	})
+}
+
+// Each commit that is rejected counts once, however often git is heard of.
+func TestRejectedCommitsAreToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		for _, revision := range []string{"b1", "b1", "b2"} {
+			c.states <- desired.State{Revision: revision,
+				Fleets:   map[string]desired.Version{"web": {Fleet: webFleet("v1"), Revision: "a"}},
+				Rejected: map[string]desired.Rejection{"web": {Revision: revision, Reason: desired.ReasonParse}}}
+			time.Sleep(time.Second)
+		}
+		if want := []desired.Reason{desired.ReasonParse, desired.ReasonParse}; !slices.Equal(c.rejected, want) {
+			t.Errorf("told of %q, want %q", c.rejected, want)
+		}
+		if c.checked["serves pass"] == 0 {
+			t.Errorf("checks told of: %v", c.checked)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"windlass/desired"
+	"windlass/health"
 	"windlass/reconciler/plan"
 )
 
@@ -40,6 +41,8 @@ type Status struct {
 	Holds     []plan.Hold
 	WakeAt    time.Time // when time alone may change the plan; zero: never
 	Ready     bool      // every source was tried once
+	Seen      time.Time // when it was last completely known who belongs and who serves; zero: never
+	Checks    []string  // by name
 	Rollout   Rollout
 
 	holdings []string // machines and groups it works with, sorted; for finding fleets that share one
@@ -132,6 +135,8 @@ type Observer interface {
 	StepDone(StepDone)
 	RolloutDone(RolloutDone)
 	PassDone(fleet string, took time.Duration)
+	CheckDone(fleet, check string, result health.Result) // one try on one node
+	Rejected(fleet string, why desired.Reason)           // a commit's file of it
 }
 
 // StepDone is a stage of a node's journey that ended: prepare, drain, configure, verify, add or bake.

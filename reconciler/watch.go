@@ -91,6 +91,7 @@ func (a *actor) try(ctx context.Context, n *node, check desired.Check) {
 }
 
 func (a *actor) tookSample(n *node, check desired.Check, s health.Sample) {
+	a.Observer.CheckDone(a.name, check.Name, s.Result)
 	w := &n.watch
 	w.add(s)
 	w.tried[check.Name]++

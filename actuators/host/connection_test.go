@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -218,6 +219,35 @@ func TestHangingCommand(t *testing.T) {
 	_, err := trusting(t, host.Options{}).Read(ctx, at)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// How each session ended is told, but for those that we ended ourselves.
+func TestSessionsAreTold(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	var told []string
+	o := host.Options{Observe: func(fleet, result string) { told = append(told, fleet+" "+result) }}
+	if _, err := agent(t, s, o).Read(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	broken := &villain{exec: func(c ssh.Channel, _ func(int)) { c.Close() }}
+	gone := &villain{}
+	for _, v := range []*villain{broken, gone} {
+		at := v.start(t)
+		at.Fleet = fleet
+		if v == gone {
+			v.listener.Close()
+		}
+		if _, err := trusting(t, o).Read(t.Context(), at); err == nil {
+			t.Error("a broken node was read")
+		}
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _ = agent(t, s, o).Read(over, at)
+	if want := []string{fleet + " success", fleet + " lost", fleet + " failed"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 

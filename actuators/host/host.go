@@ -29,7 +29,20 @@ type Options struct {
 	Idle       time.Duration // how long an unused connection is kept; default 30 s
 	KeepAlive  time.Duration // how often a connection is tried, and how long an answer may take; default 10 s
 	Dials      int           // how many connections may be in the making at once; default 8, as sshd drops beyond 10 (G29); nodes whose newest one failed get half
+
+	// Observe is told how each session with a node ended: one of Results. It returns at once; nil: nobody is told.
+	Observe func(fleet, result string)
 }
+
+// Results lists how a session may end: its command's end was seen, whatever its exit status; the connection was lost while it ran; or
+// neither, as the node was not reached, refused us, or took too long.
+var Results = [...]string{success, lost, failed}
+
+const (
+	success = "success"
+	lost    = "lost"
+	failed  = "failed"
+)
 
 // A Host works on nodes over SSH, with one connection for each. It satisfies reconciler.Host and the Shell of health/probe.
 // Its methods may be called side by side.
@@ -48,7 +61,7 @@ func New(o Options) (*Host, error) {
 		return nil, err
 	}
 	p := newPool(auth, cmp.Or(o.Dials, 8))
-	p.knownHosts = o.KnownHosts
+	p.knownHosts, p.observe = o.KnownHosts, o.Observe
 	p.idle, p.keepAlive = cmp.Or(o.Idle, 30*time.Second), cmp.Or(o.KeepAlive, 10*time.Second)
 	return &Host{readOnly: o.ReadOnly, pool: p}, nil
 }

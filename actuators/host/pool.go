@@ -19,6 +19,7 @@ type pool struct {
 	idle, keepAlive time.Duration
 	dials           chan struct{} // a place for each connection in the making
 	doubtful        chan struct{} // how many of those places may be taken for nodes whose newest connection could not be made
+	observe         func(fleet, result string)
 	watchers        sync.WaitGroup
 
 	mu     sync.Mutex

@@ -47,7 +47,21 @@ func (p *pool) exec(ctx context.Context, at actuators.Place, r request) (outcome
 		defer l.release()
 		return l.exec(ctx, r)
 	})
+	p.tell(ctx, at, err)
 	return out, cause(ctx, err)
+}
+
+// tell tells how a session ended, unless that was our own wish.
+func (p *pool) tell(ctx context.Context, at actuators.Place, err error) {
+	switch {
+	case p.observe == nil || errors.Is(context.Cause(ctx), context.Canceled):
+	case err == nil:
+		p.observe(at.Fleet, success)
+	case errors.Is(err, errBegun):
+		p.observe(at.Fleet, lost)
+	default:
+		p.observe(at.Fleet, failed)
+	}
 }
 
 func (l lease) exec(ctx context.Context, r request) (outcome, error) {

@@ -31,7 +31,7 @@ var mayKnow = map[string][]string{
 	"internal/durable": {},
 	"internal/redact":  {},
 	"internal/awsapi":  {"internal/redact"},
-	"internal/metrics": {"desired", "reconciler/plan", "reconciler"},
+	"internal/metrics": {"desired", "health", "reconciler/plan", "reconciler"},
 	"internal/web":     {"desired", "reconciler/plan", "reconciler", "internal/redact"},
 	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/sandbox/aws"},
 

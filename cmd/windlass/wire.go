@@ -23,6 +23,7 @@ type agent struct {
 	options  agentOptions
 	log      *slog.Logger
 	state    *stateDir
+	events   *metrics.Events
 	repo     *gitrepo.Repo
 	hosts    *host.Host
 	listener net.Listener
@@ -41,14 +42,16 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 	if a.state, err = openStateDir(o.stateDir); err != nil {
 		return a, err
 	}
+	a.events = metrics.NewEvents()
 	kept, err := o.gitOptions(gitDir(o.stateDir))
 	if err != nil {
 		return a, err
 	}
+	kept.Observe = a.events.GitOperation
 	if a.repo, err = gitrepo.Open(kept); err != nil {
 		return a, err
 	}
-	if a.hosts, err = host.New(host.Options{KeyFile: o.sshKey, KnownHosts: o.nodeKnownHosts()}); err != nil {
+	if a.hosts, err = host.New(host.Options{KeyFile: o.sshKey, KnownHosts: o.nodeKnownHosts(), Observe: a.events.SSHSession}); err != nil {
 		return a, err
 	}
 	if a.listener, err = net.Listen("tcp", o.listen); err != nil {
@@ -64,13 +67,12 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 
 // join makes the core and what reports on it.
 func (a *agent) join(me plan.Agent) {
-	events := metrics.NewEvents()
-	deps := joined(a.options, me, a.hosts, a.repo, events, a.log)
+	deps := joined(a.options, me, a.hosts, a.repo, a.events, a.log)
 	deps.Kept = a.state.kept(a.log)
 	a.core = reconciler.New(deps)
 	source := &report{Agent: a.core, repo: a.repo}
 	b := thisBuild()
-	series := metrics.NewRegistry(metrics.Build{Version: b.version, Revision: b.revision}, events, source, source.git)
+	series := metrics.NewRegistry(metrics.Build{Version: b.version, Revision: b.revision}, a.events, source, source.git)
 	a.handler = web.New(web.Options{Addr: a.listener.Addr().String(), Source: source, Metrics: metrics.Handler(series)})
 }
 

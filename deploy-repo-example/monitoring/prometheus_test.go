@@ -59,7 +59,7 @@ type prometheus struct {
 const patience = 20 * time.Second // for anything Prometheus is asked to show
 
 // atOnce are the alerts whose "for" is dropped, because no test can wait for it; promtool proves what it does.
-var atOnce = []string{"WindlassRolloutHalted", "WindlassGitStale"}
+var atOnce = []string{"WindlassRolloutHalted", "WindlassGitStale", "WindlassReconcileErrors"}
 
 // startPrometheus returns once the agent was scraped and nothing that the start itself set off fires any more.
 func startPrometheus(t *testing.T, address string) *prometheus {

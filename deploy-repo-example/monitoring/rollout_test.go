@@ -3,6 +3,7 @@ package monitoring_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -23,6 +24,7 @@ func TestPrometheusShowsARealRollout(t *testing.T) {
 		act{"a deploy", d.deploy, nil},
 		act{"a release that fails", d.fail, []string{"WindlassRolloutHalted"}},
 		act{"its revert", d.revert, nil},
+		act{"a deploy whose agent is killed", d.killed, nil},
 	)
 }
 
@@ -45,7 +47,8 @@ func newDemo(t *testing.T) demo {
 		}
 	})
 	err = errors.Join(
-		f.Publish(sandbox.Build{Release: "v2"}), f.Publish(sandbox.Build{Release: "v3", Fault: "cannot reach its database"}), f.Agent.Start(),
+		f.Publish(sandbox.Build{Release: "v2"}), f.Publish(sandbox.Build{Release: "v3", Fault: "cannot reach its database"}),
+		f.Publish(sandbox.Build{Release: "v4"}), f.Agent.Start(),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -86,3 +89,20 @@ func (d demo) release(name string) func(context.Context) (string, error) {
 func (d demo) deploy(p *prometheus) { d.commits(p, plan.PhaseIdle, d.release("v2")) }
 func (d demo) fail(p *prometheus)   { d.commits(p, plan.PhaseHalted, d.release("v3")) }
 func (d demo) revert(p *prometheus) { d.commits(p, plan.PhaseIdle, d.Repo.Revert) }
+
+// killed has the agent killed between two nodes, and another one go on: it is one rollout, begun when the first one began it.
+func (d demo) killed(p *prometheus) {
+	p.Helper()
+	var begun time.Time
+	d.commits(p, plan.PhaseIdle, func(ctx context.Context) (string, error) {
+		revision, err := d.Repo.Commit(ctx, "v4")
+		if err != nil {
+			return "", err
+		}
+		half, err := d.Agent.Wait(ctx, "one node with v4", func(f web.Fleet) bool { return f.Rollout.Release == "v4" && f.Rollout.Completed == 1 })
+		begun = half.Rollout.Started
+		return revision, errors.Join(err, d.Agent.Kill(), d.Agent.Start())
+	})
+	p.await(fmt.Sprintf("abs(windlass_rollout_start_timestamp_seconds - %.3f) < 0.01 and on (fleet) windlass_rollout_nodes_completed == 3", float64(begun.UnixMilli())/1000))
+	p.await(`windlass_rollouts_total{trigger="commit", result="succeeded"} == 1 and on (fleet) sum by (fleet) (windlass_rollouts_total) == 1`)
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"windlass/health"
 	"windlass/internal/metrics"
 	"windlass/reconciler"
 	"windlass/reconciler/plan"
@@ -27,6 +28,8 @@ func TestPrometheusShowsAFleetsWay(t *testing.T) {
 		act{"a repo that is not read for 20 minutes", s.lose(time.Now().Add(-20 * time.Minute)), []string{"WindlassGitStale"}},
 		act{"a repo that was never read", s.neverRead, []string{"WindlassGitStale"}},
 		act{"a repo that is read again", s.readAgain, nil},
+		act{"a load balancer that is not read for 31 minutes", s.blind, []string{"WindlassReconcileErrors"}},
+		act{"a load balancer that is read again", s.sees, nil},
 	)
 }
 
@@ -76,6 +79,7 @@ func (s *script) want(release, revision string) {
 func (s *script) show(phase plan.Phase, nodes ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fleet.Seen, s.fleet.Checks = time.Now(), []string{"up", "serves"}
 	s.fleet.Name, s.fleet.Phase, s.fleet.Ready, s.fleet.Floor, s.fleet.InService = "web-live", phase, true, 3, 0
 	s.fleet.Nodes = nil
 	for i, has := range nodes {
@@ -94,6 +98,9 @@ func (s *script) show(phase plan.Phase, nodes ...string) {
 	}
 	s.events.PassDone("web-live", 2*time.Millisecond)
 	s.events.AWSRequest("elasticloadbalancing", "DescribeTargetHealth", "ok")
+	s.events.GitOperation("list", 3*time.Millisecond, false)
+	s.events.CheckDone("web-live", "serves", health.Pass)
+	s.events.SSHSession("web-live", "success")
 }
 
 // begin starts a rollout of so many nodes; advance says how many of them are through.
@@ -196,6 +203,18 @@ func (s *script) neverRead(p *prometheus) {
 		}
 		return err
 	})
+}
+
+// blind is a fleet whose load balancer cannot be read.
+func (s *script) blind(p *prometheus) { s.seen(p, time.Now().Add(-31*time.Minute)) }
+
+func (s *script) sees(p *prometheus) { s.seen(p, time.Now()) }
+
+func (s *script) seen(p *prometheus, last time.Time) {
+	s.mu.Lock()
+	s.fleet.Seen = last
+	s.mu.Unlock()
+	p.await(fmt.Sprintf(`abs(windlass_reconcile_last_success_timestamp_seconds - %d) < 2`, last.Unix()))
 }
 
 func (s *script) readAgain(p *prometheus) { s.lose(time.Now())(p) }

@@ -42,7 +42,19 @@ type Options struct {
 
 	Depth   int           // commits fetched when the head moved; default DefaultDepth
 	Timeout time.Duration // of a listing, and of any silence in a transfer; default DefaultTimeout
+
+	// Observe is told of each exchange with the server, which is one of Operations. It returns at once; nil: nobody is told.
+	Observe func(operation string, took time.Duration, failed bool)
 }
+
+// Operations lists what is asked of a server: its references, the newest history, and all of it.
+var Operations = [...]string{listing, fetching, cloning}
+
+const (
+	listing  = "list"
+	fetching = "fetch"
+	cloning  = "clone"
+)
 
 var (
 	revisionPrefix = regexp.MustCompile(`^[0-9a-f]{7,40}$`)
@@ -90,7 +102,7 @@ func newRemote(o Options) (*remote, error) {
 	if err != nil {
 		return nil, errors.New("the deploy repo's URL cannot be read: use https://HOST/PATH, ssh://USER@HOST/PATH or file:///PATH")
 	}
-	r := &remote{branch: o.Branch, timeout: o.Timeout, secrets: secretsOf(endpoint, o.Token), close: func() {}}
+	r := &remote{branch: o.Branch, timeout: o.Timeout, observe: o.Observe, secrets: secretsOf(endpoint, o.Token), close: func() {}}
 	r.name = publicName(*endpoint)
 	switch endpoint.Protocol {
 	case "https", "http":

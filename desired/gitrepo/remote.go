@@ -22,6 +22,7 @@ type remote struct {
 	secrets []string
 	branch  string
 	timeout time.Duration // of a listing, and of any silence
+	observe func(operation string, took time.Duration, failed bool)
 	open    func(ctx context.Context) (session, error)
 	close   func()
 }
@@ -47,6 +48,13 @@ type extent struct {
 	commitsOnly bool // without trees and files, where the server can
 }
 
+func (e extent) operation() string {
+	if e.depth == 0 {
+		return cloning
+	}
+	return fetching
+}
+
 // A fetched is a head of the branch with its history in a store of its own. Stores are never fetched into twice: go-git
 // loses objects when depths mix in one (go-git issue 1443), keeps every pack (G35), and reports success without moving a
 // rewritten reference (G34). Asking a fresh store for a hash leaves it no room for any of that.
@@ -58,28 +66,45 @@ type fetched struct {
 // fetch lists the references once and, unless the branch's head is known, fetches it in the same conversation. The answer is
 // nil when the head is known.
 func (r *remote) fetch(ctx context.Context, known plumbing.Hash, want extent) (*fetched, error) {
-	listing, cancel := context.WithTimeout(ctx, r.timeout)
+	short, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	conversation, err := r.open(listing)
+	conversation, advertised, err := r.list(short)
 	if err != nil {
-		return nil, inContext(listing, r.timeout, err)
+		return nil, inContext(short, r.timeout, err)
 	}
 	defer conversation.Close()
-	advertised, err := conversation.AdvertisedReferencesContext(listing)
-	if err != nil {
-		return nil, inContext(listing, r.timeout, err)
-	}
 	head, err := r.headOf(advertised)
 	if err != nil || head == known {
 		return nil, err
 	}
 	transfer, cancel := context.WithTimeout(ctx, transferFactor*r.timeout)
 	defer cancel()
+	began := time.Now()
 	store, err := receive(transfer, conversation, request(advertised.Capabilities, head, want))
+	r.tell(want.operation(), began, err)
 	if err != nil {
 		return nil, inContext(transfer, transferFactor*r.timeout, err)
 	}
 	return &fetched{head, store}, nil
+}
+
+// list opens a conversation with the server and hears its references.
+func (r *remote) list(ctx context.Context) (s session, advertised *packp.AdvRefs, err error) {
+	defer func(began time.Time) { r.tell(listing, began, err) }(time.Now())
+	if s, err = r.open(ctx); err != nil {
+		return nil, nil, err
+	}
+	if advertised, err = s.AdvertisedReferencesContext(ctx); err != nil {
+		s.Close()
+		return nil, nil, err
+	}
+	return s, advertised, nil
+}
+
+func (r *remote) tell(operation string, began time.Time, err error) {
+	if r.observe != nil {
+		r.observe(operation, time.Since(began), err != nil)
+	}
 }
 
 // inContext prefers the context's own error: a connection that was cut because time was up fails with whatever was going on.

@@ -96,6 +96,27 @@ func TestG38OneListingPerPollAndAFetchOnlyWhenTheHeadMoved(t *testing.T) {
 	}
 }
 
+func TestExchangesWithTheServerAreTold(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	options := server.options()
+	var told []string
+	options.Observe = func(operation string, took time.Duration, failed bool) {
+		told = append(told, fmt.Sprint(operation, " failed:", failed, " timed:", took > 0))
+	}
+	repo := server.open(options)
+	poll(t, repo)
+	poll(t, repo)
+	_, _ = repo.Contains(t.Context(), strings.Repeat("1", 40)) // asks for all of the history, unless it is there already
+	server.answer(status(http.StatusBadGateway))
+	_, _ = repo.Poll(t.Context())
+	want := []string{"list failed:false timed:true", "fetch failed:false timed:true", "list failed:false timed:true", "list failed:true timed:true"}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // status answers every request with a code.
 func status(code int, header ...string) func(http.ResponseWriter, *http.Request, http.Handler) {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {

@@ -46,7 +46,7 @@ func settle(next desired.State, before map[string]desired.Version) {
 				continue
 			}
 			settled = false
-			next.Rejected[name] = desired.Rejection{Path: version.Fleet.Path, Revision: next.Revision, Errors: conflicts}
+			next.Rejected[name] = desired.Rejection{Path: version.Fleet.Path, Revision: next.Revision, Reason: desired.ReasonSafety, Errors: conflicts}
 			delete(next.Fleets, name)
 			if last.Fleet != nil {
 				next.Fleets[name] = last

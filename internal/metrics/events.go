@@ -1,10 +1,13 @@
 package metrics
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"windlass/desired"
+	"windlass/health"
 	"windlass/reconciler"
 )
 
@@ -14,13 +17,22 @@ var (
 	longBuckets = []float64{30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800}
 	stepBuckets = []float64{0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200, 3600}
 	passBuckets = []float64{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30}
+	gitBuckets  = []float64{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600}
 )
 
-// What a StepDone may say; every combination exists from the start.
+// What may be told; every combination exists from the start.
 var (
-	steps       = [...]string{"prepare", "drain", "configure", "verify", "add", "bake"}
-	stepResults = [...]string{"success", "failure"}
-	driftKinds  = [...]string{"release", "membership"}
+	steps         = [...]string{"prepare", "drain", "configure", "verify", "add", "bake"}
+	results       = [...]string{success, failure}
+	driftKinds    = [...]string{"release", "membership"}
+	checkResults  = [...]string{"pass", "fail", "error"}
+	sshResults    = [...]string{success, "lost", "failed"}
+	gitOperations = [...]string{"list", "fetch", "clone"}
+)
+
+const (
+	success = "success"
+	failure = "failure"
 )
 
 // Events counts what happened since the process started. It is a reconciler.Observer; all its methods may be called from
@@ -29,28 +41,44 @@ type Events struct {
 	rollouts    *prometheus.CounterVec
 	corrections *prometheus.CounterVec
 	aws         *prometheus.CounterVec
+	checks      *prometheus.CounterVec
+	ssh         *prometheus.CounterVec
+	rejected    *prometheus.CounterVec
 	rollout     *prometheus.HistogramVec
+	paused      *prometheus.HistogramVec
 	step        *prometheus.HistogramVec
 	lead        *prometheus.HistogramVec
 	pass        *prometheus.HistogramVec
+	git         *prometheus.HistogramVec
 
-	known map[string]bool // fleets that have their series; of the scrape alone
+	known map[string][]string // fleets that have their series, with their checks; of the scrape alone
 }
 
 var _ reconciler.Observer = (*Events)(nil)
 
 // NewEvents returns Events that nothing happened to yet. Hand it to NewRegistry to be seen.
 func NewEvents() *Events {
-	return &Events{
+	e := &Events{
 		rollouts:    counter("windlass_rollouts_total", "Rollouts that ended.", "fleet", "trigger", "result"),
 		corrections: counter("windlass_drift_corrections_total", "Nodes put right that had drifted from what was put there.", "fleet", "kind"),
 		aws:         counter("windlass_aws_requests_total", "Requests sent to AWS, retries included, by error code or ok.", "service", "operation", "code"),
-		rollout:     histogram("windlass_rollout_duration_seconds", "How long rollouts took.", longBuckets, "fleet", "result"),
+		checks:      counter("windlass_checks_total", "Tries of health checks: pass, fail, or error when it could not be tried.", "fleet", "check", "result"),
+		ssh:         counter("windlass_ssh_sessions_total", "SSH sessions with nodes: success, lost on the way, or failed before that.", "fleet", "result"),
+		rejected:    counter("windlass_revisions_rejected_total", "Commits whose file of the fleet was not put in force.", "fleet", "reason"),
+		rollout:     histogram("windlass_rollout_duration_seconds", "How long rollouts took, pauses included.", longBuckets, "fleet", "result"),
+		paused:      histogram("windlass_rollout_paused_duration_seconds", "How long people held rollouts up with paused.", longBuckets, "fleet", "result"),
 		step:        histogram("windlass_step_duration_seconds", "How long the stages of a node's journey took.", stepBuckets, "fleet", "step", "result"),
 		lead:        histogram("windlass_lead_time_seconds", "From a commit until it was fully in service.", longBuckets, "fleet"),
 		pass:        histogram("windlass_reconcile_duration_seconds", "How long passes took to plan and to start what is due.", passBuckets, "fleet"),
-		known:       map[string]bool{},
+		git:         histogram("windlass_git_operation_duration_seconds", "How long exchanges with the git server took: list, fetch, or clone of the whole history.", gitBuckets, "operation", "result"),
+		known:       map[string][]string{},
 	}
+	for _, operation := range gitOperations {
+		for _, result := range results {
+			e.git.WithLabelValues(operation, result)
+		}
+	}
+	return e
 }
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
@@ -74,6 +102,7 @@ func (e *Events) RolloutDone(d reconciler.RolloutDone) {
 	fleet, result := label(d.Fleet), label(string(d.Rollout.Result))
 	e.rollouts.WithLabelValues(fleet, label(string(d.Rollout.Trigger)), result).Inc()
 	e.rollout.WithLabelValues(fleet, result).Observe(d.Rollout.Ended.Sub(d.Rollout.Started).Seconds())
+	e.paused.WithLabelValues(fleet, result).Observe(d.Rollout.Paused.Seconds())
 	if d.Lead > 0 {
 		e.lead.WithLabelValues(fleet).Observe(d.Lead.Seconds())
 	}
@@ -82,6 +111,37 @@ func (e *Events) RolloutDone(d reconciler.RolloutDone) {
 // PassDone counts a pass.
 func (e *Events) PassDone(fleet string, took time.Duration) {
 	e.pass.WithLabelValues(label(fleet)).Observe(took.Seconds())
+}
+
+// CheckDone counts a try of a check. An answer that names another release is no pass.
+func (e *Events) CheckDone(fleet, check string, result health.Result) {
+	word := "fail"
+	switch result {
+	case health.Pass:
+		word = "pass"
+	case health.NoAnswer:
+		word = "error"
+	}
+	e.checks.WithLabelValues(label(fleet), label(check), word).Inc()
+}
+
+// Rejected counts a commit's file of a fleet.
+func (e *Events) Rejected(fleet string, why desired.Reason) {
+	e.rejected.WithLabelValues(label(fleet), label(string(why))).Inc()
+}
+
+// SSHSession counts a session with a node; it is a host.Options.Observe.
+func (e *Events) SSHSession(fleet, result string) {
+	e.ssh.WithLabelValues(label(fleet), label(result)).Inc()
+}
+
+// GitOperation counts an exchange with the git server; it is a gitrepo.Options.Observe.
+func (e *Events) GitOperation(operation string, took time.Duration, failed bool) {
+	result := success
+	if failed {
+		result = failure
+	}
+	e.git.WithLabelValues(label(operation), result).Observe(took.Seconds())
 }
 
 // AWSRequest counts a request; it is an awsapi.Observer.
@@ -94,34 +154,56 @@ func (e *Events) AWSRequest(service, operation, code string) {
 // come one at a time.
 func (e *Events) follow(fleets []reconciler.Status) {
 	gone := e.known
-	e.known = make(map[string]bool, len(fleets))
+	e.known = make(map[string][]string, len(fleets))
 	for _, f := range fleets {
 		name := label(f.Name)
-		if !gone[name] {
+		checks, known := gone[name]
+		if !known {
 			e.begin(name)
 		}
+		e.followChecks(name, checks, f.Checks)
 		delete(gone, name)
-		e.known[name] = true
+		e.known[name] = f.Checks
 	}
 	for name := range gone {
 		e.end(name)
 	}
 }
 
+func (e *Events) followChecks(fleet string, before, now []string) {
+	for _, check := range before {
+		if !slices.Contains(now, check) {
+			e.checks.DeletePartialMatch(prometheus.Labels{"fleet": fleet, "check": label(check)})
+		}
+	}
+	for _, check := range now {
+		for _, result := range checkResults {
+			e.checks.WithLabelValues(fleet, label(check), result)
+		}
+	}
+}
+
 func (e *Events) begin(fleet string) {
 	for _, result := range reconciler.Results {
 		e.rollout.WithLabelValues(fleet, string(result))
+		e.paused.WithLabelValues(fleet, string(result))
 		for _, trigger := range reconciler.Triggers {
 			e.rollouts.WithLabelValues(fleet, string(trigger), string(result))
 		}
 	}
 	for _, step := range steps {
-		for _, result := range stepResults {
+		for _, result := range results {
 			e.step.WithLabelValues(fleet, step, result)
 		}
 	}
 	for _, kind := range driftKinds {
 		e.corrections.WithLabelValues(fleet, kind)
+	}
+	for _, result := range sshResults {
+		e.ssh.WithLabelValues(fleet, result)
+	}
+	for _, reason := range desired.Reasons {
+		e.rejected.WithLabelValues(fleet, string(reason))
 	}
 	e.lead.WithLabelValues(fleet)
 	e.pass.WithLabelValues(fleet)
@@ -129,15 +211,18 @@ func (e *Events) begin(fleet string) {
 
 func (e *Events) end(fleet string) {
 	match := prometheus.Labels{"fleet": fleet}
-	e.rollouts.DeletePartialMatch(match)
-	e.corrections.DeletePartialMatch(match)
-	for _, h := range []*prometheus.HistogramVec{e.rollout, e.step, e.lead, e.pass} {
+	for _, c := range []*prometheus.CounterVec{e.rollouts, e.corrections, e.checks, e.ssh, e.rejected} {
+		c.DeletePartialMatch(match)
+	}
+	for _, h := range []*prometheus.HistogramVec{e.rollout, e.paused, e.step, e.lead, e.pass} {
 		h.DeletePartialMatch(match)
 	}
 }
 
 func (e *Events) each(do func(prometheus.Collector)) {
-	for _, c := range []prometheus.Collector{e.rollouts, e.corrections, e.aws, e.rollout, e.step, e.lead, e.pass} {
+	for _, c := range []prometheus.Collector{
+		e.rollouts, e.corrections, e.aws, e.checks, e.ssh, e.rejected, e.rollout, e.paused, e.step, e.lead, e.pass, e.git,
+	} {
 		do(c)
 	}
 }

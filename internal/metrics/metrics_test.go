@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"windlass/desired"
+	"windlass/health"
 	"windlass/internal/metrics"
 	"windlass/reconciler"
 	"windlass/reconciler/plan"
@@ -48,6 +49,7 @@ func rolling() reconciler.Status {
 		Name: "web-live", Phase: plan.PhaseProgressing, Ready: true,
 		Desired:   reconciler.Desired{Release: "v2", Revision: "3f2a9c1d4b5e6f708192a3b4c5d6e7f801234567"},
 		InService: 2, Floor: 3, Size: 4,
+		Seen: noon.Add(-5 * time.Second), Checks: []string{"up", "serves"},
 		Nodes:   []reconciler.Node{node("web-1", plan.InService, "v2"), node("web-2", plan.Draining, "v1"), drifted, foreign},
 		Rollout: reconciler.Rollout{Started: noon.Add(-5 * time.Minute), LastProgress: noon.Add(-30 * time.Second), Planned: 3, Completed: 1},
 	}
@@ -131,8 +133,15 @@ func happened() *metrics.Events {
 	events.StepDone(reconciler.StepDone{Fleet: "web-live", Node: "web-1", Step: "bake", Result: "success", Took: 10 * time.Second, Corrected: "release"})
 	events.RolloutDone(reconciler.RolloutDone{
 		Fleet: "web-live", Lead: 7 * time.Minute,
-		Rollout: reconciler.Rollout{Trigger: reconciler.TriggerCommit, Result: reconciler.ResultSucceeded, Started: noon.Add(-6 * time.Minute), Ended: noon},
+		Rollout: reconciler.Rollout{Trigger: reconciler.TriggerCommit, Result: reconciler.ResultSucceeded, Started: noon.Add(-6 * time.Minute), Ended: noon, Paused: 2 * time.Minute},
 	})
+	for _, result := range []health.Result{health.Pass, health.Pass, health.Fail, health.Contradict, health.NoAnswer} {
+		events.CheckDone("web-live", "serves", result)
+	}
+	events.Rejected("web-live", desired.ReasonSchema)
+	events.SSHSession("web-live", "lost")
+	events.GitOperation("fetch", 50*time.Millisecond, false)
+	events.GitOperation("list", 30*time.Second, true)
 	events.PassDone("web-live", 2*time.Millisecond)
 	events.AWSRequest("elasticloadbalancing", "DescribeTargetHealth", "ok")
 	return events
@@ -181,6 +190,31 @@ func TestAFleetThatGoesTakesItsSeriesAlongAndComesBackAtZero(t *testing.T) {
 	}
 }
 
+func TestACheckThatGoesTakesItsSeriesAlong(t *testing.T) {
+	status := rolling()
+	a := &agent{[]reconciler.Status{status}}
+	g := registry(a, happened())
+	gather(t, g)
+	a.fleets[0].Checks = []string{"up"}
+	if text := exposition(t, g); strings.Contains(text, `check="serves"`) || !strings.Contains(text, `check="up"`) {
+		t.Errorf("the check serves is gone, up is there:\n%s", text)
+	}
+}
+
+// A fleet that was tried and never wholly seen says 0, so that an alert on its age fires; one that was not tried yet, or of which
+// nothing is in force, says nothing.
+func TestAFleetThatWasNeverSeenSaysSo(t *testing.T) {
+	blind, broken := rolling(), rolling()
+	blind.Seen = time.Time{}
+	broken.Name, broken.Desired = "broken", reconciler.Desired{}
+	fresh := blind
+	fresh.Name, fresh.Ready = "fresh", false
+	text := exposition(t, registry(&agent{[]reconciler.Status{blind, broken, fresh}}, metrics.NewEvents()))
+	if !strings.Contains(text, `windlass_reconcile_last_success_timestamp_seconds{fleet="web-live"} 0`) || strings.Contains(text, `last_success_timestamp_seconds{fleet="broken"}`) || strings.Contains(text, `last_success_timestamp_seconds{fleet="fresh"}`) {
+		t.Error(text)
+	}
+}
+
 func TestANodeThatGoesTakesItsSeriesAlong(t *testing.T) {
 	status := rolling()
 	a := &agent{[]reconciler.Status{status}}
@@ -200,19 +234,25 @@ func TestEveryCounterOfAFleetExistsBeforeItsFirstEvent(t *testing.T) {
 		counts[family.GetName()] = len(family.GetMetric())
 	}
 	want := map[string]int{
-		"windlass_rollouts_total":                 len(reconciler.Triggers) * len(reconciler.Results),
-		"windlass_rollout_duration_seconds":       len(reconciler.Results),
-		"windlass_step_duration_seconds":          6 * 2,
-		"windlass_drift_corrections_total":        2,
-		"windlass_lead_time_seconds":              1,
-		"windlass_reconcile_duration_seconds":     1,
-		"windlass_git_errors_total":               2,
-		"windlass_git_history_rewrites_total":     1,
-		"windlass_fleet_phase":                    len(plan.Phases),
-		"windlass_fleet_sync_status":              3,
-		"windlass_fleet_nodes":                    len(plan.States),
-		"windlass_rollout_nodes_planned":          1,
-		"windlass_fleet_paused_timestamp_seconds": 0,
+		"windlass_rollouts_total":                           len(reconciler.Triggers) * len(reconciler.Results),
+		"windlass_rollout_duration_seconds":                 len(reconciler.Results),
+		"windlass_step_duration_seconds":                    6 * 2,
+		"windlass_drift_corrections_total":                  2,
+		"windlass_lead_time_seconds":                        1,
+		"windlass_checks_total":                             2 * 3,
+		"windlass_ssh_sessions_total":                       3,
+		"windlass_revisions_rejected_total":                 len(desired.Reasons),
+		"windlass_rollout_paused_duration_seconds":          len(reconciler.Results),
+		"windlass_git_operation_duration_seconds":           3 * 2,
+		"windlass_reconcile_last_success_timestamp_seconds": 1,
+		"windlass_reconcile_duration_seconds":               1,
+		"windlass_git_errors_total":                         2,
+		"windlass_git_history_rewrites_total":               1,
+		"windlass_fleet_phase":                              len(plan.Phases),
+		"windlass_fleet_sync_status":                        3,
+		"windlass_fleet_nodes":                              len(plan.States),
+		"windlass_rollout_nodes_planned":                    1,
+		"windlass_fleet_paused_timestamp_seconds":           0,
 	}
 	for name, n := range want {
 		if counts[name] != n {
@@ -233,6 +273,12 @@ func TestNoEventAddsASeries(t *testing.T) {
 	}
 	for _, step := range []string{"prepare", "drain", "configure", "verify", "add", "bake"} {
 		events.StepDone(reconciler.StepDone{Fleet: "web-live", Step: step, Result: "failure", Corrected: "membership"})
+	}
+	for _, result := range []health.Result{health.Pass, health.Fail, health.Contradict, health.NoAnswer} {
+		events.CheckDone("web-live", "serves", result)
+	}
+	for _, reason := range desired.Reasons {
+		events.Rejected("web-live", reason)
 	}
 	events.PassDone("web-live", 1)
 	if after := strings.Count(exposition(t, g), "\n"); after != before {
@@ -264,6 +310,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		events := metrics.NewEvents()
 		events.StepDone(reconciler.StepDone{Fleet: status.Name, Step: text.Draw(t, "step"), Result: "success"})
 		events.AWSRequest(text.Draw(t, "service"), text.Draw(t, "operation"), text.Draw(t, "code"))
+		events.CheckDone(status.Name, text.Draw(t, "check"), health.Fail)
 		families, err := registry(&agent{[]reconciler.Status{status}}, events).Gather()
 		if err != nil {
 			t.Fatal(err)

@@ -22,6 +22,7 @@ var (
 	fleetFloor     = desc("windlass_fleet_nodes_in_service_floor", "How many nodes are to stay in service.", "fleet")
 	fleetPaused    = desc("windlass_fleet_paused_timestamp_seconds", "Since when the fleet is paused; absent when it is not.", "fleet")
 	fleetDrift     = desc("windlass_drift_nodes", "Nodes that differ from what was put there (release), or were taken out of rotation by somebody else (membership).", "fleet", "kind")
+	fleetSeen      = desc("windlass_reconcile_last_success_timestamp_seconds", "When it was last completely known who belongs to the fleet and who serves; 0 when it never was.", "fleet")
 	fleetRejected  = desc("windlass_revision_rejected", "1 while the newest file of the fleet is not in force.", "fleet")
 
 	nodeInfo  = desc("windlass_node_info", "What is on the node as far as is known.", "fleet", "node", "release")
@@ -34,7 +35,7 @@ var (
 )
 
 var stateDescs = []*prometheus.Desc{
-	fleetInfo, fleetSync, fleetPhase, fleetNodes, fleetInService, fleetFloor, fleetPaused, fleetDrift, fleetRejected,
+	fleetInfo, fleetSync, fleetPhase, fleetNodes, fleetInService, fleetFloor, fleetPaused, fleetDrift, fleetSeen, fleetRejected,
 	nodeInfo, nodeSince, rolloutStart, rolloutProgress, rolloutPlanned, rolloutCompleted,
 }
 
@@ -78,6 +79,9 @@ func (o out) fleet(s reconciler.Status) {
 	o.gauge(fleetFloor, float64(s.Floor), name)
 	o.since(fleetPaused, s.PausedAt, name)
 	o.gauge(fleetRejected, one(s.Rejected != nil), name)
+	if s.Ready && s.Desired.Revision != "" {
+		o.gauge(fleetSeen, max(0, seconds(s.Seen)), name)
+	}
 	o.nodes(name, s.Nodes)
 	o.rollout(name, s.Rollout)
 }

@@ -13,6 +13,7 @@ import (
 
 	"windlass/actuators"
 	"windlass/desired"
+	"windlass/health"
 	"windlass/reconciler"
 	"windlass/reconciler/plan"
 )
@@ -163,9 +164,11 @@ func (d *director) begin(ctx context.Context, rival int) *running {
 // silent observes nothing.
 type silent struct{}
 
-func (silent) StepDone(reconciler.StepDone)       {}
-func (silent) RolloutDone(reconciler.RolloutDone) {}
-func (silent) PassDone(string, time.Duration)     {}
+func (silent) StepDone(reconciler.StepDone)            {}
+func (silent) RolloutDone(reconciler.RolloutDone)      {}
+func (silent) PassDone(string, time.Duration)          {}
+func (silent) CheckDone(string, string, health.Result) {}
+func (silent) Rejected(string, desired.Reason)         {}
 
 // state is what git says now.
 func (w *World) state() desired.State {
