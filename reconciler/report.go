@@ -27,7 +27,7 @@ func (a *actor) status() Status {
 	if s.Phase == plan.PhaseProgressing && a.rollout.underWay() && a.rollout.Trigger == TriggerRevert {
 		s.Phase = plan.PhaseRollingBack
 	}
-	if s.Rejected != nil && (a.want.Fleet == nil || s.Phase == plan.PhaseIdle || s.Phase == plan.PhaseWaiting || s.Phase == "") {
+	if s.Rejected != nil && rests(s.Phase) {
 		s.Phase, s.Reason = plan.PhaseInvalid, s.Rejected.Errors.Error()
 	}
 	s.Nodes = make([]Node, 0, len(a.plan.Nodes))
@@ -41,6 +41,12 @@ func (a *actor) status() Status {
 	}
 	s.holdings = a.held
 	return s
+}
+
+// rests reports whether a fleet has nothing to tell that matters more than a broken file: commits have no effect until it is mended,
+// one that ends a pause among them.
+func rests(p plan.Phase) bool {
+	return p == plan.PhaseIdle || p == plan.PhaseWaiting || p == plan.PhasePaused || p == ""
 }
 
 // underWay reports whether a journey is in hand on any node.

@@ -260,3 +260,20 @@ func TestRejectedCommitsAreToldOnce(t *testing.T) {
 		}
 	})
 }
+
+// A broken file needs a person, also on a fleet that is paused: the file that was to end the pause may be the broken one.
+func TestABrokenFileShowsThroughAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		paused := webFleet("v1")
+		paused.Paused = &desired.Pause{Reason: "incident"}
+		c.states <- desired.State{Revision: "b",
+			Fleets:   map[string]desired.Version{"web": {Fleet: paused, Revision: "a"}},
+			Rejected: map[string]desired.Rejection{"web": {Revision: "b", Errors: desired.Errors{{Message: "unknown key"}}}}}
+		time.Sleep(time.Second)
+		if s := c.status(); s.Phase != plan.PhaseInvalid || s.PausedAt.IsZero() {
+			t.Errorf("phase %s, paused at %v: %s", s.Phase, s.PausedAt, s.Reason)
+		}
+	})
+}

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"windlass/desired"
@@ -188,6 +190,19 @@ func utc(t time.Time) time.Time {
 
 // underWay reports whether the rollout goes on: it has begun, and has not ended.
 func (r Rollout) underWay() bool { return !r.Started.IsZero() && r.Ended.IsZero() }
+
+// other is what the rollout brings, where that is not what is wanted now.
+func (f Fleet) other() string {
+	if f.Rollout.Release == "" || f.Rollout.Release == f.Desired.Release {
+		return ""
+	}
+	return " with " + f.Rollout.Release
+}
+
+// held is why not more is done, as far as the reason does not say it already.
+func (f Fleet) held() []string {
+	return slices.DeleteFunc(slices.Clone(f.Plan.Holds), func(h string) bool { return strings.Contains(f.Reason, strings.TrimPrefix(h, "hold: ")) })
+}
 
 // left estimates how long the rollout still takes, from the pace of the nodes done. It is 0 when nothing can be said.
 func (f Fleet) left(now time.Time) time.Duration {

@@ -127,6 +127,10 @@ func (f fleetView) Reaches() string {
 	return ""
 }
 
+// Other and Held are those of Fleet.
+func (f fleetView) Other() string  { return f.other() }
+func (f fleetView) Held() []string { return f.held() }
+
 // Failures are the nodes on which a step failed, with what it said last.
 func (f fleetView) Failures() []Node {
 	return slices.DeleteFunc(slices.Clone(f.Nodes), func(n Node) bool { return n.Tail == "" })
@@ -173,6 +177,32 @@ func (n Node) Tone() string {
 		return "bad"
 	}
 	return "busy"
+}
+
+// Tone is the colour of a rollout: its fleet's while it is under way, then its result's.
+func (r Rollout) Tone() string {
+	switch r.Result {
+	case reconciler.ResultSucceeded, reconciler.ResultRolledBack:
+		return "good"
+	case reconciler.ResultHalted:
+		return "bad"
+	case reconciler.ResultSuperseded:
+		return "old"
+	}
+	return ""
+}
+
+// Because is what began a rollout, in words.
+func (r Rollout) Because() string {
+	switch r.Trigger {
+	case reconciler.TriggerDrift:
+		return "because nodes drifted"
+	case reconciler.TriggerMembership:
+		return "because nodes came"
+	case "":
+		return ""
+	}
+	return "by a " + string(r.Trigger)
 }
 
 // A cell is a stretch of the bar that shows the nodes by tone.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"windlass/internal/web"
 	"windlass/reconciler"
 	"windlass/reconciler/plan"
 )
@@ -72,5 +73,29 @@ func BenchmarkPageOfTenThousandNodes(b *testing.B) {
 	h := handler(newAgent(fleet(all...)), local)
 	for b.Loop() {
 		ask(h, "GET", "/", "localhost")
+	}
+}
+
+// A release that halted before halts again without a rollout: the newest rollout is that of another release, and went well.
+func TestAHaltDoesNotPassForTheEarlierRollout(t *testing.T) {
+	s := halted()
+	s.Rollout = idle().Rollout
+	s.Rollout.Release, s.Rollout.Trigger, s.Rollout.Ended = "v1.4.1", reconciler.TriggerDrift, noon
+	s.Holds = []plan.Hold{{Reason: "hold: v1.4.2 failed on web-1: check serves: 503, want 200"}, {Node: "web-2", Reason: "hold: another"}}
+	got, lines := page(t, newAgent(s)), text(t, web.Terminal{}, "", s)
+	for _, want := range []string{`of 8 with v1.4.1</small>`, `<progress class="good"`, "<li>web-2: hold: another</li>"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if !strings.Contains(lines, "8 of 8 with v1.4.1, succeeded") || !strings.Contains(lines, "web-2: hold: another") {
+		t.Errorf("in the terminal:\n%s", lines)
+	}
+	if strings.Contains(got, "<li>hold: v1.4.2") || strings.Contains(lines, "  hold: v1.4.2") {
+		t.Errorf("why it halted is held back too:\n%s", lines)
+	}
+	s.Rollout.Ended, s.Rollout.Result, s.Phase = s.PausedAt, "", plan.PhaseProgressing
+	if got := page(t, newAgent(s)); !strings.Contains(got, "ago because nodes drifted") {
+		t.Errorf("not what began the rollout:\n%s", got)
 	}
 }

@@ -93,7 +93,7 @@ func (p printer) fleet(f Fleet) {
 	p.figures(f)
 	p.rejection(f.Rejected)
 	p.steps(f.Plan.Steps)
-	for _, hold := range f.Plan.Holds {
+	for _, hold := range f.held() {
 		p.line(yellow, "  ", "%s", hold)
 	}
 	p.nodes(f.Nodes)
@@ -109,7 +109,7 @@ func (p printer) figures(f Fleet) {
 	}
 	p.line(none, "  in service  ", "%d of %d, floor %d%s", f.InService, f.Size, f.Floor, spread(f))
 	if r := f.Rollout; !r.Started.IsZero() && r.Planned > 0 {
-		p.line(none, "  rollout     ", "%s %d of %d%s", bar(r.Completed, r.Planned), r.Completed, r.Planned, p.pace(f))
+		p.line(none, "  rollout     ", "%s %d of %d%s%s", bar(r.Completed, r.Planned), r.Completed, r.Planned, f.other(), p.pace(f))
 	}
 }
 
