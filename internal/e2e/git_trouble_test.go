@@ -68,7 +68,7 @@ func (w *world) addDB() *sandbox.Agent {
 	check(w.T, w.Cloud.RemoveInstance(n.Instance))
 	w.identify(n)
 	w.edit(dbFile, func(string) string {
-		return "name: db\nbase: ../base/web.yaml\nrelease: v1\nnodes: {static: [{name: db-1, address: " + n.Address + "}]}\nrollout: {allowOutage: true}\n"
+		return "apiVersion: windlass/v1\nkind: Fleet\nname: db\nbase: ../base/web.yaml\nrelease: v1\nnodes: {static: [{name: db-1, address: " + n.Address + "}]}\nrollout: {allowOutage: true, bake: 300ms}\n"
 	})
 	return &sandbox.Agent{URL: w.Agent.URL, Fleet: "db"}
 }

@@ -103,7 +103,7 @@ func TestKilledAgentIsReplaced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 2)
-			w.edit(baseFile, longer)
+			w.edit(fleetFile, longer)
 			w.begin()
 			after := kill(w)
 			check(t, w.Agent.Start())
@@ -120,7 +120,7 @@ func TestKilledAgentIsReplaced(t *testing.T) {
 }
 
 // longer makes the bake long enough to be seen.
-func longer(base string) string { return strings.Replace(base, "bake: 300ms", "bake: 600ms", 1) }
+func longer(fleet string) string { return strings.ReplaceAll(fleet, "bake: 300ms", "bake: 600ms") }
 
 // held adds a check that can be held.
 func held(base string) string {
@@ -138,7 +138,7 @@ func whileVerified(w *world) func() {
 // An agent that is killed again and again, each time a node is seen in a state it was not seen in before, arrives all the same.
 func TestAgentIsKilledAgainAndAgain(t *testing.T) {
 	w := newWorld(t, 2)
-	w.edit(baseFile, longer)
+	w.edit(fleetFile, longer)
 	w.begin()
 	revision := w.deploy("v2")
 	kills, seen := 0, map[string]bool{}

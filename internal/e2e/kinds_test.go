@@ -25,7 +25,7 @@ func TestStaticNodesWithoutBalancer(t *testing.T) {
 		list += fmt.Sprintf("    - {name: %s, address: %s}\n", n.Name, n.Address)
 	}
 	w.edit(fleetFile, func(string) string {
-		return "name: web\nbase: ../base/web.yaml\nrelease: v1\nnodes:\n  static:\n" + list
+		return "apiVersion: windlass/v1\nkind: Fleet\nname: web\nbase: ../base/web.yaml\nrelease: v1\nrollout: {bake: 300ms, attempts: 1}\nnodes:\n  static:\n" + list
 	})
 	w.begin()
 	w.reaches(w.Agent, w.Repo.Head(), "v1")

@@ -118,9 +118,9 @@ func newerRecord(w *world) func() {
 
 // strayed looks for nodes with a tag that none has.
 func strayed(w *world) func() {
-	w.edit(fleetFile, func(old string) string { return strings.Replace(old, "{app: web}", "{app: wbe}", 1) })
+	w.edit(fleetFile, func(old string) string { return strings.Replace(old, "{app: web,", "{app: wbe,", 1) })
 	return func() {
-		w.edit(fleetFile, func(old string) string { return strings.Replace(old, "{app: wbe}", "{app: web}", 1) })
+		w.edit(fleetFile, func(old string) string { return strings.Replace(old, "{app: wbe,", "{app: web,", 1) })
 	}
 }
 

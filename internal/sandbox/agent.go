@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,7 +20,7 @@ import (
 type Agent struct {
 	Command Command
 	URL     string // of its status page, the same each time it is started
-	Fleet   string // that Follow and Wait tell of; default the sandbox's own
+	Fleet   string // that Follow and Wait tell of
 
 	log *tail
 	mu  sync.Mutex
@@ -128,7 +127,7 @@ func (a *Agent) listen(ctx context.Context, see func(web.Fleet) bool) (done bool
 			event = value
 		case field == "data" && event == "fleet":
 			var fleet web.Fleet
-			if json.Unmarshal([]byte(value), &fleet) == nil && fleet.Name == cmp.Or(a.Fleet, fleetName) && see(fleet) {
+			if json.Unmarshal([]byte(value), &fleet) == nil && fleet.Name == a.Fleet && see(fleet) {
 				return true
 			}
 		}

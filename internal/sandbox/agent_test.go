@@ -22,7 +22,7 @@ func events(t *testing.T, connections <-chan []string) *Agent {
 		case phases := <-connections:
 			fmt.Fprint(w, "retry: 2000\n\nevent: repo\ndata: {}\n\n")
 			for _, phase := range phases {
-				fmt.Fprintf(w, "event: fleet\ndata: {\"name\":\"other\",\"phase\":\"halted\"}\n\nevent: fleet\ndata: {\"name\":%q,\"phase\":%q}\n\n", fleetName, phase)
+				fmt.Fprintf(w, "event: fleet\ndata: {\"name\":\"other\",\"phase\":\"halted\"}\n\nevent: fleet\ndata: {\"name\":%q,\"phase\":%q}\n\n", "web", phase)
 			}
 			w.(http.Flusher).Flush()
 		default:
@@ -30,7 +30,7 @@ func events(t *testing.T, connections <-chan []string) *Agent {
 		}
 	}))
 	t.Cleanup(server.Close)
-	return &Agent{URL: server.URL, log: &tail{}}
+	return &Agent{URL: server.URL, Fleet: "web", log: &tail{}}
 }
 
 func TestWaitGoesOnAfterARestart(t *testing.T) {
@@ -40,7 +40,7 @@ func TestWaitGoesOnAfterARestart(t *testing.T) {
 	connections <- []string{"progressing", "halted"}
 	agent := events(t, connections)
 	status, err := agent.Wait(t.Context(), "the halt", func(f web.Fleet) bool { return f.Phase == plan.PhaseHalted })
-	if err != nil || status.Phase != plan.PhaseHalted || status.Name != fleetName {
+	if err != nil || status.Phase != plan.PhaseHalted || status.Name != "web" {
 		t.Errorf("%+v, %v", status, err)
 	}
 }

@@ -29,7 +29,7 @@ func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
 		return errors.New("cannot show a rolling release with a single node: ask for at least 2")
 	}
 	tell := newTeller(out)
-	f, err := Start(ctx, Options{Executable: o.Executable, Dir: o.Dir, Nodes: o.Nodes})
+	f, err := Start(ctx, Options{Executable: o.Executable, Dir: o.Dir, Fleet: "web-live", Nodes: o.Nodes})
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func acts(f *Fleet) []act {
 		return func(nodes int) map[string]int { return map[string]int{release: nodes} }
 	}
 	deploy := func(release string) []string {
-		return []string{"sed -i 's/^release:.*/release: " + release + "/' " + fleetFile, `git commit -am "web ` + release + `" && git push`}
+		return []string{"sed -i 's/^release:.*/release: " + release + "/' " + f.Repo.FleetFile, `git commit -am "web ` + release + `" && git push`}
 	}
 	commit := func(release string) func(context.Context, *Fleet) (string, error) {
 		return func(ctx context.Context, f *Fleet) (string, error) { return f.Repo.Commit(ctx, release) }

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/skeema/knownhosts"
@@ -22,14 +21,12 @@ import (
 	"windlass/internal/sandbox/aws"
 )
 
-// fleetName is what the fleet, its target group and its balancer are called.
-const fleetName = "web"
-
 // Options say what a Fleet is like. The zero Options are ready for use in the windlass binary.
 type Options struct {
 	Executable string        // the windlass binary; default: this process's own
 	NodeArgs   []string      // what makes Executable call RunNode; default "demo-node"
 	Dir        string        // where everything is kept; default: a temporary directory that Close removes
+	Fleet      string        // what the fleet, its target group and its balancer are called; default web
 	Nodes      int           // default 4
 	Release    string        // what the nodes run from the first day; default v1
 	Rate       int           // requests a second through the balancer; default 50
@@ -53,6 +50,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.NodeArgs == nil {
 		o.NodeArgs = []string{"demo-node"}
 	}
+	o.Fleet = cmp.Or(o.Fleet, "web")
 	o.Nodes = cmp.Or(o.Nodes, 4)
 	o.Release = cmp.Or(o.Release, "v1")
 	o.Rate = cmp.Or(o.Rate, 50)
@@ -144,7 +142,7 @@ func (f *Fleet) openDir(context.Context) (err error) {
 		return err
 	}
 	return errors.Join(
-		os.MkdirAll(f.path("store"), 0o755), os.MkdirAll(f.path("agent"), 0o755),
+		os.MkdirAll(f.path("store"), 0o755), os.MkdirAll(f.path("agent"), 0o755), os.MkdirAll(f.path("etc"), 0o755),
 		os.WriteFile(f.path("id"), f.key.private, 0o600), os.WriteFile(f.path("known_hosts"), nil, 0o644),
 		f.Publish(Build{Release: f.options.Release}),
 	)
@@ -171,13 +169,13 @@ func (f *Fleet) openCloud(context.Context) error {
 	}
 	f.onClose(f.Cloud.Close)
 	_, err := f.Cloud.AddTargetGroup(aws.TargetGroup{
-		Name: fleetName, Port: f.webPort, DeregistrationDelay: f.options.Delay,
+		Name: f.options.Fleet, Port: f.webPort, DeregistrationDelay: f.options.Delay,
 		HealthCheck: aws.HealthCheck{Path: "/healthz", Interval: 200 * time.Millisecond, Timeout: time.Second, Healthy: 2, Unhealthy: 2},
 	})
 	if err != nil {
 		return err
 	}
-	address, err := f.Cloud.AddLoadBalancer(aws.LoadBalancer{Name: fleetName, TargetGroups: []string{fleetName}})
+	address, err := f.Cloud.AddLoadBalancer(aws.LoadBalancer{Name: f.options.Fleet, TargetGroups: []string{f.options.Fleet}})
 	f.URL = "http://" + address
 	return err
 }
@@ -187,9 +185,9 @@ func (f *Fleet) openRepo(ctx context.Context) (err error) {
 		return err
 	}
 	f.onClose(f.Repo.close)
-	return f.Repo.begin(ctx, strings.NewReplacer(
-		"@user@", f.options.User, "@ssh@", strconv.Itoa(f.sshPort), "@web@", strconv.Itoa(f.webPort), "@release@", f.options.Release,
-	))
+	return f.Repo.begin(ctx, stage{
+		fleet: f.options.Fleet, release: f.options.Release, nodes: f.options.Nodes, user: f.options.User, ssh: f.sshPort, web: f.webPort, etc: f.path("etc"),
+	})
 }
 
 func (f *Fleet) openAgent(context.Context) (err error) {
@@ -213,6 +211,7 @@ func (f *Fleet) NewAgent(stateDir string) (*Agent, error) {
 	a := &Agent{
 		Command: Command{Path: f.options.Executable, Args: append(args, f.options.AgentArgs...), Env: env},
 		URL:     "http://" + listen,
+		Fleet:   f.options.Fleet,
 		log:     &tail{},
 	}
 	f.onClose(a.Kill)
@@ -231,7 +230,7 @@ func (f *Fleet) openNodes(ctx context.Context) error {
 		if err := f.boot(ctx, n); err != nil {
 			return err
 		}
-		if err := f.Cloud.Register(fleetName, n.target()); err != nil {
+		if err := f.Cloud.Register(f.options.Fleet, n.target()); err != nil {
 			return err
 		}
 	}
@@ -244,7 +243,7 @@ func (f *Fleet) awaitHealthy(ctx context.Context) error {
 	defer cancel()
 	for {
 		changed := f.Cloud.Changed()
-		health, err := f.Cloud.Health(fleetName)
+		health, err := f.Cloud.Health(f.options.Fleet)
 		if err != nil {
 			return err
 		}
@@ -310,7 +309,7 @@ func (f *Fleet) newNode() (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := fleetName + "-" + strconv.Itoa(number)
+	name := "web-" + strconv.Itoa(number)
 	site := Site{
 		Name: name, Address: f.network.address(10 + number), Port: f.sshPort, Home: f.path(filepath.Join("nodes", name)),
 		HostKey: hostKey.private, Authorized: f.key.public(),

@@ -175,6 +175,6 @@ func (n *Node) target() aws.Target { return aws.Target{ID: n.Instance} }
 func (n *Node) instance() aws.Instance {
 	return aws.Instance{
 		ID: n.Instance, Zone: n.Zone, PrivateAddress: n.Address,
-		Tags: map[string]string{"Name": n.Name, "app": fleetName},
+		Tags: map[string]string{"Name": n.Name, "app": "web", "env": "live"},
 	}
 }

@@ -101,7 +101,7 @@ func TestKilledNodeTakesItsProcessesWithIt(t *testing.T) {
 	if _, _, err := f.page(n, "/"); err == nil {
 		t.Error("it still serves")
 	}
-	if health := must(f.Cloud.Health(fleetName))(t)[aws.Target{ID: n.Instance, Port: f.webPort}]; health.State != aws.Unused {
+	if health := must(f.Cloud.Health("web"))(t)[aws.Target{ID: n.Instance, Port: f.webPort}]; health.State != aws.Unused {
 		t.Errorf("the balancer has it as %+v", health)
 	}
 	check(t, n.Start(t.Context()))

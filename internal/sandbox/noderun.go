@@ -98,8 +98,10 @@ func (c nodeConfig) furnish() error {
 			return err
 		}
 	}
+	if err := standIns(filepath.Join(c.Home, "bin")); err != nil {
+		return err
+	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(c.Home, "bin", "restart-web"), []byte(restartWeb), 0o755),
 		os.WriteFile(filepath.Join(c.Home, serviceStarts), []byte("0\n"), 0o644),
 		os.WriteFile(filepath.Join(c.Home, servicePID), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644),
 	)
@@ -121,8 +123,8 @@ func (c nodeConfig) sshServer() (*sshServer, net.Listener, error) {
 	return newSSHServer(c.Home, c.Address, hostKey, authorized, nodeEnvironment(c.Home)), listener, nil
 }
 
-// nodeEnvironment is what commands on a node find in their environment. Whoever gives a node another SSH server sees to it
+// nodeEnvironment has the stand-ins before what they stand for. It is what commands on a node find in their environment. Whoever gives a node another SSH server sees to it
 // that commands have the same there.
 func nodeEnvironment(home string) []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "SHELL=/bin/sh", nodeMark + "=" + home}
+	return []string{"PATH=" + filepath.Join(home, "bin") + ":" + os.Getenv("PATH"), "HOME=" + home, "SHELL=/bin/sh", nodeMark + "=" + home}
 }

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -24,25 +23,21 @@ import (
 
 // A Repo is a deploy repo: a bare one that is served over HTTP, and a clone of it to commit in, as a person has one.
 type Repo struct {
-	URL  string // what the agent polls
-	Work string // the clone's directory
+	URL       string // what the agent polls
+	Work      string // the clone's directory
+	FleetFile string // of the sandbox's fleet, relative to Work
 
 	repo   *git.Repository
 	server *http.Server
 	ended  chan struct{}
 }
 
-// The only branch, and the fleet file, relative to the repo.
 const (
-	branch    = plumbing.ReferenceName("refs/heads/main")
-	fleetFile = "fleets/web.yaml"
+	branch = plumbing.ReferenceName("refs/heads/main") // the only one
 
 	authorName = "demo"
 	authorMail = "demo@windlass.invalid"
 )
-
-//go:embed deploy
-var deployFiles embed.FS
 
 // newRepo makes an empty repo and its clone in dir and begins to serve it at that loopback address.
 func newRepo(dir, address string) (*Repo, error) {
@@ -95,26 +90,17 @@ func (r *Repo) close() error {
 	return err
 }
 
-// begin commits the sandbox's deploy repo with what differs from one sandbox to the next filled in.
-func (r *Repo) begin(ctx context.Context, values *strings.Replacer) error {
-	files, err := fs.Sub(deployFiles, "deploy")
-	if err != nil {
-		return err
+// begin commits the example's live fleet as it is played here.
+func (r *Repo) begin(ctx context.Context, s stage) error {
+	r.FleetFile = s.file()
+	files, err := s.files()
+	for name, content := range files {
+		err = errors.Join(err, r.write(name, content))
 	}
-	err = fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := fs.ReadFile(files, name)
-		if err != nil {
-			return err
-		}
-		return r.write(name, values.Replace(string(content)))
-	})
 	if err != nil {
 		return fmt.Errorf("cannot write the deploy repo: %w", err)
 	}
-	_, err = r.commit(ctx, "web: the fleet as it is")
+	_, err = r.commit(ctx, s.fleet+": the fleet as it is")
 	return err
 }
 
@@ -136,7 +122,7 @@ var releaseLine = regexp.MustCompile(`(?m)^release:.*$`)
 
 // Commit changes the fleet's release, as a deploy does, and returns the new revision.
 func (r *Repo) Commit(ctx context.Context, release string) (string, error) {
-	return r.Edit(ctx, "web "+release, fleetFile, func(old string) string {
+	return r.Edit(ctx, "web "+release, r.FleetFile, func(old string) string {
 		return releaseLine.ReplaceAllLiteralString(old, "release: "+release)
 	})
 }

@@ -24,7 +24,7 @@ func newDeployRepo(t *testing.T) *deployRepo {
 	t.Helper()
 	r := must(newRepo(t.TempDir(), "127.0.0.1"))(t)
 	t.Cleanup(func() { check(t, r.close()) })
-	check(t, r.begin(t.Context(), strings.NewReplacer("@user@", "demo", "@ssh@", "22", "@web@", "8080", "@release@", "v1")))
+	check(t, r.begin(t.Context(), stage{fleet: "web", release: "v1", nodes: 4, user: "demo", ssh: 22, web: 80, etc: t.TempDir()}))
 	polled := must(gitrepo.Open(gitrepo.Options{URL: r.URL, Dir: t.TempDir(), Timeout: 10 * time.Second}))(t)
 	t.Cleanup(polled.Close)
 	return &deployRepo{r, t, polled}
@@ -40,7 +40,7 @@ func (r *deployRepo) release(revision string) string {
 	if state.Revision != revision {
 		r.t.Errorf("the agent reads %s, want %s", state.Revision, revision)
 	}
-	return state.Fleets[fleetName].Fleet.Release
+	return state.Fleets["web"].Fleet.Release
 }
 
 func (r *deployRepo) git(dir string, args ...string) string {
@@ -61,7 +61,7 @@ func (r *deployRepo) git(dir string, args ...string) string {
 func TestDeployRepoIsValid(t *testing.T) {
 	r := newDeployRepo(t)
 	tree := must(desired.Load(os.DirFS(r.Work)))(t)
-	if len(tree.Rejected) > 0 || len(tree.Warnings) > 0 || tree.Fleets[fleetName] == nil {
+	if len(tree.Rejected) > 0 || len(tree.Warnings) > 0 || tree.Fleets["web"] == nil {
 		t.Errorf("rejected %v, warnings %v", tree.Rejected, tree.Warnings)
 	}
 }
@@ -78,9 +78,9 @@ func TestAgentReadsCommitsAndReverts(t *testing.T) {
 	if got := r.release(revision); got != "v2" {
 		t.Errorf("after the revert the release is %s, want v2", got)
 	}
-	revision = must(r.Edit(t.Context(), "web: pause", fleetFile, func(old string) string { return old + "paused: {reason: test}\n" }))(t)
+	revision = must(r.Edit(t.Context(), "web: pause", "fleets/web.yaml", func(old string) string { return old + "paused: {reason: test}\n" }))(t)
 	r.release(revision)
-	if pause := must(r.polled.Poll(t.Context()))(t).Fleets[fleetName].Fleet.Paused; pause == nil || pause.Reason != "test" {
+	if pause := must(r.polled.Poll(t.Context()))(t).Fleets["web"].Fleet.Paused; pause == nil || pause.Reason != "test" {
 		t.Errorf("after the edit the pause is %v", pause)
 	}
 }
@@ -90,8 +90,8 @@ func TestRewrittenHistoryIsNoticed(t *testing.T) {
 	r.release(must(r.Commit(t.Context(), "v2"))(t))
 	must(r.Rewrite(t.Context()))(t)
 	state := must(r.polled.Poll(t.Context()))(t)
-	if state.Problem == "" || state.Fleets[fleetName].Fleet.Release != "v2" {
-		t.Errorf("problem %q, release %s", state.Problem, state.Fleets[fleetName].Fleet.Release)
+	if state.Problem == "" || state.Fleets["web"].Fleet.Release != "v2" {
+		t.Errorf("problem %q, release %s", state.Problem, state.Fleets["web"].Fleet.Release)
 	}
 }
 
@@ -104,7 +104,7 @@ func TestGitWorksWithTheServer(t *testing.T) {
 	r.git(theirs, "push", "-q")
 	r.release(r.git(theirs, "rev-parse", "HEAD"))
 	r.git(r.Work, "pull", "-q", "--ff-only")
-	check(t, r.write(fleetFile, strings.Replace(read(t, r.Work, fleetFile), "release: v1", "release: v5", 1)+"\n"))
+	check(t, r.write("fleets/web.yaml", strings.Replace(read(t, r.Work, "fleets/web.yaml"), "release: v1", "release: v5", 1)+"\n"))
 	r.git(r.Work, "commit", "-q", "-am", "web v5")
 	r.git(r.Work, "push", "-q")
 	if got := r.release(r.git(r.Work, "rev-parse", "HEAD")); got != "v5" {

@@ -1,7 +1,12 @@
 package sandbox
 
 import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -30,15 +35,6 @@ const (
 	servicePID    = "run/web.pid"    // of the process to send SIGHUP
 	serviceStarts = "run/web.starts" // how often it was started
 )
-
-// restartWeb is installed on each node as bin/restart-web. Like systemctl it returns when the service was started anew.
-const restartWeb = `#!/bin/sh
-set -eu
-cd "$HOME/run"
-before=$(cat web.starts)
-kill -HUP "$(cat web.pid)"
-until [ "$(cat web.starts)" != "$before" ]; do sleep 0.01; done
-`
 
 // run serves until ctx ends, and restarts whenever it is told to. ready is called when the service was started for the first
 // time. A node without a release has nothing to serve and waits.
@@ -142,21 +138,40 @@ type Build struct {
 	Fault   string // not empty: its health check and its pages answer 500 with this
 }
 
-// publish puts the build into a store, where nodes fetch it by its release. What was published under that name before is replaced.
+// publish puts the build into a store, where nodes fetch it by its release: as a directory, and as an archive with its checksum. What
+// was published under that name before is replaced.
 func (b Build) publish(store string) error {
 	dir := filepath.Join(store, b.Release)
-	serves := b.Serves
-	if serves == "" {
-		serves = b.Release
+	err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755))
+	for name, text := range b.files() {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o644))
 	}
-	err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "version"), []byte(serves+"\n"), 0o644))
-	if b.Fault != "" {
-		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "fault"), []byte(b.Fault+"\n"), 0o644))
+	if err == nil {
+		err = archive(dir, filepath.Join(store, "web-"+b.Release+".tar.gz"))
 	}
 	if err != nil {
 		return fmt.Errorf("cannot publish %s: %w", b.Release, err)
 	}
 	return nil
+}
+
+// files are the text of each of the build's files.
+func (b Build) files() map[string]string {
+	files := map[string]string{"version": cmp.Or(b.Serves, b.Release)}
+	if b.Fault != "" {
+		files["fault"] = b.Fault
+	}
+	return files
+}
+
+// archive packs a directory's files, and writes the checksum beside the archive as sha256sum does.
+func archive(dir, name string) error {
+	var packed bytes.Buffer
+	compressed := gzip.NewWriter(&packed)
+	files := tar.NewWriter(compressed)
+	err := errors.Join(files.AddFS(os.DirFS(dir)), files.Close(), compressed.Close())
+	sum := fmt.Sprintf("%x  %s\n", sha256.Sum256(packed.Bytes()), filepath.Base(name))
+	return errors.Join(err, os.WriteFile(name, packed.Bytes(), 0o644), os.WriteFile(name+".sha256", []byte(sum), 0o644))
 }
 
 // installed reads the build that a node's home has as current. The error is os.ErrNotExist when there is none.

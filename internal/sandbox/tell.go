@@ -172,7 +172,7 @@ func (t *teller) farewell(f *Fleet) {
 	t.say("windlass status --watch --server %s", f.Agent.URL)
 	t.say("curl %s", f.URL)
 	t.say("cd %s   # a clone of %s", f.Repo.Work, f.Repo.URL)
-	t.say("sed -i 's/^release:.*/release: v4/' %s && git commit -am 'web v4' && git push   # v1, v2 and v4 are good, v3 is not", fleetFile)
+	t.say("sed -i 's/^release:.*/release: v4/' %s && git commit -am 'web v4' && git push   # v1, v2 and v4 are good, v3 is not", f.Repo.FleetFile)
 	t.say("ssh -i %s -o UserKnownHostsFile=%s -p %d %s@%s   # %s", f.path("id"), f.path("known_hosts"), f.sshPort, f.options.User, node.Address, node.Name)
 	t.say("env %s aws elbv2 describe-target-groups", strings.Join(f.Cloud.Environment(), " "))
 }
