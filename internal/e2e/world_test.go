@@ -306,11 +306,16 @@ func (w *world) arrives(revision, release string) web.Fleet {
 // reaches waits until an agent tells that every node of its fleet serves one release of a revision, and nothing is left to do.
 func (w *world) reaches(a *sandbox.Agent, revision, release string) web.Fleet {
 	w.Helper()
-	return w.seenBy(a, fmt.Sprintf("%s of %.8s in service", release, revision), func(f web.Fleet) bool {
+	return w.seenBy(a, fmt.Sprintf("%s of %.8s in service", release, revision), rests(revision, release))
+}
+
+// rests is whether every node of a fleet serves one release of a revision, and nothing is left to do.
+func rests(revision, release string) func(web.Fleet) bool {
+	return func(f web.Fleet) bool {
 		nodes := len(f.Nodes)
 		return f.Desired.Revision == revision && f.Phase == plan.PhaseIdle && len(f.Plan.Steps) == 0 &&
 			nodes > 0 && f.InService == nodes && f.Releases[release] == nodes
-	})
+	}
 }
 
 // recorded checks what is written down on a node.
@@ -336,7 +341,7 @@ func (w *world) record(n *sandbox.Node) actuators.NodeRecord {
 func (w *world) balances(members int) {
 	w.Helper()
 	w.eventually(fmt.Sprintf("%d healthy members", members), func() bool {
-		health := must(w.Cloud.Health("web"))(w.T)
+		health := must(w.Cloud.Health(w.Agent.Fleet))(w.T)
 		return len(health) == members && healthy(health) == members
 	})
 }
@@ -358,7 +363,7 @@ func (w *world) watchBalancer(t *testing.T) {
 		defer close(watched)
 		for {
 			changed := w.Cloud.Changed()
-			if health, err := w.Cloud.Health("web"); err == nil {
+			if health, err := w.Cloud.Health(w.Agent.Fleet); err == nil {
 				w.mu.Lock()
 				w.least = min(w.least, inRotation(health))
 				w.mu.Unlock()
