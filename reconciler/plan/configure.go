@@ -23,7 +23,7 @@ func (f *fleet) preparing(v *view) {
 	default:
 		r := f.toIdle(v)
 		r.Prepared = f.Version.Digest
-		f.step(v, Restore, "prepared", r)
+		f.step(v, Restore, "prepared, serves on until its turn", r)
 	}
 }
 

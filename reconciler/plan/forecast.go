@@ -107,7 +107,8 @@ func copyGroups(groups []actuators.GroupState) []actuators.GroupState {
 
 // follow makes what the plan orders come true, and reports whether anything did.
 func (w *ideal) follow(p Plan) bool {
-	w.world.Now = w.world.Now.Add(time.Second)
+	planned := w.world.Now
+	w.world.Now = planned.Add(time.Second)
 	for _, s := range p.Steps {
 		w.take(s)
 	}
@@ -129,10 +130,10 @@ func (w *ideal) follow(p Plan) bool {
 	if len(p.Steps) > 0 || watched || p.Reread || p.Refresh {
 		return true
 	}
-	if p.WakeAt.IsZero() || p.WakeAt.Before(w.world.Now) || p.WakeAt.Sub(w.world.Now) > time.Hour {
+	if wait := p.WakeAt.Sub(planned); p.WakeAt.IsZero() || wait <= atOnce || wait > time.Hour {
 		return false
 	}
-	w.world.Now = p.WakeAt
+	w.world.Now = later(w.world.Now, p.WakeAt)
 	return true
 }
 

@@ -171,7 +171,7 @@ func (f *fleet) giveUp() {
 		f.wake(due)
 		return
 	}
-	why := bounded(fmt.Sprintf("no progress for %s: %s is %s: %s", limit, stuck.Name, stuck.status.State, stuck.status.Reason))
+	why := bounded(fmt.Sprintf("no progress for %s: %s is %s: %s", limit, stuck.Name, stuck.status.State.words(), stuck.status.Reason))
 	f.halt = &actuators.Halt{
 		Digest: f.Version.Digest, Release: f.Version.Release, Revision: f.Version.Revision,
 		Retry: f.Fleet.Retry, Node: stuck.Name, Reason: why,
@@ -204,6 +204,9 @@ func (f *fleet) stuck() *view {
 	return first
 }
 
+// atOnce is how soon a plan wakes for what is due already.
+const atOnce = time.Millisecond
+
 // conclude sums the fleet up.
 func (f *fleet) conclude() {
 	c := f.cap
@@ -219,7 +222,7 @@ func (f *fleet) conclude() {
 	if f.plan.WakeAt.IsZero() {
 		return
 	}
-	if soonest := f.Now.Add(time.Millisecond); f.plan.WakeAt.Before(soonest) {
+	if soonest := f.Now.Add(atOnce); f.plan.WakeAt.Before(soonest) {
 		f.plan.WakeAt = soonest
 	}
 }

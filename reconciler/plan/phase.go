@@ -63,7 +63,7 @@ func (f *fleet) tally() (under, outdated int, troubled string) {
 		}
 		well := s.State == InService || s.UnderWay
 		if !well && troubled == "" {
-			troubled = fmt.Sprintf("%s is %s: %s", s.Name, s.State, s.Reason)
+			troubled = fmt.Sprintf("%s is %s: %s", s.Name, s.State.words(), s.Reason)
 		}
 	}
 	return under, outdated, troubled

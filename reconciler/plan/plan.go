@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"time"
 
 	"windlass/actuators"
@@ -66,6 +67,9 @@ const (
 	Unreachable  State = "unreachable"
 	Missing      State = "missing"
 )
+
+// words is the state in a sentence.
+func (s State) words() string { return strings.ReplaceAll(string(s), "_", " ") }
 
 // States lists every state, in the order of a journey.
 var States = [...]State{InService, Outdated, Preparing, Draining, Configuring, Verifying, Joining, Baking, OutOfService, Failed, Unreachable, Missing}

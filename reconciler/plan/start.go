@@ -68,6 +68,9 @@ func (f *fleet) serves(v *view) {
 		v.status.State, v.status.Reason = Outdated, "drift: "+v.Health.Reason
 	case v.status.Outdated:
 		v.status.State, v.status.Reason = Outdated, "serves "+cmp.Or(v.rec.On.Release, "an unknown release")+", wanted is "+f.Version.Release
+		if v.rec.On.Release == f.Version.Release && !f.Is(v.rec.On) {
+			v.status.Reason += " with another configuration"
+		}
 	}
 }
 
@@ -419,7 +422,7 @@ func (f *fleet) beginPrepare(v *view) bool {
 	}
 	f.prepared++
 	r := f.toPrepare(v)
-	f.run(v, Prepare, "prepare for "+f.Version.Release, r, f.prepareJob(r.Try))
+	f.run(v, Prepare, v.reasonToGo(f)+": prepare steps run while it serves", r, f.prepareJob(r.Try))
 	v.status.State, v.status.UnderWay = Preparing, true
 	v.Busy = Prepare
 	return true
