@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,10 @@ func newPlan() *cobra.Command {
 		Long: `Show what the agent would do now: every step with its reason and how many nodes can be counted on before it, the lowest number
 there would be, and what holds the rest back. It looks at git, load balancers, instances and nodes, and changes nothing anywhere.
 What the agent has accepted so far is taken from --state-dir, when it can be read.
+
+The steps of a node's way: prepare while it serves, leave (claim it, write down where it serves), drain, configure, add (back to its
+load balancers), prove (verified, added and baked). Besides: adopt (write down that it has what is wanted), restore (leave it as it is
+now), take (go on with what another agent began), fail, halt, prune.
 
 Exit status: 0 nothing to do, 2 changes are pending, 1 something could not be read or is wrong.`,
 		Example: `  windlass plan --repo https://git.example.com/ops/deploy
@@ -173,11 +178,18 @@ func printForecasts(out io.Writer, sights []reconciler.Sight) (pending bool, err
 
 // printForecast shows a fleet as it stands, then each step of the way to where it comes to rest.
 func printForecast(out io.Writer, s reconciler.Sight, f plan.Forecast, t web.Terminal) error {
-	if err := web.Text(out, web.Repo{}, []web.Fleet{web.FromStatus(s.Status)}, t); err != nil || len(f.Events) == 0 {
+	if err := web.Text(out, web.Repo{}, []web.Fleet{web.FromStatus(s.Status)}, t); err != nil {
+		return err
+	}
+	if len(f.Events) == 0 {
+		if !isPending(f) {
+			return nil
+		}
+		_, err := fmt.Fprintf(out, "\n  nothing would be done while the fleet is %s\n", f.Now.Phase)
 		return err
 	}
 	size := f.End.Size
-	fmt.Fprintf(out, "\n  what would be done, if all goes well:\n")
+	fmt.Fprintf(out, "\n  what would be done, if all goes well%s:\n", visited(f))
 	for i, e := range f.Events {
 		fmt.Fprintf(out, "  %4d. %-9s %-12s %d of %d in service: %s\n", i+1, e.Kind, web.Line(target(e.Step)), e.InService, size, web.Line(e.Reason))
 	}
@@ -188,9 +200,28 @@ func printForecast(out io.Writer, s reconciler.Sight, f plan.Forecast, t web.Ter
 	}
 	_, err := fmt.Fprintf(out, "  then: %s, %s\n", f.End.Phase, web.Line(f.End.Reason))
 	for _, h := range f.End.Holds {
-		_, err = fmt.Fprintf(out, "    %s\n", web.Line(h.String()))
+		if said := h.String(); said != f.End.Reason {
+			_, err = fmt.Fprintf(out, "    %s\n", web.Line(said))
+		}
 	}
 	return err
+}
+
+// visited is how many nodes a forecast has steps for, and which comes first; empty when it has none.
+func visited(f plan.Forecast) string {
+	nodes, first := map[string]bool{}, ""
+	for _, e := range f.Events {
+		if e.Node != "" {
+			nodes[e.Node], first = true, cmp.Or(first, e.Node)
+		}
+	}
+	switch len(nodes) {
+	case 0:
+		return ""
+	case 1:
+		return ", on " + web.Line(first)
+	}
+	return fmt.Sprintf(", on %d nodes, %s first", len(nodes), web.Line(first))
 }
 
 // target is the node of a step, or the member that is taken out.
