@@ -17,7 +17,7 @@ import (
 const (
 	MaxRecordBytes = 64 << 10
 	MaxMemberships = 64      // NodeRecord.Taken, NodeRecord.Places
-	MaxRetry       = 1000000 // Try.Retry, Halt.Retry: what a fleet file may hold, so that a person can always go one beyond
+	MaxRetry       = 1000000 // Try.Retry, Halt.Retry: what a fleet file may hold
 	MaxRepairs     = 1000    // NodeRecord.Repairs; a writer counts no further
 	MaxHalts       = 32      // NodeRecord.Halts; drop the oldest first
 	MaxErrorBytes  = 4 << 10 // Try.Error
@@ -201,7 +201,7 @@ func checkHalt(h Halt) error {
 		is(tokenPattern.MatchString(h.Digest), "halt.digest", h.Digest),
 		matches(releasePattern, "halt.release", h.Release),
 		matches(tokenPattern, "halt.revision", h.Revision),
-		is(h.Retry >= 0 && h.Retry < MaxRetry, "halt.retry", h.Retry),
+		is(h.Retry >= 0 && h.Retry <= MaxRetry, "halt.retry", h.Retry),
 		matches(tokenPattern, "halt.node", h.Node),
 		checkText("halt.reason", h.Reason, MaxReasonBytes),
 		checkTime("halt.at", h.At),

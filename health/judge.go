@@ -8,7 +8,8 @@ import (
 
 // Judge says what samples, oldest first, show of p.Check at now. Samples of other checks and from before p.Since are left out.
 //
-//   - Passing: the last p.Successes tries (at least one) passed, and p.Steady has gone by since p.Since and since the last failure.
+//   - Passing: the last p.Successes tries (at least one) passed, and p.Steady has gone by since p.Since and since the last failure until
+//     the newest of them.
 //   - Failing or Contradicted: not passing although p.Steady and p.Within are over; Contradicted when the newest answer named
 //     another release.
 //   - Unknown: the same, when no try had an answer: nothing can be said of the subject.
@@ -20,7 +21,7 @@ func Judge(samples []Sample, p Policy, now time.Time) Verdict {
 	deadline := p.Since.Add(p.Steady + p.Within)
 	v := Verdict{Flaps: s.flaps}
 	switch {
-	case s.streak >= wanted(p) && s.steadyAt(p, now):
+	case s.streak >= wanted(p) && !s.passedAt.Before(s.steadyFrom(p)):
 		v.Status, v.Reason = Passing, s.passing(p)
 	case now.Before(deadline):
 		v.Status, v.Reason, v.Deadline = Pending, s.pending(p), deadline
@@ -43,6 +44,7 @@ type tally struct {
 	flaps             int       // turns from pass to failure
 	newest            Result    // of the conclusive ones; empty: there was none
 	failedAt          time.Time // of the newest failure; zero: none
+	passedAt          time.Time // of the newest pass; zero: none
 	detail            string    // of the newest try that did not pass
 }
 
@@ -61,7 +63,7 @@ func (t *tally) add(s Sample) {
 	switch s.Result {
 	case Pass:
 		t.streak++
-		t.newest = Pass
+		t.newest, t.passedAt = Pass, s.At
 		return
 	case Fail, Contradict:
 		if t.newest == Pass {
@@ -74,12 +76,12 @@ func (t *tally) add(s Sample) {
 	t.detail = s.Detail
 }
 
-func (t tally) steadyAt(p Policy, now time.Time) bool {
-	from := p.Since
-	if t.failedAt.After(from) {
-		from = t.failedAt
+// steadyFrom is from when on a pass shows that there was no failure for long enough.
+func (t tally) steadyFrom(p Policy) time.Time {
+	if t.failedAt.After(p.Since) {
+		return t.failedAt.Add(p.Steady)
 	}
-	return !now.Before(from.Add(p.Steady))
+	return p.Since.Add(p.Steady)
 }
 
 func (t tally) passing(p Policy) string {

@@ -61,8 +61,9 @@ func TestJudge(t *testing.T) {
 
 		{"G7: first passes do not end a bake", bake, "++++", 4, health.Pending, "must stay without failure for 10s", 0},
 		{"a steady bake passes", bake, "+++++++++++", 10, health.Passing, "no failure for 10s", 0},
+		{"G7: a pass at the beginning of a bake shows nothing of the rest", bake, "++", 10, health.Pending, "must stay without failure for 10s", 0},
 		{"G7: a blip starts the bake again", bake, "++++-++++++", 11, health.Pending, "", 1},
-		{"a blip that healed passes late", bake, "++++-+++++++++", 14, health.Passing, "", 1},
+		{"a blip that healed passes late", bake, "++++-++++++++++", 14, health.Passing, "", 1},
 		{"G7, G25: flapping is counted and fails", bake, "++-++-++-++-++-", 15, health.Failing, "failed again 5 times", 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {

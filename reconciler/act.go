@@ -25,7 +25,9 @@ func (a *actor) follow() {
 		switch {
 		case wanted && n.watch.Watch != w:
 			n.watch = newWatch(w, now)
-			n.Health = plan.Health{Release: w.Release, Phase: w.Phase, Since: now, Verdict: health.Verdict{Status: health.Pending, Reason: "checks begin"}}
+			if !n.watch.quiet() {
+				n.Health = plan.Health{Release: w.Release, Phase: w.Phase, Since: now, Verdict: health.Verdict{Status: health.Pending, Reason: "checks begin"}}
+			}
 		case !wanted && n.watch.Phase != plan.WatchIdle:
 			n.watch = watch{}
 		}
@@ -206,6 +208,9 @@ func (a *actor) acted(n *node, s plan.Step, job actuators.JobState, err error) {
 	case plan.Prepare, plan.Configure:
 		n.Health, n.watch = plan.Health{}, watch{}
 		n.tail = failedTail(job)
+		if job.Exited {
+			a.progress = now // it had an end of its own until now
+		}
 	case plan.Prove, plan.Adopt, plan.Restore:
 		n.tail, n.problem = "", ""
 		a.rest(n)
@@ -228,8 +233,9 @@ func failedTail(j actuators.JobState) string {
 func (a *actor) stumbled(n *node, s plan.Step, err error, now time.Time) {
 	a.Log.Warn("step broke off; its node is read again", "fleet", a.name, "node", n.Name, "step", s.Kind, "error", err)
 	n.Stale, n.Doubt, n.nextRead = true, s.Kind, now
-	if errors.Is(err, actuators.ErrChanged) {
+	if errors.Is(err, actuators.ErrChanged) && !n.changed {
 		n.recover()
+		n.changed = true
 	} else {
 		n.stumble(fmt.Errorf("%s: %w", s.Kind, err), now)
 	}

@@ -80,6 +80,7 @@ type actor struct {
 	lost          map[string]*node  // machines that went out of the inventory while a step ran on them
 	groupsTrouble int               // readings in a row that failed
 	history       map[string]string // by revision recorded on a node: why it cannot be built on; "" when it can
+	searching     map[string]bool   // revisions that were asked for, and need not be again
 }
 
 // meta is what is known of the wanted version besides what plans need.
@@ -95,7 +96,7 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 	}
 	a := &actor{
 		Deps: deps, name: name, publish: publish,
-		nodes: map[string]*node{}, history: map[string]string{}, lost: map[string]*node{},
+		nodes: map[string]*node{}, history: map[string]string{}, searching: map[string]bool{}, lost: map[string]*node{},
 		rollout: rollout{Rollout: deps.Kept[name].Rollout, inherited: true},
 		meta:    meta{pausedAt: deps.Kept[name].PausedAt},
 	}
@@ -215,9 +216,11 @@ func (a *actor) take(o order) {
 	if r := o.meta.rejected; r != nil && (rejected == nil || r.Revision != rejected.Revision) {
 		a.Observer.Rejected(a.name, r.Reason)
 	}
-	if old.Fleet == nil || old.Version != o.want.Version || old.Fleet.Retry != o.want.Fleet.Retry {
+	if old.Fleet == nil || old.Version != o.want.Version || old.Fleet.Retry != o.want.Fleet.Retry || (old.Fleet.Paused == nil) != (o.want.Fleet.Paused == nil) {
 		a.progress = time.Now()
 	}
+	a.forgetDenials()
+	a.exclude()
 	switch {
 	case old.Fleet == nil || o.want.Fleet == nil || !slices.Equal(old.Fleet.LoadBalancers, o.want.Fleet.LoadBalancers):
 		a.groups, a.former = nil, nil
@@ -242,7 +245,7 @@ func (a *actor) pausedSince(old plan.Want, before time.Time) time.Time {
 func (a *actor) question() plan.Want {
 	w := a.want
 	for _, n := range a.order {
-		if why := a.history[n.revision()]; why != "" && w.Blocked == "" {
+		if why := a.history[n.revision()]; why != "" && w.Blocked == "" && !n.excluded {
 			w.Blocked = n.Name + ": " + why
 		}
 	}

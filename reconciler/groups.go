@@ -98,6 +98,9 @@ func (a *actor) recordedGroups() []string {
 	extra := map[string]bool{}
 	for _, n := range a.order {
 		r := n.record()
+		if n.excluded {
+			continue
+		}
 		for _, m := range slices.Concat(r.Places, r.Taken) {
 			extra[m.Group] = !named[m.Group]
 		}
@@ -151,9 +154,12 @@ func (a *actor) network() bool {
 // noticeMoves remembers since when an idle node is out of rotation, and reads the host of one that just left or came: who
 // did that may have written there.
 func (a *actor) noticeMoves(now time.Time) {
-	members, held := a.memberIDs(), a.heldIDs()
+	members, healthy, held := a.idsThat(isMember), a.idsThat(isHealthy), a.heldIDs()
 	for _, n := range a.order {
-		in := a.inRotation(n, members)
+		if a.inAll(n, healthy) {
+			n.Served = now
+		}
+		in := a.inAll(n, members)
 		switch anywhere := a.anywhere(n, held); {
 		case anywhere:
 			n.Out = time.Time{}
@@ -199,12 +205,17 @@ func (a *actor) anywhere(n *node, held []map[string]bool) bool {
 	return false
 }
 
-func (a *actor) memberIDs() []map[string]bool {
+func isHealthy(t actuators.Target) bool { return t.Status == actuators.TargetHealthy }
+
+func isMember(t actuators.Target) bool { return t.Status != actuators.TargetDraining }
+
+// idsThat are, for each group the fleet names, the targets of a kind.
+func (a *actor) idsThat(are func(actuators.Target) bool) []map[string]bool {
 	ids := make([]map[string]bool, len(a.groups))
 	for i, g := range a.groups {
 		ids[i] = make(map[string]bool, len(g.Members))
 		for _, t := range g.Members {
-			if t.Status != actuators.TargetDraining {
+			if are(t) {
 				ids[i][t.ID] = true
 			}
 		}
@@ -212,9 +223,10 @@ func (a *actor) memberIDs() []map[string]bool {
 	return ids
 }
 
-func (a *actor) inRotation(n *node, members []map[string]bool) bool {
+// inAll reports whether the targets of every group that could be read hold the node.
+func (a *actor) inAll(n *node, targets []map[string]bool) bool {
 	for i, g := range a.groups {
-		if g.Err == "" && !members[i][g.Target(n.Node.Node)] {
+		if g.Err == "" && !targets[i][g.Target(n.Node.Node)] {
 			return false
 		}
 	}

@@ -111,7 +111,7 @@ func (a *actor) renew(ctx context.Context, n *node, now time.Time) {
 // renewDue is when the node's claim is to be renewed; never when it is not this process's.
 func (a *actor) renewDue(n *node) time.Time {
 	claim := n.record().Claim
-	if a.ReadOnly || claim == nil || claim.Nonce != a.Agent.Nonce || !n.record().UnderWay() || a.tasks.busy(taskRenew, identity(n.Node.Node)) {
+	if a.ReadOnly || n.excluded || claim == nil || claim.Nonce != a.Agent.Nonce || !n.record().UnderWay() || a.tasks.busy(taskRenew, identity(n.Node.Node)) {
 		return never
 	}
 	return n.renewAt

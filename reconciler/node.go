@@ -23,7 +23,9 @@ type node struct {
 	nextIdle time.Time // when its idle checks are due
 	unread   int       // readings in a row that failed
 	troubles int       // steps in a row that broke off
+	changed  bool      // the newest step found another record than the one that was read
 	renewAt  time.Time
+	excluded bool // the fleet file says to leave it alone: nothing it says is built on
 	warm     bool // its connection is kept open for its turn
 
 	claim   actuators.Claim // as first seen at Claimed
@@ -97,7 +99,7 @@ func (n *node) stumble(err error, at time.Time) {
 }
 
 // recover ends the backing off.
-func (n *node) recover() { n.NotBefore, n.Trouble, n.troubles = time.Time{}, "", 0 }
+func (n *node) recover() { n.NotBefore, n.Trouble, n.troubles, n.changed = time.Time{}, "", 0, false }
 
 // pause is how long to wait after failures that are nobody's fault: twice as long each time, up to half a minute.
 func pause(failures int) time.Duration { return min(30*time.Second, time.Second<<min(failures, 10)) }

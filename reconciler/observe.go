@@ -75,7 +75,15 @@ func (a *actor) meet(found []actuators.Node) {
 		}
 		a.Host.Close(n.place)
 	}
+	a.exclude()
 	a.held = a.holdings()
+}
+
+// exclude marks the nodes that the fleet file says to leave alone.
+func (a *actor) exclude() {
+	for _, n := range a.order {
+		n.excluded = a.want.Fleet != nil && plan.Excludes(a.want.Fleet, n.Node.Node)
+	}
 }
 
 func (a *actor) nodeNamed(name string) *node {

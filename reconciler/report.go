@@ -87,7 +87,7 @@ func (s *Status) addMissing(a *actor) {
 	if a.want.Fleet == nil || !a.found.Complete() {
 		return
 	}
-	for range a.want.Fleet.Nodes.Expect - len(a.order) {
+	for range a.want.Fleet.Nodes.Expect - len(a.want.Fleet.Nodes.Exclude) - len(a.plan.Nodes) {
 		s.Nodes = append(s.Nodes, Node{NodeStatus: plan.NodeStatus{State: plan.Missing, Reason: "expected, and not found"}})
 	}
 }

@@ -103,11 +103,18 @@ func (a *actor) tookSample(n *node, check desired.Check, s health.Sample) {
 	if w.failing[check.Name] || w.tried[check.Name] < check.Successes {
 		pace = health.Pace(w.tried[check.Name], check.Interval)
 	}
-	w.next[check.Name] = time.Now().Add(pace)
+	now := time.Now()
+	w.next[check.Name] = now.Add(pace)
+	if steady := w.steadyAt(check.Name); steady.After(now) {
+		w.next[check.Name] = earlier(w.next[check.Name], steady)
+	}
 	a.judge(n)
 }
 
-// judge sums the samples of a node's watch up. An idle watch speaks only when it has come to an end.
+// quiet reports whether a watch speaks, once, when it has come to an end: what was known before holds until then.
+func (w *watch) quiet() bool { return w.Phase == plan.WatchIdle || w.Phase == plan.WatchAgain }
+
+// judge sums the samples of a node's watch up.
 func (a *actor) judge(n *node) {
 	w := &n.watch
 	now := time.Now()
@@ -120,33 +127,30 @@ func (a *actor) judge(n *node) {
 	if len(verdicts) == 0 {
 		v = health.Verdict{Status: health.Passing, Reason: "no check names no release"}
 	}
-	w.again = w.turn(v, now)
-	if w.Phase == plan.WatchIdle && v.Status == health.Pending {
+	w.again = time.Time{}
+	if v.Status == health.Pending {
+		w.again = later(v.Deadline, now.Add(time.Millisecond))
+	}
+	if w.quiet() && v.Status == health.Pending {
 		return
 	}
 	a.urgent = a.urgent || w.Phase != plan.WatchIdle
 	n.Health = plan.Health{Release: w.Release, Phase: w.Phase, Since: w.since, Verdict: v}
-	if w.Phase == plan.WatchIdle {
+	if w.quiet() {
 		n.watch = watch{}
 		a.rest(n)
 	}
 }
 
-// turn is when a pending verdict may change without another try: when it has been steady for long enough, or its time is over.
-func (w *watch) turn(v health.Verdict, now time.Time) time.Time {
-	if v.Status != health.Pending {
-		return time.Time{}
-	}
-	steady := w.since
+// steadyAt is when a pass of the check shows that it has been without failure for long enough.
+func (w *watch) steadyAt(check string) time.Time {
+	from := w.since
 	for _, s := range w.samples {
-		if s.Result != health.Pass && s.Result != health.NoAnswer {
-			steady = later(steady, s.At)
+		if s.Check == check && s.Result != health.Pass && s.Result != health.NoAnswer {
+			from = later(from, s.At)
 		}
 	}
-	if steady = steady.Add(w.Steady); steady.After(now) {
-		return earlier(steady, later(v.Deadline, now.Add(time.Millisecond)))
-	}
-	return later(v.Deadline, now.Add(time.Millisecond))
+	return from.Add(w.Steady)
 }
 
 // idleWatch begins the checks of a node nothing is done to, with the release its record names (law 4).

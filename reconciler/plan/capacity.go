@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"windlass/actuators"
+	"windlass/health"
 )
 
 // capacity is a fleet's strength counted at its worst: whatever is under way, unknown or failed is unavailable (law 7).
@@ -48,13 +49,16 @@ func (f *fleet) count() {
 
 // resize sets the limits of a fleet of at least found nodes.
 func (c *capacity) resize(f *fleet, found int) {
-	c.size = max(f.Fleet.Nodes.Expect-len(f.Fleet.Nodes.Exclude), found)
+	c.size = max(f.expected(), found)
 	c.max = f.Fleet.Rollout.MaxUnavailable.Of(c.size)
-	c.floor = c.size - c.max
+	c.floor = max(c.size-c.max, 0)
 	if !f.Fleet.Rollout.AllowOutage {
 		c.floor = max(c.floor, 1)
 	}
 }
+
+// expected is how many nodes there should be, without the excluded ones.
+func (f *fleet) expected() int { return f.Fleet.Nodes.Expect - len(f.Fleet.Nodes.Exclude) }
 
 // strangers are the members of the fleet's own groups that are none of its nodes: each once, as the group says that likes it least.
 // One that was asked to leave a moment ago counts as leaving, whatever a lagging reading says (G8).
@@ -76,9 +80,12 @@ func (f *fleet) strangers() []actuators.Target {
 	return found
 }
 
-// targetsIn is every id by which a group may hold a node found for the fleet, excluded ones too.
+// targetsIn is every id by which a group may hold a node found for the fleet, excluded ones too, also those that are switched off.
 func (f *fleet) targetsIn(g actuators.GroupState) map[string]bool {
 	ids := make(map[string]bool, len(f.World.Nodes))
+	for _, e := range f.Fleet.Nodes.Exclude {
+		ids[e.Name] = true
+	}
 	for _, n := range f.World.Nodes {
 		ids[g.Target(n.Node)] = true
 	}
@@ -118,8 +125,8 @@ func (f *fleet) refusal(v *view, others, away int) string {
 	c := f.cap
 	switch {
 	case away+1 > c.max:
-		return fmt.Sprintf("%d of %d out by windlass's hand, maxUnavailable is %s", away, c.size, f.Fleet.Rollout.MaxUnavailable)
-	case v.mayServeBy() && others < c.floor:
+		return fmt.Sprintf("%d of %d out by windlass's hand, maxUnavailable is %s", away, c.size, f.budget())
+	case v.mayServeBy(f) && others < c.floor:
 		return f.atFloor()
 	case f.balanced() && !f.Fleet.Rollout.AllowOutage && f.membersBut(v) == 0:
 		return "it is the last member of its load balancers; rollout.allowOutage lets it leave"
@@ -127,19 +134,34 @@ func (f *fleet) refusal(v *view, others, away int) string {
 	return ""
 }
 
-// mayServeBy reports whether the node may be serving by the time it leaves: it does, or it was registered and a reading may be
-// behind the balancer that has found it healthy.
-func (v *view) mayServeBy() bool {
-	joining := slices.ContainsFunc(v.targets, func(t actuators.Target) bool {
-		return t.Status == actuators.TargetInitial || t.Status == actuators.TargetRamping
-	})
-	return v.serving || joining && v.rec.Stage != actuators.Idle
+// budget is maxUnavailable for people: of a percentage, what it comes to (G23).
+func (f *fleet) budget() string {
+	most := f.Fleet.Rollout.MaxUnavailable
+	if most.Percent == 0 {
+		return most.String()
+	}
+	return fmt.Sprintf("%d (%s of %d)", f.cap.max, most, f.cap.size)
+}
+
+// mayServeBy reports whether the node may be serving by the time it leaves: it does, or nothing that can be read says that it does
+// not, or it was registered and a reading may be behind the balancer that has found it healthy.
+func (v *view) mayServeBy(f *fleet) bool {
+	if !f.balanced() {
+		unheard := v.Health.Status == health.Unknown || v.Health.Status == health.Pending
+		return v.serving || unheard && !v.spoiled()
+	}
+	joining, ill := false, len(v.targets) == 0
+	for _, t := range v.targets {
+		joining = joining || t.Status == actuators.TargetInitial || t.Status == actuators.TargetRamping
+		ill = ill || t.Status != actuators.TargetHealthy && t.Status != actuators.TargetRamping && t.Status != actuators.TargetUnknown
+	}
+	return v.serving || !ill || joining && v.rec.Stage != actuators.Idle
 }
 
 // atFloor is the refusal with its numbers.
 func (f *fleet) atFloor() string {
 	c := f.cap
-	why := fmt.Sprintf("%d of %d in service, floor is %d (maxUnavailable %s", c.inService, c.size, c.floor, f.Fleet.Rollout.MaxUnavailable)
+	why := fmt.Sprintf("%d of %d in service, floor is %d (maxUnavailable %s", c.inService, c.size, c.floor, f.budget())
 	if c.size-c.max < c.floor {
 		return why + "; the last node stays unless rollout.allowOutage is set)"
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,8 @@ func (f *fleet) preparing(v *view) {
 // configure puts the wanted version on a node that is out of service.
 func (f *fleet) configure(v *view) {
 	v.status.State = Configuring
-	if f.halt != nil && !f.Is(v.rec.On) {
-		f.hold(v, f.halted())
+	if !f.goesOn() && !f.Released && !f.Is(v.rec.On) {
+		f.hold(v, f.blocked())
 		return
 	}
 	if f.backingOff(v) || !f.surelyOut(v) {
@@ -96,6 +97,7 @@ func (f *fleet) configuring(v *view) {
 	ours := job.Key == f.activateJob(v.rec).Key
 	switch {
 	case !wanted && ours && job.Running:
+		v.status.Deadline = v.status.Since.Add(f.jobTime())
 		v.status.Reason = fmt.Sprintf("step %s of %s ends before %s follows", job.Step, v.rec.On.Release, f.Version.Release)
 	case !wanted && (f.goesOn() || !ours || !job.Exited):
 		f.configure(v)
@@ -110,6 +112,15 @@ func (f *fleet) configuring(v *view) {
 	default:
 		f.verify(v)
 	}
+}
+
+// jobTime is how long all steps may take, by what the fleet file says now.
+func (f *fleet) jobTime() time.Duration {
+	limit := time.Minute
+	for _, s := range slices.Concat(f.Fleet.Configure.Prepare, f.Fleet.Configure.Activate) {
+		limit += s.Timeout
+	}
+	return limit
 }
 
 // verify proves what was put on a node before it is given back (law 16).

@@ -123,7 +123,7 @@ func (f *fleet) groupsUnread() string {
 
 // fail records a used-up attempt. A node that only came back with what it had before used none: it is reported.
 func (f *fleet) fail(v *view, why string) {
-	if v.rec.Stage == actuators.Verified && v.rec.Try.Version.Digest != v.rec.On.Digest {
+	if v.rec.Stage == actuators.Verified && (v.rec.Try.Version.Digest != v.rec.On.Digest || !v.rec.Known()) {
 		f.step(v, Restore, "given back, and it does not serve: "+why, f.toIdle(v))
 		return
 	}
@@ -162,9 +162,9 @@ func (f *fleet) hold(v *view, why string) {
 	f.plan.Holds = append(f.plan.Holds, Hold{Node: v.Name, Reason: "hold: " + why})
 }
 
-// wake pulls the next look earlier, never later.
+// wake pulls the next look earlier, never later. An instant that has come changes nothing more: a reading is awaited.
 func (f *fleet) wake(t time.Time) {
-	if f.plan.WakeAt.IsZero() || t.Before(f.plan.WakeAt) {
+	if t.After(f.Now) && (f.plan.WakeAt.IsZero() || t.Before(f.plan.WakeAt)) {
 		f.plan.WakeAt = t
 	}
 }

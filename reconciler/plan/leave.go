@@ -23,9 +23,46 @@ func (f *fleet) leaving(v *view) {
 		f.awaitDrain(v)
 	case f.exhausted(v):
 		f.step(v, Fail, "attempts used up: "+v.rec.Try.Error, f.toGiveUp(v))
-	default:
+	case f.balanced():
 		f.configure(v)
+	default:
+		f.change(v)
 	}
+}
+
+// change configures a node that no balancer takes out: it serves until then, so that this is its removal (law 9).
+func (f *fleet) change(v *view) {
+	v.status.State = Configuring
+	if why := f.sourcesIncomplete(); why != "" {
+		f.hold(v, why)
+		return
+	}
+	if why := cmp.Or(f.tooFew(), f.mayDrain(v)); why != "" {
+		f.stay(v, why)
+		return
+	}
+	if !f.sureOfOthers(v) {
+		v.status.Reason = "the other nodes are checked again before it is changed"
+		return
+	}
+	before := len(f.plan.Steps)
+	f.configure(v)
+	if len(f.plan.Steps) > before {
+		f.lost(v)
+	}
+}
+
+// sureOfOthers reports whether all others that are counted on were checked since the node was claimed; if not, they are.
+func (f *fleet) sureOfOthers(v *view) bool {
+	sure := true
+	for _, o := range f.views {
+		if o == v || !o.counts(f) || o.Health.Phase == WatchAgain && !o.Health.Since.Before(v.Staged) {
+			continue
+		}
+		sure = false
+		f.watch(o, WatchAgain, o.rec.On.Release, 0)
+	}
+	return sure
 }
 
 // exhausted reports whether what is on the node failed as often as it may be tried, and nothing else is to be put there.
@@ -51,13 +88,13 @@ func (f *fleet) drain(v *view) {
 		v.status.Reason = "waits for its load balancers to show that it leaves"
 		return
 	}
+	if why := cmp.Or(f.tooFew(), f.mayDrain(v)); why != "" {
+		f.stay(v, why)
+		return
+	}
 	if !f.fresh() {
 		f.plan.Reread = true
 		v.status.Reason = "its load balancers are read again before it leaves"
-		return
-	}
-	if why := cmp.Or(f.tooFew(), f.mayDrain(v)); why != "" {
-		f.stay(v, why)
 		return
 	}
 	if !v.listed() {
@@ -83,19 +120,20 @@ func (v *view) listed() bool {
 }
 
 // stay lets a claimed node that must not leave after all be counted on again. One that failed is only held, and lets others
-// go before it; one on its way back that does not serve yet stays counted as out.
+// go before it; one on its way back that does not serve yet stays counted as out; one that has left a group already goes back there.
 func (f *fleet) stay(v *view, why string) {
-	if v.spoiled() {
+	switch {
+	case v.spoiled():
 		f.hold(v, why)
 		f.cap.away--
-		v.held = true
-		return
-	}
-	if !v.serving && v.mayServeBy() {
+		v.held, v.awaits = true, f.tooFew() == ""
+	case f.balanced() && len(f.missing(v)) > 0:
+		f.restore(v)
+	case f.balanced() && !v.serving && v.mayServeBy(f):
 		f.hold(v, why)
-		return
+	default:
+		f.step(v, Restore, "stays for now: "+why, f.toIdle(v))
 	}
-	f.step(v, Restore, "stays for now: "+why, f.toIdle(v))
 }
 
 // fresh reports whether the balancers were read after the last request to them, a moment ago.

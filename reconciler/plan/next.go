@@ -9,6 +9,7 @@ import (
 
 	"windlass/actuators"
 	"windlass/desired"
+	"windlass/health"
 )
 
 // Next decides what to do now. The same input gives the same plan, byte for byte.
@@ -41,20 +42,20 @@ func (f *fleet) judge() {
 	f.proven = map[string]bool{}
 	for _, v := range f.views {
 		f.proven[v.rec.Proven.Digest], f.proven[v.rec.Previous.Digest] = true, true
-		f.bind(v.rec.Halts)
+		f.bind(v.rec.Halts, v.Name)
 		if f.Is(v.rec.Proven) || f.Is(v.rec.Previous) {
 			f.proofs++
 		}
 	}
 	if f.Verdict != nil {
-		f.bind([]actuators.Halt{*f.Verdict})
+		f.bind([]actuators.Halt{*f.Verdict}, "")
 	}
 }
 
 // bind lets a verdict on the wanted version come into force. Any copy does (law 11).
-func (f *fleet) bind(halts []actuators.Halt) {
+func (f *fleet) bind(halts []actuators.Halt, from string) {
 	if i := slices.IndexFunc(halts, f.condemns); i >= 0 && f.halt == nil {
-		f.halt = &halts[i]
+		f.halt, f.haltFrom = &halts[i], from
 	}
 }
 
@@ -157,9 +158,17 @@ func (f *fleet) halted() string {
 	return fmt.Sprintf("%s failed on %s: %s", cmp.Or(f.halt.Release, f.Version.Release), f.halt.Node, f.halt.Reason)
 }
 
+// untilWhen says what ends the verdict in force.
+func (f *fleet) untilWhen() string {
+	if f.haltFrom != "" && f.haltFrom != f.halt.Node {
+		return fmt.Sprintf("; so says the record of %s; commit another release, or set retry to %d to try it again", f.haltFrom, f.halt.Retry+1)
+	}
+	return fmt.Sprintf("; commit another release, or set retry to %d to try it again", f.halt.Retry+1)
+}
+
 // giveUp halts a version that makes no progress: something is under way, and all that is waited for is overdue (G17).
 func (f *fleet) giveUp() {
-	if !f.goesOn() || len(f.plan.Steps) > 0 || f.Progress.IsZero() {
+	if !f.goesOn() || f.Progress.IsZero() || !f.onlyRetries() {
 		return
 	}
 	stuck := f.stuck()
@@ -176,7 +185,15 @@ func (f *fleet) giveUp() {
 		Digest: f.Version.Digest, Release: f.Version.Release, Revision: f.Version.Revision,
 		Retry: f.Fleet.Retry, Node: stuck.Name, Reason: why,
 	}
-	f.spread(slices.DeleteFunc(slices.Clone(f.views), func(v *view) bool { return v.rec.UnderWay() }))
+	f.plan.Steps = nil
+	f.spread(f.views)
+}
+
+// onlyRetries reports whether the plan orders nothing but what has just failed for no fault of the version's.
+func (f *fleet) onlyRetries() bool {
+	return !slices.ContainsFunc(f.plan.Steps, func(s Step) bool {
+		return !slices.ContainsFunc(f.views, func(v *view) bool { return v.Name == s.Node && v.Trouble != "" })
+	})
 }
 
 // stuck returns the first node under way when every node under way has outlasted its deadlines, else nil.
@@ -187,14 +204,10 @@ func (f *fleet) stuck() *view {
 	}
 	var first *view
 	for _, v := range f.views {
-		if !v.status.UnderWay || v.status.State == OutOfService {
-			continue // one that has what it had before, and fails its checks, says nothing about the version
+		if !v.status.UnderWay || v.status.State == OutOfService || v.provenOnce(v.rec.On) && f.Is(v.rec.On) {
+			continue // one that has what it had before says nothing about the version
 		}
-		if held[v.Name] {
-			return nil
-		}
-		waiting := v.Busy != "" || v.status.Deadline.After(f.Now) || v.status.State == Baking || f.Now.Before(v.NotBefore) && v.Read.Err == ""
-		if waiting || v.foreign != nil {
+		if held[v.Name] && !v.awaits || v.waits(f) || v.foreign != nil {
 			return nil
 		}
 		if first == nil {
@@ -206,6 +219,12 @@ func (f *fleet) stuck() *view {
 
 // atOnce is how soon a plan wakes for what is due already.
 const atOnce = time.Millisecond
+
+// waits reports whether something of the node's has an end of its own.
+func (v *view) waits(f *fleet) bool {
+	unheard := v.Health.Phase == WatchBake && v.Health.Status == health.Unknown
+	return v.Busy != "" || v.status.Deadline.After(f.Now) || v.status.State == Baking && !unheard
+}
 
 // conclude sums the fleet up.
 func (f *fleet) conclude() {

@@ -15,7 +15,7 @@ func (f *fleet) phase() (Phase, string) {
 	case f.Released && !moving:
 		return PhaseIdle, "its file is gone from the deploy repo: left alone"
 	case f.halt != nil:
-		return PhaseHalted, f.halted() + "; commit another release, or raise retry to try it again"
+		return PhaseHalted, f.halted() + f.untilWhen()
 	case moving && f.rollsBack():
 		return PhaseRollingBack, progress + ", back to " + f.Version.Release
 	case moving:
@@ -26,6 +26,8 @@ func (f *fleet) phase() (Phase, string) {
 		return PhaseWaiting, f.blocked()
 	case f.sourcesIncomplete() != "":
 		return PhaseWaiting, f.sourcesIncomplete()
+	case f.tooFew() != "":
+		return PhaseWaiting, f.tooFew()
 	case len(f.views) == 0:
 		return PhaseWaiting, "no nodes found; check nodes in " + f.Fleet.Path
 	case len(f.plan.Holds) > 0:

@@ -126,6 +126,7 @@ type Plan struct {
 // How long things may take that the fleet file does not say.
 const (
 	JoinTimeout  = 10 * time.Minute // from registering until the balancers say healthy, slow start apart
+	SlowStart    = 15 * time.Minute // the longest that AWS allows
 	AskAgain     = 5 * time.Second  // until a balancer shows what it was asked to do
 	TakeoverWait = 15 * time.Second // beyond the expiry of another agent's claim: the deadline of a call it may have begun
 	FirstBackoff = 2 * time.Second  // after a failed attempt; doubles

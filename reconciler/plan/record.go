@@ -88,6 +88,7 @@ func (f *fleet) toConfigure(v *view) actuators.NodeRecord {
 func (f *fleet) trying(v *view) actuators.Try {
 	old := v.rec.Try
 	if f.Is(old.Version) && old.Retry >= f.Fleet.Retry {
+		old.Version = f.Version // by another algorithm's name, it may be
 		return old
 	}
 	next := actuators.Try{ID: strconv.FormatInt(f.Now.UnixMilli(), 36), Version: f.Version, Retry: f.Fleet.Retry, Earlier: old.Earlier}
@@ -98,13 +99,18 @@ func (f *fleet) trying(v *view) actuators.Try {
 }
 
 // toFail is written when an attempt was used up. The last one ends in the verdict on the digest, unless the node had failed
-// an earlier digest too: then the node is sick, and it says nothing about the digest (law 11).
+// an earlier digest too, or this very digest was proven on it once: then the node is sick, and it says nothing about the digest (law 11).
 func (f *fleet) toFail(v *view, why string) actuators.NodeRecord {
 	r := f.draft(v)
 	r.Try.Failures++
 	r.Spoiled = r.Spoiled || v.rec.Stage != actuators.Preparing
 	r.Try.Error, r.Try.At = bounded(why), zeroTime
-	if exhausted := r.Try.Failures >= f.Fleet.Rollout.Attempts; exhausted && r.Try.Earlier == "" {
+	exhausted := r.Try.Failures >= f.Fleet.Rollout.Attempts
+	switch {
+	case !exhausted || r.Try.Earlier != "":
+	case v.provenOnce(r.Try.Version):
+		r.Try.Earlier = r.Try.Version.Digest
+	default:
 		r.Halts = withHalt(r.Halts, verdict(v, r.Try))
 	}
 	f.afterFailure(v, &r)
@@ -164,11 +170,12 @@ func (f *fleet) toIdle(v *view) actuators.NodeRecord {
 	return r
 }
 
-// places is where the balancers hold the node now, in the groups the fleet names.
+// places is where the balancers hold the node now, also in groups that the fleet does not name any more: it leaves them on its next
+// journey.
 func (f *fleet) places(v *view) []actuators.Membership {
 	var places []actuators.Membership
 	for _, t := range v.targets {
-		if slices.ContainsFunc(f.Groups, func(g actuators.GroupState) bool { return g.ID == t.Group }) {
+		if t.Status != actuators.TargetDraining {
 			places = append(places, t.Membership)
 		}
 	}

@@ -26,7 +26,8 @@ func (f *fleet) mayServe(v *view) bool {
 	if serving < f.unprovenLimit() {
 		return true
 	}
-	f.hold(v, fmt.Sprintf("verified; %d serve %s, which is not proven yet, as many as may", serving, v.rec.On.Release))
+	v.awaits = true
+	f.hold(v, fmt.Sprintf("verified; %d may serve %s, which is not proven yet, as many as may%s", serving, v.rec.On.Release, f.whoIsOpaque()))
 	return false
 }
 
@@ -103,16 +104,27 @@ func (v *view) inPlace(f *fleet) bool {
 	return !f.balanced() || v.serving && len(f.missing(v)) == 0
 }
 
+// joining says that the node waits for its balancers, and until when: each registration and each time it served begins a wait anew,
+// a new agent begins its own, and slow start takes its time. Only the agent's clock counts (law 20).
+func (f *fleet) joining(v *view, what string) {
+	v.status.State, v.status.Reason = Joining, what+v.said(f)
+	since := later(cmpTime(v.Staged, v.status.Since), v.Served)
+	if v.Asked == Add && len(f.missing(v)) == 0 {
+		since = later(since, v.AskedAt)
+	}
+	if slices.ContainsFunc(v.targets, func(t actuators.Target) bool { return t.Status == actuators.TargetRamping }) {
+		since = since.Add(SlowStart)
+	}
+	v.status.Deadline = since.Add(JoinTimeout)
+}
+
 // join registers the node and waits for the balancers to find it healthy.
 func (f *fleet) join(v *view) {
-	v.status.State = Joining
-	v.status.Deadline = v.status.Since.Add(JoinTimeout)
-	v.status.Reason = "joins: " + v.said(f)
-	ramping := slices.ContainsFunc(v.targets, func(t actuators.Target) bool { return t.Status == actuators.TargetRamping })
+	f.joining(v, "joins: ")
 	switch {
 	case len(f.missing(v)) > 0:
 		f.rejoin(v)
-	case !ramping && f.overdue(v):
+	case f.overdue(v):
 		f.fail(v, fmt.Sprintf("not in service %s after it passed its checks: %s", JoinTimeout, v.said(f)))
 	}
 }
@@ -136,7 +148,7 @@ func (f *fleet) rejoin(v *view) {
 
 // lapse is a check's deadline passing on a node on its way back: an attempt is used, unless the node has what it had before.
 func (f *fleet) lapse(v *view) {
-	if v.rec.Stage == actuators.Verified && v.rotation == out && v.rec.Try.Version.Digest == v.rec.On.Digest {
+	if v.rec.Stage == actuators.Verified && v.rec.Try.Version.Digest == v.rec.On.Digest {
 		f.fail(v, v.Health.Reason)
 		return
 	}
@@ -191,9 +203,7 @@ func (f *fleet) restore(v *view) {
 		f.step(v, Leave, "drift: "+v.Health.Reason, f.toLeave(v))
 		return
 	}
-	v.status.State = Joining
-	v.status.Deadline = v.status.Since.Add(JoinTimeout)
-	v.status.Reason = "goes straight back: " + v.said(f)
+	f.joining(v, "goes straight back: ")
 	switch {
 	case v.inPlace(f) && f.behind(v):
 		v.status.Reason = "waits for its load balancers to show whether it leaves"

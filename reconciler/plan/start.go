@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"windlass/actuators"
 	"windlass/health"
@@ -56,7 +57,11 @@ func (f *fleet) failed(v *view) {
 	v.status.State = Failed
 	v.status.Attempt = v.rec.Try.Failures
 	v.status.Reason = fmt.Sprintf("%s failed here: %s", v.rec.Try.Version.Release, v.rec.Try.Error)
-	if v.rec.Try.Earlier != "" {
+	switch v.rec.Try.Earlier {
+	case "":
+	case v.rec.Try.Version.Digest:
+		v.status.Reason += "; it was proven here before: look at the node, and replace it or exclude it"
+	default:
 		v.status.Reason += "; an earlier release failed here too: look at the node, and replace it or exclude it"
 	}
 }
@@ -66,6 +71,9 @@ func (f *fleet) serves(v *view) {
 	switch {
 	case v.drifted():
 		v.status.State, v.status.Reason = Outdated, "drift: "+v.Health.Reason
+	case v.status.Outdated && v.failures(f) >= f.Fleet.Rollout.Attempts:
+		v.status.State = Outdated
+		v.status.Reason = fmt.Sprintf("serves %s; %s failed here %d times and is not tried again (set retry to try it): %s", v.rec.On.Release, f.Version.Release, v.failures(f), v.rec.Try.Error)
 	case v.status.Outdated:
 		v.status.State, v.status.Reason = Outdated, "serves "+cmp.Or(v.rec.On.Release, "an unknown release")+", wanted is "+f.Version.Release
 		if v.rec.On.Release == f.Version.Release && !f.Is(v.rec.On) {
@@ -78,20 +86,20 @@ func (f *fleet) whyOut(v *view) string {
 	switch {
 	case !f.balanced():
 		return cmp.Or(v.Health.Reason, "not checked yet")
-	case v.rotation == out && !v.rec.Known():
-		return "new: it joins when it is configured and verified"
 	case v.foreignOut(f):
 		return fmt.Sprintf("somebody else took it out; left alone for %s: %s", f.Fleet.Rollout.RestoreAfter, v.said(f))
+	case v.rotation == out && !v.rec.Known():
+		return "new: it joins when it is configured and verified"
 	}
 	return v.said(f)
 }
 
 // foreignOut reports whether somebody else took a node out of a group it was proven in (law 13).
 func (v *view) foreignOut(f *fleet) bool {
-	if !f.balanced() || !v.rec.Known() || v.rec.Stage != actuators.Idle {
+	if !f.balanced() || v.rec.Stage != actuators.Idle {
 		return false
 	}
-	return v.rotation == draining || slices.ContainsFunc(v.absent, func(i int) bool { return v.wasIn(f.Groups[i].ID) })
+	return v.rotation == draining && v.rec.Known() || slices.ContainsFunc(v.absent, func(i int) bool { return v.wasIn(f.Groups[i].ID) })
 }
 
 // start begins as many journeys as the limits allow, in the order of law 8, and says why not more.
@@ -179,12 +187,18 @@ func (f *fleet) inHand() (preparing, repairing int) {
 // whyUnproven is why no more nodes may set out for a version that is not proven.
 func (f *fleet) whyUnproven() string {
 	why := fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", f.Version.Release, f.proofsNeeded(), len(f.views))
+	return why + f.whoIsOpaque()
+}
+
+// whoIsOpaque names the nodes that may have anything.
+func (f *fleet) whoIsOpaque() string {
+	var who strings.Builder
 	for _, v := range f.views {
 		if v.opaque() {
-			why += fmt.Sprintf("; %s serves and cannot be read, it may have something unproven: mend or exclude it", v.Name)
+			fmt.Fprintf(&who, "; %s serves and cannot be read, it may have something unproven: mend or exclude it", v.Name)
 		}
 	}
-	return why
+	return who.String()
 }
 
 // prepares reports whether nodes are to be readied before they leave.
@@ -221,9 +235,8 @@ func (f *fleet) blocked() string {
 
 // tooFew returns why the nodes found are too few to take any away, or "".
 func (f *fleet) tooFew() string {
-	expect := f.Fleet.Nodes.Expect
-	if found := len(f.World.Nodes); found < expect {
-		return fmt.Sprintf("%d nodes found, %d expected (nodes.expect)", found, expect)
+	if found, expected := len(f.views), f.expected(); found < expected {
+		return fmt.Sprintf("%d nodes found, %d expected (nodes.expect)", found, expected)
 	}
 	return ""
 }
@@ -329,7 +342,9 @@ func (f *fleet) classOf(v *view) class {
 		return none
 	case v.serving:
 		return rolling
-	case v.rotation == out && f.balanced() && v.foreignOut(f) && !f.restoreDue(v):
+	case !f.balanced() && v.Health.Since.IsZero():
+		return none // not checked yet: it may be the one that serves
+	case v.foreignOut(f) && !f.restoreDue(v):
 		v.status.Foreign = true
 		return none
 	case v.rotation == draining:

@@ -3,23 +3,27 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"windlass/actuators"
+	"windlass/desired"
 	"windlass/health"
 )
 
 // fleet is one question and all that is worked out on the way to its answer.
 type fleet struct {
-	unread string // why a group that only records name must be read first; empty: none
 	Want
 	World
-	groups             []group // those the fleet names, then the former ones
+	groups             []group           // those the fleet names, then the former ones
+	recorded           map[string]string // groups that records name, each with the first node whose record does
+	unread             string            // why a group that only records name must be read first; empty: none
 	views              []*view
 	twins              string          // why two nodes may be one machine; empty: all differ
 	halt               *actuators.Halt // the verdict on the wanted version; nil: none
+	haltFrom           string          // the node whose record has it; empty: none that can be read
 	proven             map[string]bool // digests proven on some node
 	proofs             int             // nodes on which the wanted version is proven
 	cap                capacity
@@ -38,6 +42,7 @@ type view struct {
 	rotation rotation
 	absent   []int // indexes of the named groups it has no place in
 	held     bool  // it should leave and must not, so others go before it
+	awaits   bool  // it is held for other nodes of the fleet alone
 	serving  bool  // in service, whoever works on it
 	status   NodeStatus
 }
@@ -58,13 +63,25 @@ type group struct {
 	members map[string][]actuators.Target
 }
 
-// index prepares the groups for as many look-ups as there are nodes.
+// index prepares the groups for as many look-ups as there are nodes. Former ones count while a record that counts names them.
 func (f *fleet) index() {
+	f.recorded = map[string]string{}
+	for _, v := range f.views {
+		for _, places := range [][]actuators.Membership{v.rec.Places, v.rec.Taken} {
+			for _, m := range places {
+				if _, seen := f.recorded[m.Group]; !seen {
+					f.recorded[m.Group] = v.Name
+				}
+			}
+		}
+	}
 	for i := range f.Groups {
 		f.groups = append(f.groups, newGroup(&f.Groups[i], true))
 	}
 	for i := range f.Former {
-		f.groups = append(f.groups, newGroup(&f.Former[i], false))
+		if _, named := f.recorded[f.Former[i].ID]; named {
+			f.groups = append(f.groups, newGroup(&f.Former[i], false))
+		}
 	}
 }
 
@@ -90,19 +107,27 @@ func (g group) places(n actuators.Node) []actuators.Target {
 
 // look works out the views, sorted by name, without the excluded nodes.
 func (f *fleet) look() {
-	f.index()
-	excluded := map[string]bool{}
-	for _, e := range f.Fleet.Nodes.Exclude {
-		excluded[e.Name] = true
-	}
 	f.views = make([]*view, 0, len(f.World.Nodes))
 	for _, n := range f.World.Nodes {
-		if !excluded[n.Name] {
-			f.views = append(f.views, f.view(n))
+		if !Excludes(f.Fleet, n.Node) {
+			v := &view{Node: n, status: NodeStatus{Name: n.Name, Since: n.Since}}
+			v.readHost(f)
+			f.views = append(f.views, v)
 		}
 	}
 	slices.SortFunc(f.views, func(a, b *view) int { return cmp.Compare(a.Name, b.Name) })
+	f.index()
+	for _, v := range f.views {
+		v.readBalancers(f)
+		v.status.Release, v.status.Outdated = v.rec.On.Release, !v.has(f)
+	}
 	f.twins, f.unread = twins(f.views), f.recordsUnread()
+}
+
+// Excludes reports whether the fleet file excludes the node, by its name or its instance id. Nothing is built on what its record says,
+// and nothing is written there.
+func Excludes(f *desired.Fleet, n actuators.Node) bool {
+	return slices.ContainsFunc(f.Nodes.Exclude, func(e desired.Exclusion) bool { return e.Name == n.Name || e.Name == n.ID })
 }
 
 // twins finds two nodes that name the same machine: a record could not tell them apart (law 4).
@@ -118,16 +143,6 @@ func twins(views []*view) string {
 		names[v.identity()] = v.Name
 	}
 	return ""
-}
-
-func (f *fleet) view(n Node) *view {
-	v := &view{Node: n}
-	v.status = NodeStatus{Name: n.Name, Since: n.Since}
-	v.readHost(f)
-	v.readBalancers(f)
-	v.status.Release = v.rec.On.Release
-	v.status.Outdated = !v.has(f)
-	return v
 }
 
 // readHost takes the record where it counts: one of this machine (law 4).
@@ -151,6 +166,9 @@ func (v *view) readHost(f *fleet) {
 	if v.claimLives(f) {
 		v.foreign = rec.Claim
 	}
+	if v.unsure == "" && rec.On.Algorithm > f.Version.Algorithm {
+		v.unsure = fmt.Sprintf("its record is a newer windlass's (digest algorithm %d, this one knows up to %d); upgrade this agent", rec.On.Algorithm, f.Version.Algorithm)
+	}
 }
 
 // identity is what a record must name to be this machine's.
@@ -160,7 +178,7 @@ func (v *view) identity() string { return cmp.Or(v.ID, v.Host.Machine) }
 // never longer than a claim lasts, and then for as long as a call it began may take (law 18).
 func (v *view) claimLives(f *fleet) bool {
 	c := v.rec.Claim
-	if c == nil || c.Holder == f.Agent.Holder {
+	if c == nil || f.Agent.succeeds(*c) {
 		return false
 	}
 	expired := v.Host.Now.Sub(c.Expires) >= TakeoverWait
@@ -321,8 +339,12 @@ func (f *fleet) sourcesIncomplete() string {
 		return "the load balancers were not read yet"
 	}
 	for _, g := range f.groups {
-		if g.Err != "" && (g.named || !g.Missing) {
+		switch {
+		case g.Err == "":
+		case g.named:
 			return g.Err
+		case !g.Missing:
+			return fmt.Sprintf("%s (the record of %s names that group)", g.Err, f.recorded[g.ID])
 		}
 	}
 	return f.unread
@@ -330,15 +352,9 @@ func (f *fleet) sourcesIncomplete() string {
 
 // recordsUnread returns why a group that only records name must be read before anything is built on who is out, or "".
 func (f *fleet) recordsUnread() string {
-	known := make(map[string]bool, len(f.groups))
-	for _, g := range f.groups {
-		known[g.ID] = true
-	}
-	for _, v := range f.views {
-		for _, m := range slices.Concat(v.rec.Places, v.rec.Taken) {
-			if !known[m.Group] {
-				return fmt.Sprintf("%s, which the record of %s names, was not read yet", m.Group, v.Name)
-			}
+	for _, id := range slices.Sorted(maps.Keys(f.recorded)) {
+		if !slices.ContainsFunc(f.groups, func(g group) bool { return g.ID == id }) {
+			return fmt.Sprintf("%s, which the record of %s names, was not read yet", id, f.recorded[id])
 		}
 	}
 	return ""

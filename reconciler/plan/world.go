@@ -57,6 +57,12 @@ type Agent struct {
 	Nonce  string
 }
 
+// succeeds reports whether the claim is this process's own, or one of an earlier process of the same agent (law 18). A state directory
+// that was copied, or put back, makes the other one's claims another agent's.
+func (a Agent) succeeds(c actuators.Claim) bool {
+	return c.Nonce == a.Nonce || c.Holder == a.Holder && c.Epoch < a.Epoch
+}
+
 // A Source is how reading something went. The zero value was never read.
 type Source struct {
 	At  time.Time // of the newest good reading; zero: none
@@ -82,6 +88,7 @@ type Node struct {
 
 	Asked     Kind      // the newest request to a balancer: Drain or Add
 	AskedAt   time.Time // when it was answered
+	Served    time.Time // when a reading last showed it healthy in every group; zero: none did since this agent began
 	Out       time.Time // since when readings show it in no group; zero: they do not
 	OutSince  time.Time // when it was first seen out of rotation by nobody's order; zero: it is not
 	NotBefore time.Time // backing off after a failure that is nobody's fault, such as a lost connection
@@ -101,6 +108,7 @@ type WatchPhase string
 
 const (
 	WatchIdle   WatchPhase = "idle"   // now and then, of a node nothing is done to
+	WatchAgain  WatchPhase = "again"  // once more, before another node that no balancer takes out is changed
 	WatchVerify WatchPhase = "verify" // until the checks have passed once
 	WatchBake   WatchPhase = "bake"   // after it is back, for as long as the bake
 )

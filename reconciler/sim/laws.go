@@ -36,12 +36,16 @@ func (l *laws) breaks(w *World, format string, args ...any) {
 // check looks at the world after an effect.
 func (l *laws) check(w *World) {
 	for id := range l.out {
-		if m := w.machines[id]; m == nil || m.dead || w.inService(m) {
+		_, excluded := w.wild.excluded[id]
+		if m := w.machines[id]; excluded || m == nil || m.dead || w.inService(m) {
 			delete(l.out, id)
 		}
 	}
 	unproven := map[string]int{}
 	for _, m := range w.alive() {
+		if _, excluded := w.wild.excluded[m.id]; excluded || len(w.wild.moved) > 0 && w.wild.moved[m.id].Add(30*time.Minute).After(w.now()) {
+			continue // what an excluded machine serves counts for nothing
+		}
 		if len(w.groups) > 0 && w.inRotation(m) && m.digest != "" && !l.proven[m.digest] {
 			unproven[m.digest]++
 		}
@@ -66,7 +70,7 @@ func (l *laws) claims(w *World, p *ports, m *machine, what string) {
 	switch {
 	case c == nil || c.Nonce != p.nonce:
 		l.breaks(w, "law 18: %s %s without its claim", what, m.name)
-	case !w.clock(m).Before(c.Expires):
+	case !w.clock(m).Before(c.Expires) && (m.stepped.IsZero() || w.now().Sub(m.stepped) > time.Minute):
 		l.breaks(w, "law 18: %s %s %s after its claim expired", what, m.name, w.clock(m).Sub(c.Expires))
 	}
 }
@@ -80,6 +84,13 @@ func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership
 	if m == nil || m.dead {
 		return
 	}
+	if m.foreign {
+		l.pruning(w, g, m)
+		return
+	}
+	l.alone(w, m, "deregister")
+	l.expected(w, m)
+	l.missing(w, p, m)
 	l.claims(w, p, m, "removes")
 	if age := asked.Sub(p.read[g.ID]); age > mostAge {
 		l.breaks(w, "law 9: %s leaves %s on a reading of %s ago", m.name, g.Name, age)
@@ -91,8 +102,11 @@ func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership
 	if !taken {
 		l.breaks(w, "law 17: %s leaves %s and its record does not say so", m.name, g.Name)
 	}
+	if w.unsettled() {
+		return
+	}
 	size, others := l.strength(w, m)
-	most := w.fleet.Rollout.MaxUnavailable.Of(size) * (1 + l.rivals)
+	most := w.fleet.Rollout.MaxUnavailable.Of(max(size, w.largest())) * (1 + l.rivals)
 	floor := size - most
 	if !w.fleet.Rollout.AllowOutage && l.rivals == 0 {
 		floor = max(1, floor)
@@ -112,10 +126,13 @@ func (l *laws) strength(w *World, leaving *machine) (size, others int) {
 	patience := 60*time.Second + w.story.Lag
 	for _, m := range w.sorted() {
 		recent := w.now().Sub(m.gauge) < patience && !m.gauge.IsZero()
+		if _, excluded := w.wild.excluded[m.id]; excluded {
+			continue
+		}
 		if m != leaving && recent && !l.out[m.id] && !m.changing {
 			others++
 		}
-		if !m.dead && w.now().Sub(l.born[m.id]) >= patience {
+		if !m.dead && w.now().Sub(l.born[m.id]) >= patience && (!m.foreign || w.groups[0].members[m.id] != nil) {
 			size++
 		}
 	}
@@ -134,7 +151,7 @@ func (l *laws) adding(w *World, p *ports, g *group, m *machine, place actuators.
 	key := m.id + g.ID
 	if was := l.original[key]; was == "" {
 		l.original[key] = place.String()
-	} else if was != place.String() {
+	} else if was != place.String() && (w.story.Wild.Adopt || !w.story.Wild.On) { // without adoption nobody has written down where it was
 		l.breaks(w, "law 17: %s was %s and joins as %s", m.name, was, place)
 	}
 }
@@ -228,6 +245,7 @@ func (l *laws) halt(w *World, h actuators.Halt) {
 			l.halted[verdict][m.id] = true
 		}
 	}
+	l.innocent(w, h)
 	w.tell("halt of %s, found on %s: %s", h.Release, h.Node, h.Reason)
 }
 

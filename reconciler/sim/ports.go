@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,6 +20,7 @@ type ports struct {
 	killed bool
 	read   map[string]time.Time // when it last read each group
 	halts  map[string]bool      // verdicts it has read or written
+	missed map[string]bool      // groups it knows to be gone
 }
 
 // Nodes lists the machines that are alive.
@@ -54,7 +56,8 @@ func (p *ports) observe(ctx context.Context, id string, began time.Time) actuato
 	state := actuators.GroupState{Group: actuators.Group{ID: id, Name: id}, TargetType: "instance", At: began}
 	err := p.call(ctx, "observe/"+id, func() error {
 		g := w.group(id)
-		if g == nil {
+		p.missed[id] = w.wild.gone[id]
+		if g == nil || w.wild.gone[id] {
 			state.Missing = true
 			return fmt.Errorf("no target group %s", id)
 		}
@@ -105,6 +108,10 @@ func (p *ports) Register(ctx context.Context, m actuators.Membership) error {
 		if g == nil || machine == nil || machine.dead {
 			return fmt.Errorf("InvalidTarget: %s", m)
 		}
+		if err := w.deny("register"); err != nil || w.wild.gone[g.ID] {
+			return cmp.Or(err, errDenied)
+		}
+		w.laws.alone(w, machine, "register")
 		w.laws.adding(w, p, g, machine, m)
 		w.register(g, machine, m)
 		g.remember(w)
@@ -120,6 +127,9 @@ func (p *ports) Deregister(ctx context.Context, m actuators.Membership) error {
 		g := w.group(m.Group)
 		if g == nil {
 			return fmt.Errorf("no target group %s", m.Group)
+		}
+		if err := w.deny("deregister"); err != nil || w.wild.gone[g.ID] {
+			return cmp.Or(err, errDenied)
 		}
 		e := g.members[m.ID]
 		if e == nil || e.place.Port != m.Port || !e.draining.IsZero() {
@@ -194,7 +204,10 @@ func (w *World) write(p *ports, m *machine, old string, r actuators.NodeRecord) 
 		return actuators.HostState{}, actuators.ErrChanged
 	}
 	w.laws.writing(w, p, m, r)
+	w.laws.quiet(w, m, r)
+	w.laws.blames(w, m, r)
 	if m.record.Stage != r.Stage {
+		w.laws.alone(w, m, "write")
 		w.tell("%s writes %s: %s → %s (%s) %s", p.nonce, m.name, m.record.Stage, r.Stage, r.On.Release, r.Try.Error)
 	}
 	m.record = r.Clone()
@@ -251,6 +264,10 @@ func (w *World) begin(p *ports, m *machine, nonce string, job actuators.Job) (ch
 	case m.record.Claim == nil || m.record.Claim.Nonce != nonce || !w.clock(m).Before(m.record.Claim.Expires):
 		return nil, actuators.ErrChanged
 	}
+	if err := w.deny("run"); err != nil {
+		return nil, err
+	}
+	w.laws.alone(w, m, "job")
 	w.start(p, m, job)
 	return m.ends, nil
 }

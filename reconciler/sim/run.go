@@ -49,8 +49,13 @@ func newWorld(ctx context.Context, seed uint64, story Story) *World {
 		seed: seed, story: story, calls: map[string]int{}, machines: map[string]*machine{}, laws: newLaws(), end: ctx,
 		struck: make(chan struct{}, 8),
 	}
+	w.wild = newWild(story)
 	w.fleet = w.file("v1")
-	for i := range story.Groups {
+	spare := 0
+	if story.Wild.On && story.Groups > 0 {
+		spare = 1
+	}
+	for i := range story.Groups + spare {
 		name := fmt.Sprintf("web-%c", 'a'+i)
 		w.groups = append(w.groups, &group{
 			Group: actuators.Group{ID: "arn:" + name, Name: name}, port: 8080 + i, delay: story.Delay, members: map[string]*member{},
@@ -58,6 +63,13 @@ func newWorld(ctx context.Context, seed uint64, story Story) *World {
 	}
 	for i := range story.Nodes {
 		w.bear(i)
+	}
+	for i := range story.Wild.Strangers {
+		m := w.newMachine(fmt.Sprintf("old-%d", i+1), fmt.Sprintf("x-%04d", i+1))
+		m.foreign, m.installed, m.gauge = true, "v1", w.now()
+		w.laws.born[m.id] = w.now().Add(-time.Hour)
+		g := w.groups[0]
+		g.members[m.id] = &member{place: actuators.Membership{Group: g.ID, ID: m.id, Port: g.port}, since: w.now().Add(-time.Hour)}
 	}
 	digest := w.fleet.Digest(desired.DigestAlgorithm)
 	w.laws.proven[digest] = true
@@ -81,6 +93,7 @@ func (w *World) file(release string) *desired.Fleet {
 	for i := range w.story.Groups {
 		f.LoadBalancers = append(f.LoadBalancers, desired.LoadBalancer{TargetGroup: fmt.Sprintf("web-%c", 'a'+i)})
 	}
+	w.dress(f)
 	if w.story.Prepare {
 		f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch", Timeout: 5 * time.Minute}}
 	}
@@ -95,7 +108,7 @@ func (w *World) bear(i int) *machine {
 	m := w.newMachine(fmt.Sprintf("web-%d", i+1), fmt.Sprintf("i-%04d", i+1))
 	m.zone = string(rune('a' + i%3))
 	m.installed, m.digest = "v1", w.fleet.Digest(desired.DigestAlgorithm)
-	for _, g := range w.groups {
+	for _, g := range w.counted() {
 		place := actuators.Membership{Group: g.ID, ID: m.id, Port: g.port + 1000*(i%2)}
 		g.members[m.id] = &member{place: place, since: w.now().Add(-time.Hour)}
 		w.laws.original[m.id+g.ID] = place.String()
@@ -103,7 +116,7 @@ func (w *World) bear(i int) *machine {
 	if w.story.Recorded {
 		v := actuators.Version{Release: "v1", Digest: m.digest, Algorithm: desired.DigestAlgorithm, Revision: "rev-v1"}
 		m.record = actuators.NodeRecord{Schema: 1, Fleet: "web", Instance: m.id, On: v, Proven: v}
-		for _, g := range w.groups {
+		for _, g := range w.counted() {
 			m.record.Places = append(m.record.Places, g.members[m.id].place)
 		}
 		m.version = m.id + "-first"
@@ -147,7 +160,7 @@ type running struct {
 // begin starts an agent: the same holder again, with its next epoch and a new nonce, or a rival.
 func (d *director) begin(ctx context.Context, rival int) *running {
 	d.epoch++
-	p := &ports{world: d.world, holder: fmt.Sprintf("agent-%d", rival), nonce: fmt.Sprintf("nonce-%d", d.epoch), read: map[string]time.Time{}, halts: map[string]bool{}}
+	p := &ports{world: d.world, holder: fmt.Sprintf("agent-%d", rival), nonce: fmt.Sprintf("nonce-%d", d.epoch), read: map[string]time.Time{}, halts: map[string]bool{}, missed: map[string]bool{}}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &running{rival: rival, ports: p, cancel: cancel, states: make(chan desired.State, 4)}
 	r.agent = reconciler.New(reconciler.Deps{
@@ -176,7 +189,7 @@ func (w *World) state() desired.State {
 	defer w.mu.Unlock()
 	return desired.State{
 		Revision: "rev-" + w.fleet.Release, Checked: w.now(),
-		Fleets: map[string]desired.Version{"web": {Fleet: w.fleet, Revision: "rev-" + w.fleet.Release, Committed: w.now()}},
+		Fleets: map[string]desired.Version{"web": {Fleet: w.fleet, Revision: "rev-" + w.fleet.Release, Committed: w.now(), Released: w.wild.released}},
 	}
 }
 
@@ -236,11 +249,12 @@ func (d *director) raise(ctx context.Context) {
 func (d *director) calm(ctx context.Context) {
 	w := d.world
 	d.raise(ctx)
-	for _, r := range d.agents[1:] {
-		d.end(r, false)
+	for len(d.agents) > 1 {
+		d.end(d.agents[1], false)
 	}
 	w.mu.Lock()
 	w.calm = true
+	w.wildCalm()
 	w.fleet = w.file(w.story.Last)
 	w.fleet.Paused = nil
 	for _, m := range w.machines {
@@ -258,9 +272,14 @@ func (d *director) calm(ctx context.Context) {
 // rest waits until the fleet is where it must end, and says how long that took.
 func (d *director) rest(ctx context.Context) time.Duration {
 	began := time.Now()
-	for time.Since(began) < Bound {
+	bound := Bound
+	if d.world.story.Wild.On {
+		bound = 8 * time.Hour
+	}
+	for time.Since(began) < bound {
 		time.Sleep(10 * time.Second)
 		if d.settled() == "" || d.broken() {
+			d.explain()
 			return time.Since(began)
 		}
 	}
@@ -273,6 +292,20 @@ func (d *director) rest(ctx context.Context) time.Duration {
 	}
 	d.world.laws.breaks(d.world, "no convergence: %s; the agent says %s: %s; %s; %v", d.settledLocked(), s.Phase, s.Reason, strings.Join(nodes, "; "), s.Holds)
 	return Bound
+}
+
+// explain tells, where a law was broken, what the agent said last.
+func (d *director) explain() {
+	d.world.mu.Lock()
+	defer d.world.mu.Unlock()
+	if len(d.world.laws.broken) == 0 || len(d.agents) == 0 {
+		return
+	}
+	s := d.agents[0].agent.Snapshot().Fleets[0]
+	d.world.tell("%s; the agent says %s: %s; %v", d.settledLocked(), s.Phase, s.Reason, s.Holds)
+	for _, n := range s.Nodes {
+		d.world.tell("  %s %s: %s", n.Name, n.State, n.Reason)
+	}
 }
 
 // broken reports whether a law was broken: nothing after that is of interest.
@@ -298,6 +331,7 @@ func (d *director) settledLocked() string {
 		switch {
 		case m.sick || m.record.Stage == actuators.Leaving && m.record.Spoiled && d.excused(m):
 		case halted && m.record.Stage == actuators.Configuring && m.record.On.Digest != digest && !m.job.Running: // waits for another version
+		case halted && m.record.Stage == actuators.Leaving && m.record.Spoiled && m.record.On.Digest != digest && !w.inRotation(m): // the same
 		case m.record.UnderWay() || m.job.Running:
 			return m.name + " is under way: " + string(m.record.Stage)
 		case w.story.Releases[w.fleet.Release] == Fades && m.installed == w.fleet.Release:
@@ -309,9 +343,11 @@ func (d *director) settledLocked() string {
 			return m.name + " is not in service"
 		case m.installed != w.fleet.Release && !d.excused(m):
 			return m.name + " has " + m.installed
+		case w.story.Wild.On && m.record.Proven.Digest != digest && !d.excused(m):
+			return m.name + " has another configuration"
 		}
 	}
-	return ""
+	return w.unpruned()
 }
 
 // excused reports whether a machine keeps its release for a reason: a sick or failed one uses up what may be unavailable.
@@ -343,9 +379,21 @@ func (d *director) happen(ctx context.Context, e Event) {
 	w.mu.Lock()
 	w.tell("event: %s %s (node %d)", e.What, e.To, e.Node)
 	m := w.nth(e.Node)
-	commit := w.change(e, m)
+	wild, commit := w.runWild(e, m)
+	if !wild {
+		commit = w.change(e, m)
+		w.hush()
+	}
 	w.mu.Unlock()
 	switch e.What {
+	case "down":
+		for len(d.agents) > 0 {
+			d.end(d.agents[0], true)
+		}
+	case "up":
+		if len(d.agents) == 0 {
+			d.begin(ctx, 0)
+		}
 	case "kill", "stop":
 		if len(d.agents) > 0 {
 			d.end(d.agents[0], e.What == "kill")
@@ -410,7 +458,7 @@ func (w *World) befall(what string, m *machine) {
 		if alive < 2 {
 			return
 		}
-		m.dead, m.changing = true, false
+		m.dead, m.changing, m.died = true, false, w.now()
 		for _, g := range w.groups {
 			delete(g.members, m.id)
 		}

@@ -37,6 +37,7 @@ type Story struct {
 	Strikes  int  // of ten thousand calls, how many kill the agent that makes them just before they have their effect
 	Events   []Event
 	Last     string // the release that is wanted in the end
+	Wild     Wild
 }
 
 // An Event is something that happens to the world at an instant.

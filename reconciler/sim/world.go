@@ -30,6 +30,7 @@ type World struct {
 	running  sync.WaitGroup // jobs on machines
 	end      context.Context
 	log      []string
+	wild     wild
 }
 
 // A machine is a server of the fleet.
@@ -50,6 +51,11 @@ type machine struct {
 	ends           chan struct{} // closed when the job ends
 	gauge          time.Time     // when it last served
 	haunted        bool          // somebody keeps installing something else there
+	foreign        bool          // a member of a group that is no node of the fleet
+	flaky          bool          // its balancers found it unhealthy for no reason at some time
+	flapped        time.Time     // until when they do, now and then
+	died           time.Time
+	stepped        time.Time // when its clock did
 }
 
 // A group is a target group.
@@ -107,6 +113,10 @@ func (w *World) status(g *group, m *machine, e *member) actuators.TargetStatus {
 		return actuators.TargetDraining
 	case now.Sub(e.since) < e.settles:
 		return actuators.TargetInitial
+	case w.flapping(m):
+		return actuators.TargetUnhealthy
+	case w.serves(m) && now.Sub(e.since) < e.settles+w.story.Wild.SlowStart:
+		return actuators.TargetRamping
 	case w.serves(m):
 		return actuators.TargetHealthy
 	}
@@ -138,9 +148,13 @@ func (w *World) inService(m *machine) bool {
 	if !w.serves(m) {
 		return false
 	}
-	for _, g := range w.groups {
+	if m.foreign {
+		e := w.groups[0].members[m.id]
+		return e != nil && w.status(w.groups[0], m, e) == actuators.TargetHealthy
+	}
+	for _, g := range w.counted() {
 		e := g.members[m.id]
-		if e == nil || w.status(g, m, e) != actuators.TargetHealthy {
+		if e == nil || w.wild.gone[g.ID] || w.status(g, m, e) != actuators.TargetHealthy {
 			return false
 		}
 	}
@@ -179,7 +193,7 @@ func (w *World) sorted() []*machine {
 
 // alive are the machines an inventory would list.
 func (w *World) alive() []*machine {
-	return slices.DeleteFunc(w.sorted(), func(m *machine) bool { return m.dead })
+	return slices.DeleteFunc(w.sorted(), func(m *machine) bool { return m.dead || m.foreign })
 }
 
 // register puts a machine into a group.
