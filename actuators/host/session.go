@@ -122,21 +122,31 @@ func (s *session) run(r request) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	enough := time.NewTimer(lastWords)
-	defer enough.Stop()
-	for _, k := range []*keeper{out, errs} {
-		select {
-		case <-k.done:
-		case <-enough.C:
-			enough.Reset(0)
-		}
-	}
+	settle(out, errs)
 	stdout, err := out.kept()
 	if err != nil {
 		return outcome{}, err
 	}
 	stderr, _ := errs.kept()
 	return outcome{exit: exit, stdout: stdout, stderr: stderr}, nil
+}
+
+// settle waits until the keepers are done, but no longer than lastWords. It waits in turns, between which they run: one long wait may be
+// over all at once when the whole process had to wait for a processor.
+func settle(keepers ...*keeper) {
+	const turns = 10
+	turn := time.NewTicker(lastWords / turns)
+	defer turn.Stop()
+	for range turns {
+		if len(keepers) == 0 {
+			return
+		}
+		select {
+		case <-keepers[0].done:
+			keepers = keepers[1:]
+		case <-turn.C:
+		}
+	}
 }
 
 // end closes the session, and gives up its place when the peer has closed it too: until then sshd counts it.
