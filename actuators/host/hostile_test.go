@@ -28,6 +28,7 @@ type villain struct {
 	silent   bool                                             // accepts and says nothing
 	deaf     bool                                             // answers no request of the connection
 	accepted chan struct{}                                    // is told of each connection, when there is one
+	ended    chan struct{}                                    // is told of the end of each that let somebody in, when there is one
 	exec     func(channel ssh.Channel, done func(status int)) // how a command goes; nil: status 0 and nothing said
 
 	mu             sync.Mutex
@@ -89,13 +90,15 @@ func (v *villain) accept() {
 
 func (v *villain) serve(conn net.Conn) {
 	defer conn.Close()
-	config := &ssh.ServerConfig{NoClientAuth: true}
+	config := &ssh.ServerConfig{NoClientAuth: true, NoClientAuthCallback: func(ssh.ConnMetadata) (*ssh.Permissions, error) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.open-- // before the client can know
+		v.logins++
+		return nil, nil
+	}}
 	config.AddHostKey(v.key)
 	server, channels, requests, err := ssh.NewServerConn(conn, config)
-	v.mu.Lock()
-	v.open--
-	v.logins++
-	v.mu.Unlock()
 	if err != nil {
 		return
 	}
@@ -110,6 +113,9 @@ func (v *villain) serve(conn net.Conn) {
 		v.wg.Go(func() { v.session(c) })
 	}
 	_ = server.Wait()
+	if v.ended != nil {
+		v.ended <- struct{}{}
+	}
 }
 
 func (v *villain) session(c ssh.NewChannel) {

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -25,6 +26,7 @@ type bench struct {
 	host   *host.Host
 	at     actuators.Place
 	dir    string // the fleet's directory
+	begun  *bufio.Reader
 }
 
 func workbench(t *testing.T) bench {
@@ -32,7 +34,25 @@ func workbench(t *testing.T) bench {
 	s, at := node(t, sshdtest.Options{})
 	h := agent(t, s, host.Options{})
 	claim(t, h, at, "nonce-1")
-	return bench{t, s, h, at, filepath.Join(s.Home, ".windlass", fleet)}
+	dir := filepath.Join(s.Home, ".windlass", fleet)
+	return bench{t, s, h, at, dir, pipe(t, filepath.Join(dir, "begun"))}
+}
+
+// pipe is a named pipe that steps can write lines to without waiting for a reader.
+func pipe(t *testing.T, name string) *bufio.Reader {
+	t.Helper()
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(name, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if err := f.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	return bufio.NewReader(f)
 }
 
 func job(key string, steps ...actuators.JobStep) actuators.Job {
@@ -66,21 +86,27 @@ func (b bench) content(name string) string {
 	return string(got)
 }
 
-// until waits for a file that a step writes, and returns what it says.
-func (b bench) until(name string) string {
+// await returns when a step has said that it began.
+func (b bench) await(step string) {
 	b.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if got, err := os.ReadFile(filepath.Join(b.dir, name)); err == nil && strings.HasSuffix(string(got), "\n") {
-			return strings.TrimSpace(string(got))
-		}
+	if line, err := b.begun.ReadString('\n'); err != nil || line != step+"\n" {
+		b.Fatalf("step %s does not begin: %q, %v", step, line, err)
 	}
-	b.Fatalf("%s does not appear", name)
-	return ""
+}
+
+// number is what a file says.
+func (b bench) number(name string) int {
+	b.Helper()
+	n, err := strconv.Atoi(strings.TrimSpace(b.content(name)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
 }
 
 // gated is a step that says it began, waits for the file go, and ends with a status.
 func gated(name string, exit int) actuators.JobStep {
-	return step(name, fmt.Sprintf("echo begun >>began-%s; until [ -e go ]; do sleep 0.01; done; exit %d", name, exit))
+	return step(name, fmt.Sprintf("echo begun >>began-%s; echo %[1]s >begun; until [ -e go ]; do sleep 0.01; done; exit %d", name, exit))
 }
 
 func (b bench) open() { write(b, filepath.Join(b.dir, "go"), "") }
@@ -157,7 +183,7 @@ func TestClaimLostWhileAJobWaits(t *testing.T) {
 	b := workbench(t)
 	first, second := make(chan error, 1), make(chan error, 1)
 	go func() { _, err := b.try(t.Context(), job("one", gated("a", 0))); first <- err }()
-	b.until("began-a")
+	b.await("a")
 	before, err := b.host.Read(t.Context(), b.at)
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +223,7 @@ func TestRecordIsToldBeforeTheJobEnds(t *testing.T) {
 		ended <- err
 	}()
 	state := <-told
-	b.until("began-a")
+	b.await("a")
 	if got, err := b.host.Read(t.Context(), b.at); err != nil || got.Version != state.Version || got.Record.Claim.Nonce != "nonce-2" || state.Machine != got.Machine || state.Now.IsZero() {
 		t.Errorf("told %+v, read %+v, %v", state, got, err)
 	}
@@ -216,7 +242,7 @@ func TestLostConnectionIsReattached(t *testing.T) {
 	j := job("one", gated("a", 5))
 	lost := make(chan error, 1)
 	go func() { _, err := b.try(t.Context(), j); lost <- err }()
-	b.until("began-a")
+	b.await("a")
 	b.server.Drop()
 	if err := <-lost; err == nil || !strings.Contains(err.Error(), "lost") {
 		t.Errorf("the lost call says %v", err)
@@ -242,7 +268,7 @@ func TestCancelledCallLeavesTheJob(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
 	go func() { _, err := b.try(ctx, job("one", gated("a", 0))); gone <- err }()
-	b.until("began-a")
+	b.await("a")
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
@@ -257,7 +283,7 @@ func TestAnotherJobWaitsForTheFirst(t *testing.T) {
 	b := workbench(t)
 	first := make(chan error, 1)
 	go func() { _, err := b.try(t.Context(), job("one", gated("a", 0))); first <- err }()
-	b.until("began-a")
+	b.await("a")
 	second := make(chan error, 1)
 	go func() {
 		_, err := b.try(t.Context(), job("two", step("b", "[ -e go ] && echo after >order")))
@@ -279,15 +305,12 @@ func TestAnotherJobWaitsForTheFirst(t *testing.T) {
 // A job that was killed from outside neither runs nor has ended, and is started again.
 func TestInterruptedJobStartsAgain(t *testing.T) {
 	b := workbench(t)
-	j := job("one", step("a", "echo $$ >>pids; [ -e go ] || sleep 60"))
+	j := job("one", step("a", "echo $$ >>pids; echo a >begun; [ -e go ] || sleep 60"))
 	lost := make(chan error, 1)
 	go func() { _, err := b.try(t.Context(), j); lost <- err }()
-	pid, err := strconv.Atoi(b.until("pids"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	group, err := syscall.Getpgid(pid)
-	if err != nil || strconv.Itoa(group) != b.until("job/group") {
+	b.await("a")
+	group, err := syscall.Getpgid(b.number("pids"))
+	if err != nil || group != b.number("job/group") {
 		t.Errorf("the step's group is %d, not what is written: %v", group, err)
 	}
 	session := parentOf(t, group)
@@ -314,12 +337,8 @@ func TestOrphanedStepIsAwaited(t *testing.T) {
 	b := workbench(t)
 	lost := make(chan error, 1)
 	go func() { _, err := b.try(t.Context(), job("one", gated("a", 0))); lost <- err }()
-	b.until("began-a")
-	group, err := strconv.Atoi(b.until("job/group"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(parentOf(t, group), syscall.SIGKILL); err != nil {
+	b.await("a")
+	if err := syscall.Kill(parentOf(t, b.number("job/group")), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-lost; err == nil {
@@ -344,10 +363,10 @@ func TestJobBeyondItsLimitIsKilled(t *testing.T) {
 	b := workbench(t)
 	stuck := make(chan error, 1)
 	go func() {
-		_, err := b.try(t.Context(), job("one", step("a", "echo begun >began; exec sleep 600")))
+		_, err := b.try(t.Context(), job("one", step("a", "echo a >begun; exec sleep 600")))
 		stuck <- err
 	}()
-	b.until("began")
+	b.await("a")
 	write(t, filepath.Join(b.dir, "job/one.limit"), "0\n")
 	if got := b.run(job("two", step("b", "true"))); got.Exit != 0 {
 		t.Errorf("got %+v", got)
