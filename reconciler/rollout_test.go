@@ -87,6 +87,7 @@ func completed(n int) func(Status) bool {
 // only is the one rollout that ended.
 func (c *chronicle) only(t *testing.T) RolloutDone {
 	t.Helper()
+	synctest.Wait()
 	if len(c.ended) != 1 {
 		t.Fatalf("%d rollouts ended, want 1: %+v", len(c.ended), c.ended)
 	}
@@ -252,6 +253,7 @@ func TestRejectedCommitsAreToldOnce(t *testing.T) {
 				Rejected: map[string]desired.Rejection{"web": {Revision: revision, Reason: desired.ReasonParse}}}
 			time.Sleep(time.Second)
 		}
+		synctest.Wait()
 		if want := []desired.Reason{desired.ReasonParse, desired.ReasonParse}; !slices.Equal(c.rejected, want) {
 			t.Errorf("told of %q, want %q", c.rejected, want)
 		}
