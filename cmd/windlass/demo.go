@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os/signal"
+	"syscall"
+
 	"github.com/spf13/cobra"
 
 	"windlass/internal/sandbox"
@@ -20,7 +23,10 @@ Exit status: 0 when no request failed and every act ended as it should, 1 otherw
   windlass demo --nodes 8 --keep`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return sandbox.Demo(cmd.Context(), o, cmd.OutOrStdout())
+			// A closed terminal and a reader that has seen enough end it as Ctrl-C does: nothing is left behind.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP, syscall.SIGPIPE)
+			defer stop()
+			return sandbox.Demo(ctx, o, cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()

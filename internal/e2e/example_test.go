@@ -49,7 +49,7 @@ func TestExampleIsPlannedAndRolled(t *testing.T) {
 // openExample is a world with the example's own deploy repo and eight nodes, each with an /etc, /opt and /var/lib of its own.
 func openExample(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, sshd: &sshds{t: t, up: map[string]*os.Process{}}, least: 8}
+	w := &world{T: t, sshd: &sshds{t: t, up: map[string]*os.Process{}}}
 	me := must(user.Current())(t).Username
 	f, err := sandbox.Start(t.Context(), sandbox.Options{
 		Executable: binary, Fleet: "web-live", Nodes: 8, Release: "v1.4.2", Interval: 500 * time.Millisecond, Rate: 20, User: me, SSH: w.sshd.start,
@@ -69,7 +69,6 @@ func openExample(t *testing.T) *world {
 		text := names.Replace(string(must(fs.ReadFile(example.Files, name))(t)))
 		w.edit(name, func(string) string { return text })
 	}
-	w.watchBalancer(t)
 	return w
 }
 

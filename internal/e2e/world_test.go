@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -46,9 +45,6 @@ type world struct {
 	webPort string
 	quiet   bool         // there is no traffic to judge
 	unmount func() error // nil: nothing is mounted
-
-	mu    sync.Mutex
-	least int // members of the balancer in rotation, at the worst moment
 }
 
 // port finds the port of the web service in the base file.
@@ -71,7 +67,7 @@ func newWorld(t *testing.T, nodes int, args ...string) *world {
 // openWorld is newWorld for a test that runs side by side with all others.
 func openWorld(t *testing.T, nodes int, args ...string) *world {
 	t.Helper()
-	w := &world{T: t, sshd: &sshds{t: t, up: map[string]*os.Process{}}, least: nodes}
+	w := &world{T: t, sshd: &sshds{t: t, up: map[string]*os.Process{}}}
 	f, err := sandbox.Start(t.Context(), sandbox.Options{
 		Executable: binary, Nodes: nodes, Interval: 500 * time.Millisecond, AgentArgs: args, Rate: 20,
 		User: must(user.Current())(t).Username, SSH: w.sshd.start,
@@ -89,7 +85,6 @@ func openWorld(t *testing.T, nodes int, args ...string) *world {
 	w.edit(baseFile, w.holdable)
 	w.edit(fleetFile, w.flexible)
 	w.webPort = port.FindStringSubmatch(string(must(os.ReadFile(filepath.Join(f.Repo.Work, baseFile)))(t)))[1]
-	w.watchBalancer(t)
 	return w
 }
 
@@ -356,47 +351,11 @@ func healthy(members map[aws.Target]aws.TargetHealth) int {
 	return n
 }
 
-// watchBalancer keeps how few members were in rotation at the worst moment, until the test ends.
-func (w *world) watchBalancer(t *testing.T) {
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		for {
-			changed := w.Cloud.Changed()
-			if health, err := w.Cloud.Health(w.Agent.Fleet); err == nil {
-				w.mu.Lock()
-				w.least = min(w.least, inRotation(health))
-				w.mu.Unlock()
-			}
-			select {
-			case <-changed:
-			case <-t.Context().Done():
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() { <-watched })
-}
-
-// inRotation counts members that have joined and were not taken out. A busy machine may miss a health check now and then:
-// that is nobody's removal.
-func inRotation(members map[aws.Target]aws.TargetHealth) int {
-	n := 0
-	for _, h := range members {
-		if h.State == aws.Healthy || h.State == aws.Unhealthy {
-			n++
-		}
-	}
-	return n
-}
-
 // kept checks that the balancer never had fewer members in rotation.
 func (w *world) kept(members int) {
 	w.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.least < members {
-		w.Errorf("only %d members were in rotation for a moment, want at least %d", w.least, members)
+	if least := w.Rotation.Least(); least < members {
+		w.Errorf("only %d members were in rotation for a moment, want at least %d", least, members)
 	}
 }
 

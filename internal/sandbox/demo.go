@@ -31,7 +31,7 @@ func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
 	tell := newTeller(out)
 	f, err := Start(ctx, Options{Executable: o.Executable, Dir: o.Dir, Fleet: "web-live", Nodes: o.Nodes})
 	if err != nil {
-		return err
+		return interrupted(ctx, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if err := f.publishDemo(); err != nil {
@@ -46,6 +46,14 @@ func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
 		<-ctx.Done()
 	}
 	return nil
+}
+
+// interrupted is that the demo was, when it was, instead of what failed because of it.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errors.New("the demo was interrupted")
+	}
+	return err
 }
 
 func (f *Fleet) publishDemo() error {
@@ -111,7 +119,7 @@ type ending struct {
 	act
 	took  time.Duration
 	count Count
-	least int   // nodes in service, at the worst moment
+	least int   // nodes in the balancer's rotation, at the worst moment
 	err   error // why it did not end as it should, or what it cost
 }
 
@@ -119,11 +127,12 @@ type ending struct {
 func walk(ctx context.Context, f *Fleet, tell *teller) error {
 	var endings []ending
 	f.Traffic.Reset()
+	f.Rotation.Reset()
 	for i, a := range acts(f) {
 		tell.act(i+1, a)
 		e := a.play(ctx, f, tell)
 		if ctx.Err() != nil {
-			return errors.New("the demo was interrupted")
+			return interrupted(ctx, e.err)
 		}
 		endings = append(endings, e)
 		if e.err != nil {
@@ -137,19 +146,19 @@ func walk(ctx context.Context, f *Fleet, tell *teller) error {
 
 // play does what the act is about and follows the fleet until it has settled.
 func (a act) play(ctx context.Context, f *Fleet, tell *teller) ending {
-	e := ending{act: a, least: len(f.nodes)}
+	e := ending{act: a}
 	began := time.Now()
 	limit := actTime + time.Duration(len(f.nodes))*nodeTime
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the act did not end within %v", limit))
 	defer cancel()
 	revision, err := a.do(ctx, f)
 	if err == nil {
-		err = a.settle(ctx, f, tell, revision, &e)
+		err = a.settle(ctx, f, tell, revision)
 	}
 	e.took = time.Since(began)
-	e.count = f.Traffic.Reset()
+	e.count, e.least = f.Traffic.Reset(), f.Rotation.Reset()
 	if e.err = errors.Join(err, a.judge(e.count)); e.least < len(f.nodes)-1 {
-		e.err = errors.Join(e.err, fmt.Errorf("only %d of %d nodes were in service for a moment", e.least, len(f.nodes)))
+		e.err = errors.Join(e.err, fmt.Errorf("the balancer had only %d of %d nodes in rotation for a moment", e.least, len(f.nodes)))
 	}
 	return e
 }
@@ -161,16 +170,12 @@ const (
 )
 
 // settle waits until nothing is left to do about the revision, and then for as long as the act lingers, to see that it stays so.
-func (a act) settle(ctx context.Context, f *Fleet, tell *teller, revision string, e *ending) error {
+func (a act) settle(ctx context.Context, f *Fleet, tell *teller, revision string) error {
 	var last web.Fleet
 	see := func(s web.Fleet) bool {
 		last = s
 		tell.fleet(s)
-		settled := s.Desired.Revision == revision && (s.Phase == plan.PhaseIdle || s.Phase == plan.PhaseHalted) && len(s.Plan.Steps) == 0
-		if s.Desired.Revision == revision {
-			e.least = min(e.least, s.InService)
-		}
-		return settled
+		return s.Desired.Revision == revision && (s.Phase == plan.PhaseIdle || s.Phase == plan.PhaseHalted) && len(s.Plan.Steps) == 0
 	}
 	if err := f.Agent.Follow(ctx, see); err != nil {
 		return fmt.Errorf("%w; last: %s", err, describe(last))

@@ -82,12 +82,13 @@ type Site struct {
 // A Fleet is a running fleet with all that belongs to it. Its agent is not started. Its methods, and those of its nodes, are
 // called one at a time.
 type Fleet struct {
-	Cloud   *aws.Cloud
-	Repo    *Repo
-	Agent   *Agent
-	Traffic *Traffic
-	URL     string // of the load balancer
-	Dir     string
+	Cloud    *aws.Cloud
+	Repo     *Repo
+	Agent    *Agent
+	Traffic  *Traffic
+	Rotation *Rotation
+	URL      string // of the load balancer
+	Dir      string
 
 	options          Options
 	network          *network
@@ -105,7 +106,7 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 		return nil, fmt.Errorf("cannot start the local fleet: %w", err)
 	}
 	f := &Fleet{options: o}
-	for _, open := range []func(context.Context) error{f.openDir, f.openNetwork, f.openCloud, f.openRepo, f.openAgent, f.openNodes, f.openTraffic} {
+	for _, open := range []func(context.Context) error{f.openDir, f.openNetwork, f.openCloud, f.openRepo, f.openAgent, f.openNodes, f.openRotation, f.openTraffic} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("cannot start the local fleet: %w", err), f.Close())
 		}
@@ -207,7 +208,7 @@ func (f *Fleet) NewAgent(stateDir string) (*Agent, error) {
 		"run", "--repo", f.Repo.URL, "--interval", f.options.Interval.String(), "--state-dir", f.path(stateDir),
 		"--ssh-key", f.path("id"), "--ssh-known-hosts", f.path("known_hosts"), "--listen", listen, "--log-format", "json",
 	}
-	env := append(f.Cloud.Environment(), "AWS_EC2_METADATA_DISABLED=true", "PATH="+os.Getenv("PATH"), "HOME="+f.path(stateDir))
+	env := append(f.Cloud.Environment(), "AWS_EC2_METADATA_DISABLED=true", "PATH="+searchPath(), "HOME="+f.path(stateDir))
 	a := &Agent{
 		Command: Command{Path: f.options.Executable, Args: append(args, f.options.AgentArgs...), Env: env},
 		URL:     "http://" + listen,
@@ -262,6 +263,19 @@ func (f *Fleet) awaitHealthy(ctx context.Context) error {
 			return fmt.Errorf("only %d of %d nodes are healthy: %w", healthy, len(f.nodes), ctx.Err())
 		}
 	}
+}
+
+func (f *Fleet) openRotation(context.Context) (err error) {
+	stop := make(chan struct{})
+	if f.Rotation, err = watchRotation(f.Cloud, f.options.Fleet, stop); err != nil {
+		return err
+	}
+	f.onClose(func() error {
+		close(stop)
+		<-f.Rotation.ended
+		return nil
+	})
+	return nil
 }
 
 func (f *Fleet) openTraffic(context.Context) error {
@@ -322,7 +336,7 @@ func (f *Fleet) newNode() (*Node, error) {
 		Zone:     "eu-central-1" + string("abc"[number%3]),
 		Home:     site.Home,
 		log:      &tail{},
-		command:  Command{Path: f.options.Executable, Args: f.options.NodeArgs, Env: []string{"PATH=" + os.Getenv("PATH")}},
+		command:  Command{Path: f.options.Executable, Args: f.options.NodeArgs, Env: []string{"PATH=" + searchPath()}},
 		ssh:      f.options.SSH,
 		site:     site,
 		web:      f.webPort,

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -123,8 +124,13 @@ func (c nodeConfig) sshServer() (*sshServer, net.Listener, error) {
 	return newSSHServer(c.Home, c.Address, hostKey, authorized, nodeEnvironment(c.Home)), listener, nil
 }
 
+// searchPath is where programs are, also when nothing says so.
+func searchPath() string {
+	return cmp.Or(os.Getenv("PATH"), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+}
+
 // nodeEnvironment has the stand-ins before what they stand for. It is what commands on a node find in their environment. Whoever gives a node another SSH server sees to it
 // that commands have the same there.
 func nodeEnvironment(home string) []string {
-	return []string{"PATH=" + filepath.Join(home, "bin") + ":" + os.Getenv("PATH"), "HOME=" + home, "SHELL=/bin/sh", nodeMark + "=" + home}
+	return []string{"PATH=" + filepath.Join(home, "bin") + ":" + searchPath(), "HOME=" + home, "SHELL=/bin/sh", nodeMark + "=" + home}
 }

@@ -17,6 +17,8 @@ type deployRepo struct {
 	*Repo
 	t      *testing.T
 	polled *gitrepo.Repo // by the agent's own code
+	home   string        // of whoever runs git
+	env    []string      // of git
 }
 
 // It is not for tests that run side by side: gitrepo.Open changes what go-git shares between all repos of a process.
@@ -27,7 +29,8 @@ func newDeployRepo(t *testing.T) *deployRepo {
 	check(t, r.begin(t.Context(), stage{fleet: "web", release: "v1", nodes: 4, user: "demo", ssh: 22, web: 80, etc: t.TempDir()}))
 	polled := must(gitrepo.Open(gitrepo.Options{URL: r.URL, Dir: t.TempDir(), Timeout: 10 * time.Second}))(t)
 	t.Cleanup(polled.Close)
-	return &deployRepo{r, t, polled}
+	env := []string{"GIT_AUTHOR_NAME=demo", "GIT_AUTHOR_EMAIL=demo@windlass.invalid", "GIT_COMMITTER_NAME=demo", "GIT_COMMITTER_EMAIL=demo@windlass.invalid"}
+	return &deployRepo{r, t, polled, t.TempDir(), env}
 }
 
 // release is what the agent reads at the head, which must be that revision.
@@ -47,10 +50,7 @@ func (r *deployRepo) git(dir string, args ...string) string {
 	r.t.Helper()
 	cmd := exec.Command(installedTool(r.t, "git"), args...)
 	cmd.Dir = dir
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + r.t.TempDir(), "GIT_CONFIG_NOSYSTEM=1",
-		"GIT_AUTHOR_NAME=demo", "GIT_AUTHOR_EMAIL=demo@windlass.invalid", "GIT_COMMITTER_NAME=demo", "GIT_COMMITTER_EMAIL=demo@windlass.invalid",
-	}
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.home, "GIT_CONFIG_NOSYSTEM=1"}, r.env...)
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		r.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, output)
@@ -118,5 +118,22 @@ func TestGitWorksWithTheServer(t *testing.T) {
 	r.git(theirs, "pull", "-q", "--ff-only")
 	if status := r.git(r.Work, "status", "--porcelain"); status != "" {
 		t.Errorf("our clone is not clean: %s", status)
+	}
+}
+
+// What a person has set for all of their repos, and what is not set, is no matter in ours.
+func TestGitWorksWhateverIsSet(t *testing.T) {
+	r := newDeployRepo(t)
+	r.env = nil
+	check(t, os.WriteFile(filepath.Join(r.home, "pre-commit"), []byte("#!/bin/sh\nexit 1\n"), 0o755))
+	check(t, os.WriteFile(filepath.Join(r.home, ".gitconfig"), []byte(
+		"[commit]\n gpgSign = true\n[gpg]\n program = false\n[core]\n autocrlf = true\n hooksPath = "+r.home+
+			"\n[push]\n default = nothing\n[user]\n useConfigOnly = true\n[init]\n defaultBranch = trunk\n",
+	), 0o644))
+	check(t, r.write("fleets/web.yaml", strings.Replace(read(t, r.Work, "fleets/web.yaml"), "release: v1", "release: v5", 1)+"\n"))
+	r.git(r.Work, "commit", "-q", "-am", "web v5")
+	r.git(r.Work, "push", "-q")
+	if got := r.release(r.git(r.Work, "rev-parse", "HEAD")); got != "v5" {
+		t.Errorf("after a push the release is %s", got)
 	}
 }

@@ -39,7 +39,7 @@ func newTeller(out io.Writer) *teller {
 	t := &teller{out: out, began: time.Now(), nodes: map[string]string{}}
 	file, ok := out.(*os.File)
 	if ok && term.IsTerminal(int(file.Fd())) {
-		t.colour = os.Getenv("NO_COLOR") == ""
+		t.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 2*beforeReason {
 			t.width = width
 		}
@@ -169,10 +169,11 @@ func shares(releases map[string]int) string {
 func (t *teller) farewell(f *Fleet) {
 	node := f.nodes[0]
 	t.say("\n%s\n", t.paint(bold, "The fleet goes on until Ctrl-C. In another terminal:"))
-	t.say("windlass status --watch --server %s", f.Agent.URL)
+	t.say("%s status --watch --server %s", f.options.Executable, f.Agent.URL)
 	t.say("curl %s", f.URL)
 	t.say("cd %s   # a clone of %s", f.Repo.Work, f.Repo.URL)
 	t.say("sed -i 's/^release:.*/release: v4/' %s && git commit -am 'web v4' && git push   # v1, v2 and v4 are good, v3 is not", f.Repo.FleetFile)
-	t.say("ssh -i %s -o UserKnownHostsFile=%s -p %d %s@%s   # %s", f.path("id"), f.path("known_hosts"), f.sshPort, f.options.User, node.Address, node.Name)
-	t.say("env %s aws elbv2 describe-target-groups", strings.Join(f.Cloud.Environment(), " "))
+	t.say("ssh -i %s -o UserKnownHostsFile=%s -p %d %s@%s cat .windlass/%s/record.json   # on %s", f.path("id"), f.path("known_hosts"), f.sshPort, f.options.User, node.Address, f.options.Fleet, node.Name)
+	aws := strings.Replace(strings.Join(f.Cloud.Environment(), " "), "AWS_REGION", "AWS_DEFAULT_REGION", 1) // which every version of the CLI knows
+	t.say("env %s aws elbv2 describe-target-groups", aws)
 }

@@ -29,7 +29,7 @@ type Count struct {
 }
 
 const (
-	answerTime   = 5 * time.Second // for a request; later is a failure
+	answerTime   = 10 * time.Second // for a request; later is a failure
 	keptFailures = 5
 )
 
