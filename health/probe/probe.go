@@ -106,10 +106,18 @@ func (p *Prober) command(ctx context.Context, at actuators.Place, run, release s
 	case exit == 0:
 		return health.Pass, "exit 0"
 	case exit == 124 || exit == 137:
-		return health.Fail, fmt.Sprintf("no end within %v: %s", timeout, tail)
+		return health.Fail, saying(fmt.Sprintf("no end within %v", timeout), tail)
 	default:
-		return health.Fail, fmt.Sprintf("exit %d: %s", exit, tail)
+		return health.Fail, saying(fmt.Sprintf("exit %d", exit), tail)
 	}
+}
+
+// saying adds what a command wrote, if it did, to how it ended.
+func saying(ended, tail string) string {
+	if tail == "" {
+		return ended
+	}
+	return ended + ": " + tail
 }
 
 // brief is an error without what the reader knows already.

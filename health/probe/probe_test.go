@@ -203,7 +203,11 @@ func TestCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
-			expect(t, probe.New(&c.shell).Probe(t.Context(), place(), command("web-selfcheck"), "v1"), c.want, c.detail)
+			sample := probe.New(&c.shell).Probe(t.Context(), place(), command("web-selfcheck"), "v1")
+			expect(t, sample, c.want, c.detail)
+			if strings.HasSuffix(sample.Detail, ":") {
+				t.Errorf("the detail says nothing after its colon: %q", sample.Detail)
+			}
 			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("took %v", took)
 			}

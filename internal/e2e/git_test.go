@@ -40,3 +40,10 @@ func serveGit(t *testing.T, dir string) *gitServer {
 	g.url = server.URL + "/deploy.git"
 	return g
 }
+
+// run runs git itself, whatever is set on this machine.
+func (g *gitServer) run(args ...string) ([]byte, error) {
+	cmd := exec.Command("git", args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null"}
+	return cmd.CombinedOutput()
+}

@@ -170,6 +170,56 @@ func news(f web.Fleet, seen map[string]bool) bool {
 	})
 }
 
+// An agent that is killed on the first day, when some nodes are written down and others are not, is replaced by one that writes down
+// the rest.
+func TestKilledWhileItAdopts(t *testing.T) {
+	w := newWorld(t, 3)
+	check(t, w.Agent.Start())
+	w.eventually("the first record", func() bool {
+		return slices.ContainsFunc(w.Nodes(), func(n *sandbox.Node) bool {
+			_, err := os.Stat(w.recordFile(n))
+			return err == nil
+		})
+	})
+	check(t, w.Agent.Kill())
+	check(t, w.Agent.Start())
+	w.arrives(w.Repo.Head(), "v1")
+	for _, n := range w.Nodes() {
+		if ran := w.ran(n, "prepare") + w.ran(n, "activate"); ran > 0 {
+			t.Errorf("%d steps ran on %s", ran, n.Name)
+		}
+	}
+	w.kept(3)
+}
+
+// A halt outlives the agent that found it, with and without its state directory: nothing bad is tried again. The revert goes on
+// where a kill left it.
+func TestKilledAgentRemembersTheHalt(t *testing.T) {
+	w := newWorld(t, 2)
+	w.edit(baseFile, hasty)
+	w.begin()
+	revision := w.deploy("v3")
+	out := w.node(w.halts(revision, "v1", "v3"))
+	for _, forget := range []string{"nothing", "agent"} {
+		check(t, w.Agent.Kill())
+		check(t, os.RemoveAll(filepath.Join(w.Dir, forget)))
+		check(t, w.Agent.Start())
+		w.halts(revision, "v1", "v3")
+		w.status(3, "v3 failed on "+out.Name)
+	}
+	if ran := w.ran(out, "activate"); ran != 1 {
+		t.Errorf("v3 was activated %d times", ran)
+	}
+	letGo := w.hold("activate")
+	reverted := must(w.Repo.Revert(t.Context()))(t)
+	w.meets(plan.Configuring)
+	check(t, w.Agent.Kill())
+	check(t, w.Agent.Start())
+	letGo()
+	w.arrives(reverted, "v1")
+	w.kept(1)
+}
+
 // Without its state directory an agent is another one: it waits until the claim of the dead one has expired, says so, and goes on.
 func TestKilledAgentWithoutItsStateDirectory(t *testing.T) {
 	needs(t)

@@ -20,6 +20,7 @@ var quickly = []string{"--refresh", "1s"}
 type trouble struct {
 	befall func(w *world) (end func()) // before the deploy
 	says   string                      // in the agent's status, while it lasts
+	shows  string                      // in the metrics, while it lasts: the state of a node
 	args   []string                    // of the agent
 }
 
@@ -27,13 +28,13 @@ type trouble struct {
 func TestTroubleIsToldAndEnds(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range map[string]trouble{
-		"a wrong host key":     {befall: wrongHostKey, says: "host key"},
-		"a refused key":        {befall: refusedKey, says: "refused"},
-		"an sshd that hangs":   {befall: hangingSSH, says: "web-1", args: quickly},
-		"a newer record":       {befall: newerRecord, says: "newer", args: quickly},
+		"a wrong host key":     {befall: wrongHostKey, says: "host key", shows: "unreachable"},
+		"a refused key":        {befall: refusedKey, says: "refused", shows: "unreachable"},
+		"an sshd that hangs":   {befall: hangingSSH, says: "web-1", shows: "unreachable", args: quickly},
+		"a newer record":       {befall: newerRecord, says: "newer", shows: "unreachable", args: quickly},
 		"no such target group": {befall: noSuchGroup, says: "wbe"},
 		"no nodes found":       {befall: strayed, says: "no nodes found"},
-		"fewer than expected":  {befall: fewer, says: "2 nodes found, 3 expected"},
+		"fewer than expected":  {befall: fewer, says: "2 nodes found, 3 expected", shows: "missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 2, trouble.args...)
@@ -42,6 +43,9 @@ func TestTroubleIsToldAndEnds(t *testing.T) {
 			revision := w.deploy("v2")
 			w.sees(fmt.Sprintf("%q", trouble.says), func(f web.Fleet) bool { return f.Desired.Revision == revision && says(f, trouble.says) })
 			w.status(2, trouble.says)
+			if trouble.shows != "" {
+				w.measures(fmt.Sprintf(`windlass_fleet_nodes{fleet="web",state=%q} 1`, trouble.shows))
+			}
 			end()
 			w.arrives(w.Repo.Head(), "v2")
 			w.kept(1)
