@@ -1,5 +1,5 @@
 // Package example_test keeps the example deploy repo from rotting: it is loaded, rendered, its steps are run, and what its
-// README promises is tried. Nothing else belongs here; a copy of the repo does without these tests.
+// README promises is tried. internal/e2e plans it and rolls it out and back. Nothing else belongs here.
 package example_test
 
 import (

@@ -6,7 +6,8 @@
 // commands it is sent and a web service that is really down while it restarts; the deploy repo is served over git's smart
 // HTTP protocol, without a git binary; the balancer is sandbox/aws; the agent is the windlass binary as users run it. What a
 // node cannot show on one machine is a second kernel: all nodes share one clock, one process table and one file system, each
-// in a home directory of its own.
+// in a home directory of its own. The fleet is deploy-repo-example's live one; what this machine cannot give it is listed in
+// example.go, and the few commands of a server that its steps call stand in for their namesakes (standin).
 //
 // What belongs here: making, changing and breaking the world around the agent, and the demo's walk through it. What does not:
 // anything the agent does, and the API of AWS (sandbox/aws). The nodes have loopback addresses of their own (127.42.…), which
