@@ -145,8 +145,11 @@ func (f finding) wrongType(want []string) string {
 		words[i] = typeWords[t]
 	}
 	must := "it must be " + strings.Join(words, " or ")
-	if format, _ := f.part["format"].(string); strings.HasSuffix(format, "go-duration") {
+	if format, _ := f.part["format"].(string); strings.HasSuffix(format, "go-duration") || len(want) > 1 {
 		return fmt.Sprint(f.part["patternErrorMessage"])
+	}
+	if known, _ := f.part["properties"].(map[string]any); len(known) > 0 {
+		return must + "; known here: " + strings.Join(sortedKeys(known), ", ")
 	}
 	if f.at.kind == scalarValue && f.at.scalar != nil && slices.Contains(want, "string") {
 		return fmt.Sprintf("%s: quote it, %q", must, shorten(f.at.source))

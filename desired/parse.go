@@ -189,6 +189,9 @@ func (p *parser) scalar(n *yaml.Node) *value {
 		if elsewhereBool(n) {
 			return p.flaw(n, "%s is read as true or false by some YAML readers; write true or false, or quote it when it is text: %[1]q", shorten(n.Value))
 		}
+		if elsewhereNumber(n) {
+			return p.flaw(n, "%s is read as a number by some YAML readers; quote it: %[1]q", shorten(n.Value))
+		}
 		v.scalar = n.Value
 	case "!!null":
 	case "!!bool":
@@ -215,6 +218,18 @@ func elsewhereBool(n *yaml.Node) bool {
 		return true
 	}
 	return false
+}
+
+// base60 is how YAML 1.1 writes 12:30:00 for 45000.
+var base60 = regexp.MustCompile(`^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+([.][0-9_]*)?$`)
+
+// elsewhereNumber reports whether n is text here and a number elsewhere: base 60 in YAML 1.1, or one that is too large for a float64.
+func elsewhereNumber(n *yaml.Node) bool {
+	if n.Style != 0 {
+		return false
+	}
+	_, err := strconv.ParseFloat(n.Value, 64)
+	return errors.Is(err, strconv.ErrRange) || base60.MatchString(n.Value)
 }
 
 // exactNumber reads a number that prints as it is written; 1.10, 0644, 1e3 and 1_000 do not.
