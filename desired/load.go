@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 const fleetsDir = "fleets"
@@ -106,25 +105,36 @@ func (l *loader) findFleets() error {
 		if err != nil {
 			return fmt.Errorf("cannot read %s: %w", name, err)
 		}
-		if extension := path.Ext(name); !entry.IsDir() && (extension == ".yaml" || extension == ".yml" || entry.Type()&fs.ModeSymlink != 0) {
+		if entry.IsDir() && plainName(name) {
+			return nil
+		}
+		if extension := path.Ext(name); entry.IsDir() || extension == ".yaml" || extension == ".yml" || entry.Type()&fs.ModeSymlink != 0 {
 			l.found(name, entry.Type())
+		}
+		if entry.IsDir() {
+			return fs.SkipDir
 		}
 		return nil
 	})
 }
 
-// found takes a fleet file on. A symbolic link counts whatever it is called: it may lead to a directory of fleets.
+// found takes a fleet file on, or refuses what cannot be one. A symbolic link counts whatever it is called: it may lead to a
+// directory of fleets, as a directory with a bad name may be one.
 func (l *loader) found(name string, mode fs.FileMode) {
-	if strings.ContainsFunc(name, unicode.IsControl) {
-		name = fmt.Sprintf("%q", name)
-		l.candidates = append(l.candidates, &candidate{path: name, errors: Errors{errorAt(Position{name, 1, 1}, "the file's name holds control characters")}})
-		return
-	}
 	c := &candidate{path: name, uses: map[string]bool{name: true}}
-	if wrong := wrongKind(mode, false); wrong != "" {
-		c.errors = Errors{errorAt(Position{name, 1, 1}, "the file %s", wrong)}
-	} else if len(l.candidates) >= maxFleets {
-		c.errors = Errors{errorAt(Position{name, 1, 1}, "there are more than %d fleet files in this repo", maxFleets)}
+	if !plainName(name) {
+		c.path = fmt.Sprintf("%q", name)
+	}
+	refuse := func(format string, args ...any) {
+		c.errors = Errors{errorAt(Position{c.path, 1, 1}, format, args...)}
+	}
+	switch wrong := wrongKind(mode, false); {
+	case !plainName(name):
+		refuse("the name holds a backslash, a control character or bytes that are no text; rename it")
+	case wrong != "":
+		refuse("the file %s", wrong)
+	case len(l.candidates) >= maxFleets:
+		refuse("there are more than %d fleet files in this repo", maxFleets)
 	}
 	l.candidates = append(l.candidates, c)
 }

@@ -327,7 +327,7 @@ func TestMessagesAreOneHarmlessLine(t *testing.T) {
 		"fleets/other.yaml", edited(t, "web-live", "other", "app: web", `"a\nb": 1`, "env: live", `"": x`)+`"x\u202Ey": 1`+"\n",
 	)
 	want := []string{
-		`"fleets/a\nb.yaml": "fleets/a\nb.yaml":1:1: the file's name holds control characters`,
+		`"fleets/a\nb.yaml": "fleets/a\nb.yaml":1:1: the name holds a backslash, a control character or bytes that are no text; rename it`,
 		`other: fleets/other.yaml:5:30: nodes.ec2.tags.a�b is 1; it must be text: quote it, "1"`,
 		`other: fleets/other.yaml:5:33: key "" of nodes.ec2.tags: a tag's key has 1 to 128 characters`,
 		`other: fleets/other.yaml:13:1: unknown key "x\u202ey" in the fleet; known here: `,

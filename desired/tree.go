@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Dir is the working tree at path, for Load. Nothing outside of it can be read through it, whatever links it holds. Close
@@ -111,8 +112,8 @@ func repoPath(dir, reference string) (string, error) {
 	switch {
 	case strings.HasPrefix(reference, "/"):
 		return "", problem("is an absolute path; write one relative to " + dirWords(dir))
-	case strings.ContainsRune(reference, '\\') || strings.ContainsFunc(reference, unicode.IsControl):
-		return "", problem("is not a path in a repo: it holds a backslash or a control character")
+	case !plainName(reference):
+		return "", problem("is not a path in a repo: it holds a backslash, a control character or bytes that are no text")
 	case joined == ".." || strings.HasPrefix(joined, "../"):
 		return "", problem("leaves the repo; everything a fleet needs lies in its repo")
 	case joined == "." || strings.HasSuffix(reference, "/"):
@@ -121,6 +122,11 @@ func repoPath(dir, reference string) (string, error) {
 		return "", problem("is git's own, no file of the repo")
 	}
 	return joined, nil
+}
+
+// plainName reports whether name is the same file in every store: some read a backslash as a slash, and some no bytes that are no text.
+func plainName(name string) bool {
+	return utf8.ValidString(name) && !strings.ContainsRune(name, '\\') && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
 func dirWords(dir string) string {

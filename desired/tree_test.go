@@ -85,6 +85,30 @@ func TestSymbolicLinksAreRefusedEverywhere(t *testing.T) {
 	}
 }
 
+// G42: a name that is no text or holds a backslash is some other file's elsewhere, such as in a zip; it hides no other fleet (law 3).
+func TestBadFileNamesAreRefusedAlone(t *testing.T) {
+	t.Parallel()
+	for bad, key := range map[string]string{
+		"fleets/caf\xe9.yaml":      `"fleets/caf\xe9.yaml"`,
+		"fleets/caf\xe9/web.yaml":  `"fleets/caf\xe9"`,
+		"fleets/a\nb/web.yaml":     `"fleets/a\nb"`,
+		`fleets/more\web.yaml`:     `"fleets/more\\web.yaml"`,
+		"fleets/caf\xe9/notes.txt": `"fleets/caf\xe9"`,
+	} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			tree := loadDir(t, write(t, "fleets/web.yaml", smallest, bad, smallest))
+			got := tree.Rejected[key].Errors
+			if len(got) != 1 || !strings.Contains(got[0].Error(), "the name holds a backslash, a control character or bytes that are no text; rename it") {
+				t.Errorf("rejected %v", tree.Rejected)
+			}
+			if tree.Fleets["web-live"] == nil {
+				t.Error("it hides another fleet")
+			}
+		})
+	}
+}
+
 // G41: what is far too large is refused by its size, without reading it.
 func TestLargeFilesAreRefused(t *testing.T) {
 	t.Parallel()

@@ -572,6 +572,22 @@ func TestFleetsThatIsNoDirectoryIsNoOrder(t *testing.T) {
 	wantProblem(t, state, "has no directory fleets")
 }
 
+func TestLaw3FileNamesThatAreNoTextAreRejectedAlone(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "fleets/caf\xe9.yaml": fleet("one", "v1"), "fleets/caf\xe9/two.yaml": fleet("two", "v1")})
+	options := server.options()
+	state := poll(t, server.open(options))
+	wantReleases(t, state, map[string]string{"web": "v1"})
+	wantProblem(t, state)
+	for _, name := range []string{`"fleets/caf\xe9.yaml"`, `"fleets/caf\xe9"`} {
+		if len(state.Rejected[name].Errors) != 1 {
+			t.Errorf("%s is not rejected: %v", name, state.Rejected)
+		}
+	}
+	wantReleases(t, server.open(options).State(), map[string]string{"web": "v1"})
+}
+
 func TestLaw2RemovedFileReleasesItsFleet(t *testing.T) {
 	t.Parallel()
 	server := newGitServer(t)

@@ -20,7 +20,7 @@ import (
 var (
 	errSymlink   = errors.New("is a symbolic link, which windlass does not follow: commit the file itself")
 	errSubmodule = errors.New("is a submodule, which windlass does not fetch: commit the files themselves")
-	errBadName   = errors.New("holds an entry whose name is no file name")
+	errBadName   = errors.New("holds an entry whose name is no file name") // git itself writes no such tree
 )
 
 // A treeFS is the files of one commit, below one directory: a torn read is impossible because nothing in it can change (G36).
@@ -159,7 +159,7 @@ func (t *treeFS) file(name string, entry *object.TreeEntry) (fs.File, error) {
 func (t *treeFS) directory(name string, tree *object.Tree) (fs.File, error) {
 	dir := &treeDir{info: treeInfo{name: path.Base(name), mode: fs.ModeDir | 0o755, when: t.when}}
 	for _, entry := range tree.Entries {
-		if !fs.ValidPath(entry.Name) || entry.Name == "." || strings.Contains(entry.Name, "/") {
+		if entry.Name == "" || entry.Name == "." || entry.Name == ".." || strings.Contains(entry.Name, "/") {
 			return nil, errBadName
 		}
 		info, err := t.info(entry.Name, entry)
