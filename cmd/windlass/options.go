@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,9 +60,10 @@ func (o *agentOptions) check() error {
 	}
 	for _, file := range []struct{ flag, path string }{
 		{"ssh-key", o.sshKey}, {"ssh-known-hosts", o.sshKnownHosts}, {"git-ssh-key", o.gitSSHKey}, {"git-known-hosts", o.gitKnownHosts},
+		{"git-token-file", o.gitTokenFile},
 	} {
 		if err := readable(file.path); err != nil {
-			return fmt.Errorf("cannot use --%s: %w", file.flag, err)
+			return fmt.Errorf("%w; correct --%s", err, file.flag)
 		}
 	}
 	return o.completeStateDir()
@@ -77,7 +77,11 @@ func readable(path string) error {
 	if err != nil {
 		return err
 	}
-	return file.Close()
+	defer file.Close() // only looked at
+	if info, err := file.Stat(); err != nil || !info.IsDir() {
+		return err
+	}
+	return fmt.Errorf("%s is a directory", path)
 }
 
 func (o *agentOptions) completeStateDir() (err error) {
@@ -99,27 +103,15 @@ func defaultStateDir() (string, error) {
 }
 
 // gitOptions are the options of the deploy repo, with what is kept of it in dir.
-func (o *agentOptions) gitOptions(dir string) (gitrepo.Options, error) {
-	token, err := o.gitToken()
+func (o *agentOptions) gitOptions(dir string) gitrepo.Options {
 	g := gitrepo.Options{
 		URL: o.repo, Branch: o.branch, Path: o.path, Dir: dir, AcceptRevision: o.accepts,
-		Token: token, SSHKey: o.gitSSHKey, SSHAgent: os.Getenv("SSH_AUTH_SOCK"), KnownHosts: o.gitKnownHosts,
+		TokenFile: o.gitTokenFile, SSHKey: o.gitSSHKey, SSHAgent: os.Getenv("SSH_AUTH_SOCK"), KnownHosts: o.gitKnownHosts,
 	}
 	if known := defaultKnownHosts(); g.KnownHosts == "" && len(known) > 0 {
 		g.KnownHosts = known[0]
 	}
-	return g, err
-}
-
-func (o *agentOptions) gitToken() (string, error) {
-	if o.gitTokenFile == "" {
-		return "", nil
-	}
-	text, err := readBounded(o.gitTokenFile, 64<<10)
-	if err != nil {
-		return "", fmt.Errorf("%w; correct --git-token-file", err)
-	}
-	return strings.TrimSpace(text), nil
+	return g
 }
 
 // nodeKnownHosts are the files that say which node is which.

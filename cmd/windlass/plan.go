@@ -118,11 +118,7 @@ func openScratch(o agentOptions, scratch string) (*gitrepo.Repo, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("cannot read what the agent accepted: %w", err)
 	}
-	options, err := o.gitOptions(dir)
-	if err != nil {
-		return nil, err
-	}
-	return gitrepo.Open(options)
+	return gitrepo.Open(o.gitOptions(dir))
 }
 
 // unread says of every source that could not be read why.

@@ -43,12 +43,9 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 		return a, err
 	}
 	a.events = metrics.NewEvents()
-	kept, err := o.gitOptions(gitDir(o.stateDir))
-	if err != nil {
-		return a, err
-	}
-	kept.Observe = a.events.GitOperation
-	if a.repo, err = gitrepo.Open(kept); err != nil {
+	git := o.gitOptions(gitDir(o.stateDir))
+	git.Observe = a.events.GitOperation
+	if a.repo, err = gitrepo.Open(git); err != nil {
 		return a, err
 	}
 	if a.hosts, err = host.New(host.Options{KeyFile: o.sshKey, KnownHosts: o.nodeKnownHosts(), Observe: a.events.SSHSession}); err != nil {

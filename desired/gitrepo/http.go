@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
@@ -16,22 +18,42 @@ import (
 const defaultUser = "git"
 
 func (r *remote) useHTTP(endpoint transport.Endpoint, o Options) error {
-	auth := credentials(endpoint, o.Token)
-	if auth != nil && endpoint.Protocol == "http" && !isLoopback(endpoint.Host) {
+	if (endpoint.User != "" || o.TokenFile != "") && endpoint.Protocol == "http" && !isLoopback(endpoint.Host) {
 		return errors.New("the deploy repo's credentials would cross the network in clear text: use https")
 	}
 	pool := r.pool()
 	transport := githttp.NewClient(&http.Client{Transport: refuseStatus{pool}})
-	endpoint.User, endpoint.Password = "", "" // they travel in a header, not in URLs that errors quote (G40)
 	r.close = pool.CloseIdleConnections
 	r.open = func(context.Context) (session, error) {
-		following := endpoint // a redirect changes the session's endpoint
-		if auth == nil {
-			return transport.NewUploadPackSession(&following, nil)
+		token, err := readToken(o.TokenFile)
+		if err != nil {
+			return nil, err
 		}
-		return transport.NewUploadPackSession(&following, auth)
+		r.secrets = secretsOf(endpoint, token)
+		bare := endpoint                  // of this session alone: a redirect changes it
+		bare.User, bare.Password = "", "" // they travel in a header, not in URLs that errors quote (G40)
+		if auth := credentials(endpoint, token); auth != nil {
+			return transport.NewUploadPackSession(&bare, auth)
+		}
+		return transport.NewUploadPackSession(&bare, nil)
 	}
 	return nil
+}
+
+// readToken reads the file anew each time, so that a token that is renewed needs no restart.
+func readToken(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fail(Auth, "cannot read the token: %w; correct --git-token-file", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" {
+		return "", fail(Auth, "there is no token in %s: write it there, or correct --git-token-file", file)
+	}
+	return token, nil
 }
 
 func credentials(endpoint transport.Endpoint, token string) *githttp.BasicAuth {

@@ -35,7 +35,7 @@ type Options struct {
 	Dir            string // where the accepted commit is kept; of this agent alone, made when it is missing
 	AcceptRevision string // the commit (7 hex digits or more) whose rewritten history a person accepted; empty: none
 
-	Token      string // password for https; the user comes from URL, else "git"
+	TokenFile  string // file of the password for https, read again at each connection; the user comes from URL, else "git"
 	SSHKey     string // file of an unencrypted private key; empty: the agent at SSHAgent
 	SSHAgent   string // socket of an ssh agent
 	KnownHosts string // file; needed for ssh, read again at each connection
@@ -102,7 +102,7 @@ func newRemote(o Options) (*remote, error) {
 	if err != nil {
 		return nil, errors.New("the deploy repo's URL cannot be read: use https://HOST/PATH, ssh://USER@HOST/PATH or file:///PATH")
 	}
-	r := &remote{branch: o.Branch, timeout: o.Timeout, observe: o.Observe, secrets: secretsOf(endpoint, o.Token), close: func() {}}
+	r := &remote{branch: o.Branch, timeout: o.Timeout, observe: o.Observe, secrets: secretsOf(*endpoint, ""), close: func() {}}
 	r.name = publicName(*endpoint)
 	switch endpoint.Protocol {
 	case "https", "http":
@@ -134,7 +134,7 @@ func publicName(endpoint transport.Endpoint) string {
 }
 
 // secretsOf lists what must never be shown, in each spelling it may turn up in.
-func secretsOf(endpoint *transport.Endpoint, token string) []string {
+func secretsOf(endpoint transport.Endpoint, token string) []string {
 	found := []string{endpoint.Password, token}
 	if endpoint.Protocol != "ssh" && endpoint.Password == "" {
 		found = append(found, endpoint.User)

@@ -18,8 +18,8 @@ import (
 
 // A remote is the deploy repo at its server. It keeps no connection state but what net/http pools.
 type remote struct {
-	name    string // of the repo, for people; without credentials
-	secrets []string
+	name    string   // of the repo, for people; without credentials
+	secrets []string // those of the newest conversation; only for who holds Repo.pass
 	branch  string
 	timeout time.Duration // of a listing, and of any silence
 	observe func(operation string, took time.Duration, failed bool)

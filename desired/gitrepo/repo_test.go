@@ -691,7 +691,7 @@ func TestG40CredentialsAreShownNowhere(t *testing.T) {
 	})
 	withUser := strings.Replace(server.url, "http://", "http://deploy:hunter2%2F+&%25@", 1)
 	withToken := strings.Replace(server.url, "http://", "http://deploy@", 1)
-	for _, options := range []Options{{URL: withUser}, {URL: withToken, Token: secret}} {
+	for _, options := range []Options{{URL: withUser}, {URL: withToken, TokenFile: tokenFile(t, secret)}} {
 		options.Dir = t.TempDir()
 		repo := server.open(options)
 		wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
@@ -718,6 +718,47 @@ func TestG40CredentialsAreShownNowhere(t *testing.T) {
 	if _, err := wrong.Poll(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("poll: %v", err)
 	}
+}
+
+// tokenFile holds the token as an editor leaves it.
+func tokenFile(t *testing.T, token string) string {
+	file := filepath.Join(t.TempDir(), "token")
+	must(t, os.WriteFile(file, []byte(token+"\n"), 0o600))
+	return file
+}
+
+func TestARenewedTokenIsTakenUp(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	valid := "first"
+	server.answer(func(w http.ResponseWriter, r *http.Request, backend http.Handler) {
+		if _, password, _ := r.BasicAuth(); password != valid {
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		backend.ServeHTTP(w, r)
+	})
+	options := server.options()
+	options.TokenFile = tokenFile(t, "first")
+	repo := server.open(options)
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
+
+	valid = "second"
+	state, err := repo.Poll(t.Context())
+	wantOutage(t, state, err, Auth)
+	for content, want := range map[string]string{"first": "check that the token is valid", "": "there is no token in"} {
+		must(t, os.WriteFile(options.TokenFile, []byte(content), 0o600))
+		state, err = repo.Poll(t.Context())
+		wantOutage(t, state, err, Auth)
+		wantProblem(t, state, want)
+	}
+	must(t, os.WriteFile(options.TokenFile, []byte("second"), 0o600))
+	wantProblem(t, poll(t, repo))
+	must(t, os.Remove(options.TokenFile))
+	state, err = repo.Poll(t.Context())
+	wantOutage(t, state, err, Auth)
+	wantProblem(t, state, "correct --git-token-file")
 }
 
 func TestFileURLsAndPaths(t *testing.T) {
