@@ -2,6 +2,7 @@ package gitrepo
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -25,7 +26,7 @@ type Reason string
 // The reasons there are.
 const (
 	Auth        Reason = "auth"         // the server does not let us in
-	HostKey     Reason = "host_key"     // the SSH server is not one that known_hosts knows
+	HostKey     Reason = "host_key"     // the SSH server is not one that known_hosts knows, or a certificate is not trusted
 	Timeout     Reason = "timeout"      // no answer in time
 	Network     Reason = "network"      // not reachable, cut off, or a server's own failure (HTTP 5xx)
 	RateLimited Reason = "rate_limited" // asked too often
@@ -151,7 +152,7 @@ func reasonByText(err error) Reason {
 		return Other
 	case errors.As(err, &operation), has("eof", "connection reset", "broken pipe", "closed network connection"):
 		return Network
-	case has("malformed", "unexpected", "invalid", "pkt-line", "zlib", "checksum"):
+	case has("malformed", "unexpected", "invalid", "empty input", "pkt-line", "zlib", "checksum"):
 		return Corrupt
 	}
 	return Other
@@ -170,6 +171,26 @@ func flatten(err error) error {
 	return err
 }
 
+// advise says what to do about what people meet most.
+func advise(err error) error {
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &certificate):
+		return fail(HostKey, "%w: check the URL, or add its authority to those this machine trusts (SSL_CERT_FILE)", err)
+	case errors.Is(err, transport.ErrRepositoryNotFound):
+		return fail(NotFound, "there is no git repository: check the URL")
+	}
+	return err
+}
+
+// noGit says of a listing that cannot be understood that it is none: most often a web page.
+func noGit(err error) error {
+	if reasonOf(flatten(err)) == Corrupt {
+		return fail(Corrupt, "what answers there is no git server (%w): check the URL", err)
+	}
+	return err
+}
+
 // sourceAddress is our own end of a connection: another port at each try, so that the same trouble never reads the same.
 var sourceAddress = regexp.MustCompile(`(\[[0-9a-fA-F:.%]+\]|[0-9.]+):\d+->`)
 
@@ -177,7 +198,7 @@ const longestText = 600
 
 // explain makes an *Error of err: what was tried, why it failed, nothing secret (G40), nothing that a terminal obeys.
 func (r *remote) explain(err error) *Error {
-	err = flatten(err)
+	err = advise(flatten(err))
 	text := sourceAddress.ReplaceAllString(err.Error(), "")
 	var known *failure
 	if !errors.As(err, &known) || !known.here {

@@ -102,7 +102,9 @@ func newRemote(o Options) (*remote, error) {
 	if err != nil {
 		return nil, errors.New("the deploy repo's URL cannot be read: use https://HOST/PATH, ssh://USER@HOST/PATH or file:///PATH")
 	}
-	r := &remote{branch: o.Branch, timeout: o.Timeout, observe: o.Observe, secrets: secretsOf(*endpoint, ""), close: func() {}}
+	r := &remote{
+		branch: o.Branch, timeout: o.Timeout, largest: largestHistory, observe: o.Observe, secrets: secretsOf(*endpoint, ""), close: func() {},
+	}
 	r.name = publicName(*endpoint)
 	switch endpoint.Protocol {
 	case "https", "http":
@@ -121,13 +123,14 @@ var acceptMultiACK = sync.OnceFunc(func() {
 	transport.UnsupportedCapabilities = []capability.Capability{capability.ThinPack}
 })
 
-// publicName is the repo's URL without credentials. An ssh user is none; an http user may be a token.
+// publicName is the repo's URL without credentials. An ssh user is none; an http user or query may be a token.
 func publicName(endpoint transport.Endpoint) string {
 	endpoint.Password = ""
-	if endpoint.Protocol != "ssh" {
+	switch endpoint.Protocol {
+	case "http", "https":
 		endpoint.User = ""
-	}
-	if endpoint.Protocol == "file" {
+		endpoint.Path, _, _ = strings.Cut(endpoint.Path, "?")
+	case "file":
 		return endpoint.Path
 	}
 	return endpoint.String()
@@ -138,6 +141,9 @@ func secretsOf(endpoint transport.Endpoint, token string) []string {
 	found := []string{endpoint.Password, token}
 	if endpoint.Protocol != "ssh" && endpoint.Password == "" {
 		found = append(found, endpoint.User)
+	}
+	if _, query, asks := strings.Cut(endpoint.Path, "?"); asks && endpoint.Protocol != "ssh" {
+		found = append(found, query)
 	}
 	var secrets []string
 	for _, secret := range found {

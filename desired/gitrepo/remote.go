@@ -1,9 +1,9 @@
 package gitrepo
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -22,6 +22,7 @@ type remote struct {
 	secrets []string // those of the newest conversation; only for who holds Repo.pass
 	branch  string
 	timeout time.Duration // of a listing, and of any silence
+	largest int64         // bytes, largestHistory
 	observe func(operation string, took time.Duration, failed bool)
 	open    func(ctx context.Context) (session, error)
 	close   func()
@@ -38,8 +39,8 @@ const (
 	// transferFactor is how many timeouts a pack may take: silence is noticed by the connection itself, this only bounds a
 	// trickle.
 	transferFactor = 20
-	// largestPack bounds what a server can make us hold, in bytes.
-	largestPack = 512 << 20
+	// largestHistory bounds what a server can make us hold, in bytes: the pack, and all that is in it.
+	largestHistory = 1 << 30
 )
 
 // An extent is how much history is fetched.
@@ -80,7 +81,7 @@ func (r *remote) fetch(ctx context.Context, known plumbing.Hash, want extent) (*
 	transfer, cancel := context.WithTimeout(ctx, transferFactor*r.timeout)
 	defer cancel()
 	began := time.Now()
-	store, err := receive(transfer, conversation, request(advertised.Capabilities, head, want))
+	store, err := r.receive(transfer, conversation, request(advertised.Capabilities, head, want))
 	r.tell(want.operation(), began, err)
 	if err != nil {
 		return nil, inContext(transfer, transferFactor*r.timeout, err)
@@ -96,7 +97,7 @@ func (r *remote) list(ctx context.Context) (s session, advertised *packp.AdvRefs
 	}
 	if advertised, err = s.AdvertisedReferencesContext(ctx); err != nil {
 		s.Close()
-		return nil, nil, err
+		return nil, nil, noGit(err)
 	}
 	return s, advertised, nil
 }
@@ -141,7 +142,7 @@ func request(offered *capability.List, head plumbing.Hash, want extent) *packp.U
 }
 
 // receive reads one pack into a fresh store.
-func receive(ctx context.Context, from session, req *packp.UploadPackRequest) (*memory.Storage, error) {
+func (r *remote) receive(ctx context.Context, from session, req *packp.UploadPackRequest) (*memory.Storage, error) {
 	answer, err := from.UploadPack(ctx, req)
 	if errors.Is(err, transport.ErrEmptyUploadPackRequest) {
 		return nil, io.ErrUnexpectedEOF // the server closed instead of sending a pack
@@ -150,15 +151,21 @@ func receive(ctx context.Context, from session, req *packp.UploadPackRequest) (*
 		return nil, err
 	}
 	defer answer.Close()
-	store := memory.NewStorage()
-	pack := &bounded{from: demultiplex(req.Capabilities, answer), left: largestPack}
-	if err := packfile.UpdateObjectStorage(store, pack); err != nil {
+	pack, err := io.ReadAll(&bounded{demultiplex(req.Capabilities, answer), r.largest, r.largest})
+	if err != nil {
+		return nil, err
+	}
+	if err := measure(pack, r.largest); err != nil {
+		return nil, err
+	}
+	store := &boundedStore{memory.NewStorage(), r.largest, r.largest, ctx.Err}
+	if err := packfile.UpdateObjectStorage(store, bytes.NewReader(pack)); err != nil {
 		return nil, err
 	}
 	if store.HasEncodedObject(req.Wants[0]) != nil {
 		return nil, fail(Corrupt, "the server's pack lacks the commit %s it was asked for", req.Wants[0])
 	}
-	return store, nil
+	return store.Storage, nil
 }
 
 func demultiplex(agreed *capability.List, answer io.Reader) io.Reader {
@@ -171,16 +178,57 @@ func demultiplex(agreed *capability.List, answer io.Reader) io.Reader {
 	return answer
 }
 
+// measure adds up the sizes that a pack gives for its objects, before any is unpacked: a file of zeros is tiny in a pack.
+func measure(pack []byte, most int64) error {
+	scanner := packfile.NewScanner(bytes.NewReader(pack))
+	_, count, err := scanner.Header()
+	if err != nil {
+		return err
+	}
+	for left := most; count > 0; count-- {
+		object, err := scanner.NextObjectHeader()
+		if err != nil {
+			return err
+		}
+		if left -= object.Length; left < 0 {
+			return tooLarge(most)
+		}
+	}
+	return nil
+}
+
 // bounded fails, rather than ends, when more than left bytes come.
 type bounded struct {
-	from io.Reader
-	left int64
+	from       io.Reader
+	left, most int64
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("its history is larger than %d MB: keep only what fleets need in the deploy repo", largestPack>>20)
+		return 0, tooLarge(b.most)
 	}
 	return n, err
+}
+
+// A boundedStore takes no more than left bytes of objects, deltas resolved, and none once its conversation has ended.
+type boundedStore struct {
+	*memory.Storage
+	left, most int64
+	ended      func() error
+}
+
+// SetEncodedObject keeps an object.
+func (s *boundedStore) SetEncodedObject(object plumbing.EncodedObject) (plumbing.Hash, error) {
+	if err := s.ended(); err != nil {
+		return plumbing.ZeroHash, err
+	}
+	if s.left -= object.Size(); s.left < 0 {
+		return plumbing.ZeroHash, tooLarge(s.most)
+	}
+	return s.Storage.SetEncodedObject(object)
+}
+
+func tooLarge(most int64) error {
+	return fail(Other, "its history is larger than %d MB: keep only what fleets need in the deploy repo", most>>20)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -713,6 +714,11 @@ func TestG40CredentialsAreShownNowhere(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("open: %v", err)
 	}
+	asked := server.open(Options{URL: server.url + "?key=hunter2", Dir: t.TempDir()})
+	server.answer(status(404))
+	if _, err := asked.Poll(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("poll: %v", err)
+	}
 	wrong := server.open(Options{URL: strings.Replace(server.url, "http://", "http://hunter2token@", 1), Dir: t.TempDir()})
 	server.answer(status(401))
 	if _, err := wrong.Poll(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {
@@ -776,6 +782,50 @@ func TestFileURLsAndPaths(t *testing.T) {
 	options.URL = "file://" + server.bare + ".nowhere"
 	state, err := server.open(options).Poll(t.Context())
 	wantOutage(t, state, err, NotFound)
+}
+
+// What people read about a server that is no git server, and what they can do.
+func TestTroubleSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>please log in</html>") }))
+	t.Cleanup(page.Close)
+	nothing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	t.Cleanup(nothing.Close)
+	stranger := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(stranger.Close)
+	missing := filepath.Join(t.TempDir(), "none")
+	for url, c := range map[string]struct {
+		reason Reason
+		want   string
+	}{
+		page.URL:     {Corrupt, "what answers there is no git server (invalid pkt-len found): check the URL"},
+		nothing.URL:  {Corrupt, "what answers there is no git server (empty input): check the URL"},
+		stranger.URL: {HostKey, "certificate signed by unknown authority: check the URL, or add its authority to those this machine trusts (SSL_CERT_FILE)"},
+		missing:      {NotFound, "cannot read " + missing + ": there is no git repository: check the URL"},
+	} {
+		repo, err := Open(Options{URL: url, Dir: t.TempDir()})
+		must(t, err)
+		t.Cleanup(repo.Close)
+		state, err := repo.Poll(t.Context())
+		wantOutage(t, state, err, c.reason)
+		wantProblem(t, state, c.want)
+	}
+}
+
+// G41: what is small in a pack and huge outside of it does not fill the memory.
+func TestAPackThatIsFarLargerThanItLooks(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	options := server.options()
+	repo := server.open(options)
+	poll(t, repo)
+	server.commit(files{"zeros": text(strings.Repeat("0", 3<<20))})
+	repo.remote.largest = 2 << 20
+	state, err := repo.Poll(t.Context())
+	wantOutage(t, state, err, Other)
+	wantProblem(t, state, "is larger than 2 MB: keep only what fleets need in the deploy repo")
+	wantReleases(t, state, map[string]string{"web": "v1"})
 }
 
 func TestFileURLWithoutGit(t *testing.T) {
