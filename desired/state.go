@@ -12,6 +12,7 @@ type State struct {
 	Committed time.Time
 	Fleets    map[string]Version   // by fleet name: what is in force
 	Rejected  map[string]Rejection // by fleet name (or path, when the name cannot be told)
+	Warnings  []Error              // likely mistakes in the files of Revision, that reject nothing
 	Problem   string               // why a newer commit is not in force (outage, rewritten history …); empty: none
 	Checked   time.Time            // when the repo was last read successfully
 }

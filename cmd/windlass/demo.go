@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os/signal"
 	"syscall"
 
@@ -21,8 +22,11 @@ SSH and a web service, a load balancer with AWS's API, and the agent as it is.
 Exit status: 0 when no request failed and every act ended as it should, 1 otherwise.`,
 		Example: `  windlass demo
   windlass demo --nodes 8 --keep`,
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Nodes < 1 {
+				return fmt.Errorf("--nodes %d is too few: give 1 to 100", o.Nodes)
+			}
 			// A closed terminal and a reader that has seen enough end it as Ctrl-C does: nothing is left behind.
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP, syscall.SIGPIPE)
 			defer stop()
@@ -34,7 +38,7 @@ Exit status: 0 when no request failed and every act ended as it should, 1 otherw
 	f.BoolVar(&o.Keep, "keep", false, "leave it running at the end, to play with, until Ctrl-C")
 	f.StringVar(&o.Dir, "dir", "", "`directory` to keep everything in (default: a temporary one, removed at the end)")
 	f.SortFlags = false
-	return cmd
+	return configurable(cmd)
 }
 
 // newDemoNode is what the demo starts for each of its nodes.
@@ -43,7 +47,7 @@ func newDemoNode() *cobra.Command {
 		Use:    "demo-node",
 		Short:  "Be one node of the demo",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return sandbox.RunNode(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},

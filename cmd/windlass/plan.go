@@ -43,7 +43,7 @@ now), take (go on with what another agent began), fail, halt, prune.
 Exit status: 0 nothing to do, 2 changes are pending, 1 something could not be read or is wrong.`,
 		Example: `  windlass plan --repo https://git.example.com/ops/deploy
   windlass plan --config /etc/windlass/windlass.yaml`,
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err
@@ -63,6 +63,7 @@ func showPlan(ctx context.Context, o agentOptions, stdout, stderr io.Writer) err
 		err = fmt.Errorf("cannot look at everything within %v; what was not seen is missing here", lookTime)
 	}
 	pending, printErr := printForecasts(stdout, sights)
+	tellWarnings(state.Warnings, stderr)
 	tellRejected(state.Rejected, stderr)
 	trouble := unread(state, sights)
 	if err = errors.Join(err, printErr); err != nil {

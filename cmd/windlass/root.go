@@ -55,6 +55,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(explainFlag)
+	root.SetHelpCommand(newHelp())
 	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newDemo(), newSchema(), newVersion(), newDemoNode())
 	return root
 }
@@ -71,6 +72,39 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 		}
 	}
 	return fmt.Errorf("there is no command %q%s; see windlass --help", args[0], didYouMean("", args[0], names))
+}
+
+// newHelp is cobra's, but that it refuses what is no command.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, unknown, err := cmd.Root().Find(args)
+			if err == nil {
+				err = knownCommand(cmd.Root(), unknown)
+			}
+			if err != nil {
+				return err
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		},
+	}
+}
+
+// atMost refuses more than n arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch path := cmd.CommandPath(); {
+		case len(args) <= n:
+			return nil
+		case n == 0:
+			return fmt.Errorf("%s takes no argument, not %q; see %[1]s --help", path, args[0])
+		default:
+			return fmt.Errorf("%s takes at most %s, not %d; see %[1]s --help", path, counted(n, "argument"), len(args))
+		}
+	}
 }
 
 // explainFlag names the flag that was likely meant by an unknown one, and where to read on.

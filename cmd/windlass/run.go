@@ -19,7 +19,7 @@ at once, which is safe as well. AWS settings are the SDK's own (AWS_REGION, AWS_
 name instances or load balancers need any.`,
 		Example: `  windlass run --repo https://git.example.com/ops/deploy --git-token-file /etc/windlass/token --ssh-key /etc/windlass/id_ed25519
   windlass run --config /etc/windlass/windlass.yaml --log-format json`,
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err

@@ -15,7 +15,7 @@ editor completes keys and marks mistakes:
 
   # yaml-language-server: $schema=../fleet.schema.json`,
 		Example: "  windlass schema > fleet.schema.json",
-		Args:    cobra.NoArgs,
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := cmd.OutOrStdout().Write(desired.Schema())
 			return err

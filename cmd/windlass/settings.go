@@ -84,7 +84,7 @@ func fromFile(flags *pflag.FlagSet) error {
 // fileKeys are the flags of every command that reads the file, so that one file serves them all.
 func fileKeys() []string {
 	var keys []string
-	for _, cmd := range []*cobra.Command{newRun(), newPlan(), newStatus()} {
+	for _, cmd := range []*cobra.Command{newRun(), newPlan(), newValidate(), newStatus(), newDemo()} {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if f.Name != configFlag {
 				keys = append(keys, f.Name)
@@ -95,8 +95,8 @@ func fileKeys() []string {
 	return slices.Compact(keys)
 }
 
-// yamlPlace is where the library's errors say that a file is no YAML: a line, and no column.
-var yamlPlace = regexp.MustCompile(`^yaml: line (\d+): `)
+// yamlPlace is where the library's errors say that a file is no YAML: a line at most.
+var yamlPlace = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // A setting is one line of the file.
 type setting struct {
@@ -116,7 +116,11 @@ func readConfig(path string) ([]setting, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("%s%s", path, yamlPlace.ReplaceAllString(err.Error(), ":$1: "))
+		line, why := "1", yamlPlace.ReplaceAllString(err.Error(), "")
+		if place := yamlPlace.FindStringSubmatch(err.Error()); place != nil {
+			line = cmp.Or(place[1], line)
+		}
+		return nil, fmt.Errorf("%s:%s:1: this is not YAML: %s", path, line, why)
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s:%d:1: there is a second document; write one", path, max(1, second.Line))

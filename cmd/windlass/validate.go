@@ -32,7 +32,7 @@ template may reach further than meant. Without --against that commit is HEAD, an
 Exit status: 0 all is well, 1 something is wrong. Warnings change nothing about it.`,
 		Example: `  windlass validate
   windlass validate path/to/deploy-repo --against origin/main`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) > 0 {
@@ -42,7 +42,7 @@ Exit status: 0 all is well, 1 something is wrong. Warnings change nothing about 
 		},
 	}
 	cmd.Flags().StringVar(&against, "against", "", "`revision` to name the changes since: a branch, a tag, a commit (default HEAD)")
-	return cmd
+	return configurable(cmd)
 }
 
 func validate(dir, against string, stdout, stderr io.Writer) error {
@@ -58,7 +58,8 @@ func validate(dir, against string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("cannot read deploy repo %s: %w", dir, err)
 	}
-	tellMistakes(tree, stderr)
+	tellWarnings(tree.Warnings, stderr)
+	tellRejected(tree.Rejected, stderr)
 	if err := tellRolls(dir, against, files, tree, stdout); err != nil {
 		return err
 	}
@@ -69,14 +70,13 @@ func validate(dir, against string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// tellMistakes writes warnings and errors, a line each.
-func tellMistakes(tree desired.Tree, stderr io.Writer) {
-	for _, warning := range tree.Warnings {
+func tellWarnings(warnings []desired.Error, stderr io.Writer) {
+	for _, warning := range warnings {
 		fmt.Fprintln(stderr, web.Line(fmt.Sprintf("%s: warning: %s", warning.Position, warning.Message)))
 	}
-	tellRejected(tree.Rejected, stderr)
 }
 
+// tellRejected writes a line for each error.
 func tellRejected(rejected map[string]desired.Rejection, stderr io.Writer) {
 	for _, name := range sortedNames(rejected) {
 		for _, err := range rejected[name].Errors {

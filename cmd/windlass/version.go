@@ -39,7 +39,7 @@ func newVersion() *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version of this program",
 		Example: "  windlass version",
-		Args:    cobra.NoArgs,
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := thisBuild()
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "windlass %s, revision %s, %s %s/%s\n",

@@ -81,7 +81,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("--accept-revision %q is no commit: give 7 to 40 hex digits of its hash", o.AcceptRevision)
 	}
 	if err := plumbing.NewBranchReferenceName(o.Branch).Validate(); err != nil {
-		return o, fmt.Errorf("%q is no branch name: %w", o.Branch, err)
+		return o, fmt.Errorf("--branch %q is no branch name: %w", o.Branch, err)
 	}
 	return o, nil
 }
@@ -100,7 +100,7 @@ func newRemote(o Options) (*remote, error) {
 	acceptMultiACK()
 	endpoint, err := transport.NewEndpoint(o.URL)
 	if err != nil {
-		return nil, errors.New("the deploy repo's URL cannot be read: use https://HOST/PATH, ssh://USER@HOST/PATH or file:///PATH")
+		return nil, errors.New("the deploy repo's URL cannot be read: use https://HOST/PATH, ssh://HOST/PATH or file:///PATH")
 	}
 	r := &remote{
 		branch: o.Branch, timeout: o.Timeout, largest: largestHistory, observe: o.Observe, secrets: secretsOf(*endpoint, ""), close: func() {},

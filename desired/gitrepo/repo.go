@@ -101,6 +101,7 @@ func (r *Repo) resume() error {
 		r.force.Fleets[name] = desired.Version{Fleet: fleet, Revision: version.Revision, Committed: version.Committed, Released: version.Released}
 	}
 	r.force.Rejected = attribute(tree(kept.Revision).Rejected, kept.Revision, r.force.Fleets)
+	r.force.Warnings = tree(kept.Revision).Warnings
 	return nil
 }
 

@@ -18,6 +18,7 @@ func advance(before map[string]desired.Version, tree desired.Tree, commit *objec
 		Committed: commit.Committer.When,
 		Fleets:    map[string]desired.Version{},
 		Rejected:  attribute(tree.Rejected, revision, before),
+		Warnings:  tree.Warnings,
 	}
 	// A broken file whose name cannot be told may be any fleet that is missing: then none of them is released yet.
 	anonymous := false
