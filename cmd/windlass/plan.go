@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -82,14 +81,11 @@ func showPlan(ctx context.Context, o agentOptions, stdout, stderr io.Writer) err
 	return err
 }
 
-// look reads git and the world; while git cannot be read, what the agent accepted stays in force, and the state says why. What it keeps of git lies in a directory that is gone when it returns.
+// look reads git and the world; while git cannot be read, what the agent accepted stays in force, and the state says why.
 func look(ctx context.Context, o agentOptions, stderr io.Writer) (desired.State, []reconciler.Sight, error) {
-	scratch, err := os.MkdirTemp("", "windlass-plan-")
-	if err != nil {
-		return desired.State{}, nil, fmt.Errorf("cannot make a temporary directory: %w", err)
-	}
-	defer os.RemoveAll(scratch)
-	repo, err := openScratch(o, scratch)
+	git := o.gitOptions(gitDir(o.stateDir))
+	git.ReadOnly = true
+	repo, err := gitrepo.Open(git)
 	if err != nil {
 		return desired.State{}, nil, err
 	}
@@ -110,16 +106,6 @@ func look(ctx context.Context, o agentOptions, stderr io.Writer) (desired.State,
 	}
 	sights, err := reconciler.Look(ctx, deps, state)
 	return state, sights, err
-}
-
-// openScratch opens the deploy repo with a copy of what the agent has accepted so far, when that can be read.
-func openScratch(o agentOptions, scratch string) (*gitrepo.Repo, error) {
-	dir := gitDir(scratch)
-	err := os.CopyFS(dir, os.DirFS(gitDir(o.stateDir)))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("cannot read what the agent accepted: %w", err)
-	}
-	return gitrepo.Open(o.gitOptions(dir))
 }
 
 // unread says of every source that could not be read why.

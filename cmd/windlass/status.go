@@ -102,7 +102,7 @@ func only(fleets []web.Fleet, names []string) ([]web.Fleet, error) {
 // worst is the exit code for all that is shown. An agent that cannot read its repo and knows no fleet is waiting.
 func worst(p picture) error {
 	all := allRests
-	if len(p.fleets) == 0 && p.repo.Revision == "" {
+	if len(p.fleets) == 0 && (p.repo.Revision == "" || p.repo.Problem != "") {
 		all = underWay
 	}
 	for _, f := range p.fleets {

@@ -33,6 +33,7 @@ type Options struct {
 	Path   string // directory in the repo that fleets/ is in; default DefaultPath
 
 	Dir            string // where the accepted commit is kept; of this agent alone, made when it is missing
+	ReadOnly       bool   // keep nothing in Dir, and do without what must not be read there
 	AcceptRevision string // the commit (7 hex digits or more) whose rewritten history a person accepted; empty: none
 
 	TokenFile  string // file of the password for https, read again at each connection; the user comes from URL, else "git"

@@ -78,6 +78,9 @@ func (r *Repo) Close() { r.remote.close() }
 // is read.
 func (r *Repo) resume() error {
 	kept, err := r.keeper.read()
+	if r.options.ReadOnly && errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
 	if err != nil || kept.Revision == "" {
 		return err
 	}
@@ -170,11 +173,19 @@ func (r *Repo) refresh(ctx context.Context) error {
 	}
 	if !r.follows(past) && !r.acceptedByHand(got.head, past) {
 		r.count(func(s *Stats) { s.Rewrites++ })
-		r.refuse(got.head, fmt.Sprintf("the history of branch %s was rewritten: commit %s does not follow the accepted commit %s, which stays in force; if that is intended, run `windlass run --accept-revision %s`",
-			r.options.Branch, got.head, r.force.Revision, got.head))
+		r.refuse(got.head, r.rewritten(got.head))
 		return nil
 	}
 	return r.judge(got, past)
+}
+
+func (r *Repo) rewritten(head plumbing.Hash) string {
+	why := fmt.Sprintf("the history of branch %s was rewritten: commit %s does not follow the accepted commit %s, which stays in force; if that is intended, run `windlass run --accept-revision %s`",
+		r.options.Branch, head, r.force.Revision, head)
+	if given := r.options.AcceptRevision; given != "" {
+		why += fmt.Sprintf("; --accept-revision %s is another commit", given)
+	}
+	return why
 }
 
 // follows reports whether the accepted commit, if there is one, is in a head's past.
@@ -255,11 +266,18 @@ func (r *Repo) judge(got *fetched, past history) error {
 	next.Checked = time.Now()
 	byHand := r.byHand || r.acceptedByHand(got.head, past)
 	accepted := remember(r.kept, next.Revision)
-	if err := r.keeper.write(describe(next, byHand, accepted), files); err != nil {
+	if err := r.keep(describe(next, byHand, accepted), files); err != nil {
 		return &failure{Other, fmt.Errorf("commit %s is not in force yet: %w", got.head, err), true}
 	}
 	r.adopt(got.head, next, past, byHand, accepted)
 	return nil
+}
+
+func (r *Repo) keep(accepted kept, files *treeFS) error {
+	if r.options.ReadOnly {
+		return nil
+	}
+	return r.keeper.write(accepted, files)
 }
 
 // mostRemembered is how many accepted commits are kept: more than any rollout's nodes name.

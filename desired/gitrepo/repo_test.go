@@ -331,7 +331,9 @@ func TestG34RewrittenHistoryIsRefusedUntilAPersonAcceptsIt(t *testing.T) {
 	wantProblem(t, state, "--accept-revision "+head)
 
 	options.AcceptRevision = accepted[:10] // names something else
-	wantReleases(t, poll(t, server.open(options)), map[string]string{"web": "v2"})
+	state = poll(t, server.open(options))
+	wantReleases(t, state, map[string]string{"web": "v2"})
+	wantProblem(t, state, "; --accept-revision "+accepted[:10]+" is another commit")
 
 	options.AcceptRevision = strings.ToUpper(head[:7])
 	state = poll(t, server.open(options))
@@ -869,6 +871,23 @@ func TestDamagedOrNewerStateStopsWithWhatToDo(t *testing.T) {
 		if _, err := Open(Options{URL: "https://host/repo", Dir: dir}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("open with %s: %v; want %q", content, err, want)
 		}
+	}
+}
+
+func TestReadOnlyKeepsNothing(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	options := server.options()
+	poll(t, server.open(options))
+	before := readAll(t, options.Dir)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	options.ReadOnly = true
+	repo := server.open(options)
+	wantReleases(t, repo.State(), map[string]string{"web": "v1"})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v2"})
+	if readAll(t, options.Dir) != before {
+		t.Error("the state directory changed")
 	}
 }
 
