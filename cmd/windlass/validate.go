@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -60,7 +61,11 @@ func validate(dir, against string, stdout, stderr io.Writer) error {
 	}
 	tellWarnings(tree.Warnings, stderr)
 	tellRejected(tree.Rejected, stderr)
-	if err := tellRolls(dir, against, files, tree, stdout); err != nil {
+	switch err := tellRolls(dir, cmp.Or(against, head), files, tree, stdout); {
+	case err == nil, against == "" && errors.Is(err, fs.ErrNotExist):
+	case against == "": // nobody asked for it
+		fmt.Fprintln(stderr, "windlass: "+web.Line(fmt.Sprintf("cannot tell what rolls since %s: %v", head, err)))
+	default:
 		return err
 	}
 	if len(tree.Rejected) > 0 {
@@ -86,15 +91,8 @@ func tellRejected(rejected map[string]desired.Rejection, stderr io.Writer) {
 }
 
 // tellRolls names the fleets that the changes since a commit roll, and the changed files of each.
-func tellRolls(dir, against string, files fs.FS, tree desired.Tree, stdout io.Writer) error {
-	revision := against
-	if revision == "" {
-		revision = head
-	}
+func tellRolls(dir, revision string, files fs.FS, tree desired.Tree, stdout io.Writer) error {
 	was, err := gitrepo.Committed(dir, revision)
-	if errors.Is(err, fs.ErrNotExist) && against == "" {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

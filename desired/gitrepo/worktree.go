@@ -17,14 +17,14 @@ import (
 func Committed(dir, revision string) (fs.FS, error) {
 	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
 	if errors.Is(err, git.ErrRepositoryNotExists) {
-		return nil, fmt.Errorf("%s is in no git repository: %w", dir, fs.ErrNotExist)
+		return nil, missing(fmt.Sprintf("%s is in no git repository", dir))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the git repository of %s: %w", dir, err)
 	}
 	hash, err := repo.ResolveRevision(plumbing.Revision(revision))
 	if err != nil {
-		return nil, fmt.Errorf("the git repository of %s has no revision %q: %w", dir, revision, fs.ErrNotExist)
+		return nil, missing(fmt.Sprintf("the git repository of %s has no revision %q: fetch it first, a shallow clone lacks most", dir, revision))
 	}
 	below, err := pathInRepo(repo, dir)
 	if err != nil {
@@ -36,6 +36,12 @@ func Committed(dir, revision string) (fs.FS, error) {
 	}
 	return newTree(repo.Storer, commit, below)
 }
+
+// missing is an fs.ErrNotExist in words of its own.
+type missing string
+
+func (m missing) Error() string      { return string(m) }
+func (missing) Is(target error) bool { return target == fs.ErrNotExist }
 
 // pathInRepo is dir as the commits of its repository name it.
 func pathInRepo(repo *git.Repository, dir string) (string, error) {
