@@ -186,8 +186,7 @@ func (f *fleet) inHand() (preparing, repairing int) {
 
 // whyUnproven is why no more nodes may set out for a version that is not proven.
 func (f *fleet) whyUnproven() string {
-	why := fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", f.Version.Release, f.proofsNeeded(), len(f.views))
-	return why + f.whoIsOpaque()
+	return fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", f.Version.Release, f.proofsNeeded(), len(f.views)) + f.whoIsOpaque()
 }
 
 // whoIsOpaque names the nodes that may have anything.

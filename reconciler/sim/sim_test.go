@@ -27,9 +27,24 @@ func play(t *testing.T, seed uint64, decide reconciler.Decider) (r sim.Result) {
 	return r
 }
 
+// playWild plays the wild story of a seed.
+func playWild(t *testing.T, seed uint64) (r sim.Result) {
+	synctest.Test(t, func(*testing.T) { r = sim.Play(seed, sim.NewWildStory(seed), nil) })
+	return r
+}
+
 // TestLaws plays many stories; in none may a law be broken, and each must come to rest.
 func TestLaws(t *testing.T) {
-	stories := *seeds
+	playMany(t, *seeds, func(seed uint64) sim.Result { return play(t, seed, nil) })
+}
+
+// TestWildLaws plays stories with more bad luck and with rollouts of every kind, a quarter as many.
+func TestWildLaws(t *testing.T) {
+	playMany(t, (*seeds+3)/4, func(seed uint64) sim.Result { return playWild(t, seed) })
+}
+
+// playMany plays so many stories, and reports those that break a law until there are too many of them.
+func playMany(t *testing.T, stories int, play func(uint64) sim.Result) {
 	if raceEnabled {
 		stories /= 40
 	}
@@ -44,7 +59,7 @@ func TestLaws(t *testing.T) {
 				if seed >= *from+uint64(stories) {
 					return
 				}
-				if r := play(t, seed, nil); len(r.Broken) > 0 || *tell {
+				if r := play(seed); len(r.Broken) > 0 || *tell {
 					broken.Add(int32(min(1, len(r.Broken))))
 					report(t, seed, r)
 				}
@@ -71,7 +86,7 @@ func report(t *testing.T, seed uint64, r sim.Result) {
 		t.Logf("seed %d\n%s", seed, strings.Join(r.Log, "\n"))
 	}
 	if len(r.Broken) > 0 {
-		t.Errorf("seed %d: %s (go test ./reconciler/sim -run TestLaws -from %d -seeds 1 -tell)", seed, r.Broken[0], seed)
+		t.Errorf("seed %d: %s (go test ./reconciler/sim -run %s -from %d -seeds 1 -tell)", seed, r.Broken[0], t.Name(), seed)
 	}
 }
 
