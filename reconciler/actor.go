@@ -3,7 +3,9 @@ package reconciler
 import (
 	"cmp"
 	"context"
+	"hash/fnv"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 
@@ -94,6 +96,7 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 	if deps.Decide == nil {
 		deps.Decide = plan.Next
 	}
+	deps.Interval = apart(name, deps.Interval)
 	a := &actor{
 		Deps: deps, name: name, publish: publish,
 		nodes: map[string]*node{}, history: map[string]string{}, searching: map[string]bool{}, lost: map[string]*node{},
@@ -102,6 +105,15 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 	}
 	a.tasks = newTasks(func(kind taskKind) { a.urgent = a.urgent || kind != taskRead && kind != taskProbe })
 	return a
+}
+
+// apart returns an interval that differs from others by up to a twentieth, by the fleet's name: fleets that begin together do not
+// ask AWS all at once for ever (G9).
+func apart(name string, interval time.Duration) time.Duration {
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	share := float64(h.Sum32()) / math.MaxUint32 // from 0 to 1
+	return time.Duration(float64(interval) * (0.95 + share/10))
 }
 
 // run is the loop: look at what is due, plan, start, wait for whatever happens first. It returns when ctx ends and what was

@@ -567,3 +567,21 @@ func TestInventoryProblemsAreTold(t *testing.T) {
 		t.Error("nothing in the status tells of instance i-9")
 	}
 }
+
+// Fleets that begin together drift apart, so that many of them are no burst of calls at every interval (G9).
+func TestFleetsReadTheirBalancersApart(t *testing.T) {
+	const interval = 15 * time.Second
+	at := map[time.Duration]int{} // how many read at that moment of an hour
+	for i := range 50 {
+		a := newActor(fmt.Sprintf("web-%d", i), Deps{Interval: interval}, nil)
+		if off := a.Interval - interval; off < -interval/20 || off > interval/20 {
+			t.Errorf("%s reads every %v, want %v within a twentieth", a.name, a.Interval, interval)
+		}
+		at[(240*a.Interval).Truncate(time.Second)]++
+	}
+	for moment, n := range at {
+		if n > 8 {
+			t.Errorf("%d of 50 fleets read in the second at %v", n, moment)
+		}
+	}
+}
