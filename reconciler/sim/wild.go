@@ -115,10 +115,23 @@ func (w *World) dress(f *desired.Fleet) {
 
 // runWild makes a wild event happen; it reports whether it was one, and whether git says something new.
 func (w *World) runWild(e Event, m *machine) (wild, commit bool) {
+	switch {
+	case e.What == "up", e.What == "down", w.disturb(e, m):
+		return true, false
+	case !w.edit(e, m):
+		return false, false
+	}
+	w.hush()
+	return true, true
+}
+
+// edit makes the fleet file say something else, or be gone; it reports whether the event was such a one.
+func (w *World) edit(e Event, m *machine) bool {
 	v := &w.wild
 	switch e.What {
-	case "up", "down":
-		return true, false
+	case "release", "return":
+		v.released = e.What == "release"
+		return true
 	case "exclude":
 		if m != nil {
 			v.excluded[m.id], v.moved[m.id] = m.name, w.now()
@@ -130,10 +143,6 @@ func (w *World) runWild(e Event, m *machine) (wild, commit bool) {
 		clear(v.excluded)
 	case "lb":
 		w.rewire(e)
-	case "release", "return":
-		v.released = e.What == "release"
-		w.hush()
-		return true, true
 	case "quiet", "loud":
 		w.fleet.Paused = nil
 		if e.What == "quiet" {
@@ -141,43 +150,49 @@ func (w *World) runWild(e Event, m *machine) (wild, commit bool) {
 		}
 	case "config":
 		v.config++
-	case "clock":
-		if m != nil {
-			m.stepped = w.now()
-			m.skew += time.Duration(w.roll("clock").IntN(14_400)-7200) * time.Second
-		}
-		return true, false
-	case "deny register", "deny deregister", "deny run":
-		v.denied[e.What[len("deny "):]] = true
-		return true, false
-	case "allow":
-		delete(v.denied, e.To[len("deny "):])
-		return true, false
-	case "vanish", "reappear":
-		if len(v.named) > 0 {
-			v.gone["arn:"+v.named[e.Node%len(v.named)]] = e.What == "vanish"
-		}
-		if e.What == "reappear" {
-			clear(v.gone)
-		}
-		return true, false
-	case "rename":
-		if m != nil {
-			m.name += "x"
-		}
-		return true, false
-	case "flap":
-		if m != nil {
-			m.flapped = w.now().Add(time.Duration(20+w.roll("flap").IntN(300)) * time.Second)
-			m.flaky = true
-		}
-		return true, false
 	default:
-		return false, false
+		return false
 	}
 	w.fleet = w.file(w.fleet.Release)
-	w.hush()
-	return true, true
+	return true
+}
+
+// disturb changes what is outside git; it reports whether the event was such a one.
+func (w *World) disturb(e Event, m *machine) bool {
+	v := &w.wild
+	switch e.What {
+	case "deny register", "deny deregister", "deny run":
+		v.denied[e.What[len("deny "):]] = true
+	case "allow":
+		delete(v.denied, e.To[len("deny "):])
+	case "vanish":
+		if len(v.named) > 0 {
+			v.gone["arn:"+v.named[e.Node%len(v.named)]] = true
+		}
+	case "reappear":
+		clear(v.gone)
+	case "clock", "rename", "flap":
+		if m != nil {
+			w.upset(e.What, m)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// upset is what happens to one machine.
+func (w *World) upset(what string, m *machine) {
+	switch what {
+	case "clock":
+		m.stepped = w.now()
+		m.skew += time.Duration(w.roll("clock").IntN(14_400)-7200) * time.Second
+	case "rename":
+		m.name += "x"
+	case "flap":
+		m.flapped = w.now().Add(time.Duration(20+w.roll("flap").IntN(300)) * time.Second)
+		m.flaky = true
+	}
 }
 
 // hush notes since when nothing new may begin.
