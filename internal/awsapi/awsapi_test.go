@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"windlass/internal/awsapi"
 	"windlass/internal/awsapi/awsapitest"
@@ -175,5 +178,22 @@ func TestOneLine(t *testing.T) {
 		if got := awsapi.OneLine(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
+	}
+}
+
+// What the SDK says beside its errors would stand between the agent's own lines, unredacted and in no format of its own (law 22).
+func TestTheSDKSaysNothingBesideItsErrors(t *testing.T) {
+	t.Parallel()
+	cfg := awsapitest.Config("http://aws.invalid")
+	cfg.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, values ...any) { t.Errorf(format, values...) })
+	cfg.HTTPClient = answers(func(*http.Request) (*http.Response, error) {
+		body := io.MultiReader(
+			strings.NewReader("<DescribeTargetGroupsResponse><DescribeTargetGroupsResult/></DescribeTargetGroupsResponse>"),
+			iotest.ErrReader(net.ErrClosed), // as when the server goes away right after its answer
+		)
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(body)}, nil
+	})
+	if _, err := v2.NewFromConfig(awsapi.Prepare(cfg, nil)).DescribeTargetGroups(t.Context(), nil); err != nil {
+		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 )
 
@@ -33,7 +34,7 @@ func Load(ctx context.Context, observe Observer) aws.Config {
 }
 
 func load(ctx context.Context) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("%w: %w", errSettings, err)
 	}
@@ -41,8 +42,8 @@ func load(ctx context.Context) (aws.Config, error) {
 }
 
 // Prepare returns cfg for use by the adapters: requests are counted, a call that is given up tells the last answer it
-// got, credentials from Load that AWS rejects are looked for again, and nothing is sent without a region or when there are
-// problems. The observer may be nil.
+// got, credentials from Load that AWS rejects are looked for again, nothing is sent without a region or when there are
+// problems, and the SDK's own log, which would go to standard error, is silent. The observer may be nil.
 func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 	if observe == nil {
 		observe = func(string, string, string) {}
@@ -52,6 +53,7 @@ func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 	}
 	refuse := errors.Join(problems...)
 	renewable, _ := cfg.Credentials.(*fresh)
+	cfg.Logger = logging.Nop{}
 	cfg.APIOptions = append(slices.Clone(cfg.APIOptions), func(stack *middleware.Stack) error {
 		return errors.Join(
 			stack.Initialize.Add(remember(refuse), middleware.Before),
