@@ -149,7 +149,7 @@ func (c *candidate) checkTemplates() {
 		var wrong Error
 		switch {
 		case !errors.As(failed, &wrong):
-		case sure:
+		case sure, strings.Contains(wrong.Error(), "map has no entry for key"): // the same on whatever node comes to it
 			c.errors = append(c.errors, wrong)
 		default:
 			c.warnings = append(c.warnings, wrong)

@@ -206,7 +206,9 @@ func (a *actor) acted(n *node, s plan.Step, job actuators.JobState, err error) {
 		n.Asked, n.AskedAt = s.Kind, now
 		a.nextGroups = now
 	case plan.Prepare, plan.Configure:
-		n.Health, n.watch = plan.Health{}, watch{}
+		if s.Kind == plan.Configure {
+			n.Health, n.watch = plan.Health{}, watch{}
+		}
 		n.tail = failedTail(job)
 		if job.Exited {
 			a.progress = now // it had an end of its own until now

@@ -249,7 +249,7 @@ func TestSecondAgentWaits(t *testing.T) {
 	second := w.agent("second")
 	check(t, second.Start())
 	w.seenBy(second, "that it waits for the first", func(f web.Fleet) bool {
-		return says(f, "works on "+n.Name+"; stop one of the two agents")
+		return says(f, "works on "+n.Name+"; leave the fleet to one agent")
 	})
 	letGo()
 	w.arrives(revision, "v2")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"windlass/actuators"
 	"windlass/health"
@@ -125,13 +126,24 @@ func (f *fleet) refusal(v *view, others, away int) string {
 	c := f.cap
 	switch {
 	case away+1 > c.max:
-		return fmt.Sprintf("%d of %d out by windlass's hand, maxUnavailable is %s", away, c.size, f.budget())
+		return fmt.Sprintf("%d of %d out by windlass's hand, maxUnavailable is %s%s", away, c.size, f.budget(), f.whoFailed())
 	case v.mayServeBy(f) && others < c.floor:
 		return f.atFloor()
 	case f.balanced() && !f.Fleet.Rollout.AllowOutage && f.membersBut(v) == 0:
 		return "it is the last member of its load balancers; rollout.allowOutage lets it leave"
 	}
 	return ""
+}
+
+// whoFailed names the nodes that stay out as failed: they use up what may be away.
+func (f *fleet) whoFailed() string {
+	var who strings.Builder
+	for _, v := range f.views {
+		if v.rec.Stage == actuators.Failed {
+			fmt.Fprintf(&who, "; %s failed and stays out: mend, replace or exclude it", v.Name)
+		}
+	}
+	return who.String()
 }
 
 // budget is maxUnavailable for people: of a percentage, what it comes to (G23).

@@ -23,9 +23,9 @@ type Event struct {
 	InService int
 }
 
-// mostLooks bounds the work of a forecast: each plan looks at every node. Some 200 nodes are foreseen to the end in a second, of a
+// mostLooks bounds the work of a forecast: each plan looks at every node. Some 140 nodes are foreseen to the end in a second, of a
 // larger fleet the beginning, which the rest is like.
-const mostLooks = 500_000
+const mostLooks = 250_000
 
 // rounds is how many plans a forecast of so many nodes makes at the most: more than any rollout needs, unless the fleet is large.
 func rounds(nodes int) int { return min(20+12*nodes, max(100, mostLooks/max(1, nodes))) }

@@ -10,7 +10,7 @@ import (
 func (f *fleet) phase() (Phase, string) {
 	under, outdated, troubled := f.tally()
 	moving := under > 0 || f.setsOut()
-	progress := fmt.Sprintf("%d of %d nodes under way, %d to go", under, len(f.views), outdated)
+	progress := fmt.Sprintf("%d of %d nodes under way, %d more to go", under, len(f.views), outdated)
 	switch {
 	case f.Released && !moving:
 		return PhaseIdle, "its file is gone from the deploy repo: left alone"
@@ -60,7 +60,7 @@ func (f *fleet) tally() (under, outdated int, troubled string) {
 		if s.UnderWay && v.foreign == nil {
 			under++
 		}
-		if s.Outdated {
+		if s.Outdated && !s.UnderWay {
 			outdated++
 		}
 		well := s.State == InService || s.UnderWay

@@ -121,7 +121,7 @@ func (f *fleet) adopt(v *view) {
 		return
 	}
 	if passed {
-		v.status.Outdated = false
+		v.status.State, v.status.Outdated = InService, false
 		f.step(v, Adopt, "serves "+f.Version.Release+" already: "+v.Health.Reason, f.toProve(v, f.Version))
 		return
 	}

@@ -141,7 +141,7 @@ func (f *fleet) blocked() string {
 	for _, v := range f.views {
 		switch {
 		case v.foreign != nil:
-			return fmt.Sprintf("agent %s works on %s; stop one of the two agents", v.foreign.Holder, v.Name)
+			return fmt.Sprintf("agent %s works on %s; leave the fleet to one agent, and give plan the --state-dir of that one", v.foreign.Holder, v.Name)
 		case v.Host == nil && v.Read.Err == "":
 			return v.Name + " was not read yet"
 		}
@@ -193,8 +193,10 @@ func (f *fleet) classOf(v *view) class {
 		return none
 	case v.serving:
 		return rolling
-	case !f.balanced() && v.Health.Since.IsZero():
-		return none // not checked yet: it may be the one that serves
+	case !f.balanced() && v.Health.Since.IsZero() && !v.spoiled():
+		f.watch(v, WatchAgain, v.rec.On.Release, 0)
+		v.status.Reason = "checked before anything is done: it may be one that serves"
+		return none
 	case v.foreignOut(f) && !f.restoreDue(v):
 		v.status.Foreign = true
 		return none
