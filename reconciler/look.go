@@ -70,6 +70,7 @@ func look(ctx context.Context, deps Deps, name string, o order) Sight {
 	for _, n := range a.order {
 		a.foretell(n)
 	}
+	a.rollCall = rollCall{ended: time.Now()} // a look has read every record that can be read, however long it took
 	a.plan = plan.Next(a.question(), a.world())
 	return Sight{Want: a.question(), World: a.world(), Status: a.glimpse()}
 }

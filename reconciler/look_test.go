@@ -23,6 +23,7 @@ type scene struct {
 	serves   map[string]string // empty: nobody answers on the web port
 	silent   string            // a node whose SSH server never answers
 	problem  error             // of the inventory
+	slow     time.Duration     // that the balancers take to answer
 	observed atomic.Int32
 }
 
@@ -36,6 +37,7 @@ func (s *scene) Nodes(_ context.Context, set desired.NodeSet) (actuators.Invento
 
 func (s *scene) Observe(_ context.Context, named []desired.LoadBalancer, _ []string) ([]actuators.GroupState, error) {
 	s.observed.Add(1)
+	time.Sleep(s.slow) // virtual
 	g := actuators.GroupState{Group: actuators.Group{ID: "arn:" + named[0].TargetGroup, Name: named[0].TargetGroup}, TargetType: "ip", Port: 8080, At: time.Now()}
 	for name := range s.serves {
 		g.Members = append(g.Members, actuators.Target{Membership: actuators.Membership{Group: g.ID, ID: name, Port: 8080}, Status: actuators.TargetHealthy})
@@ -158,6 +160,17 @@ func TestLookForeseesTheFirstDay(t *testing.T) {
 		}
 		if s.observed.Load() > 3 {
 			t.Errorf("the balancers were read %d times", s.observed.Load())
+		}
+	})
+}
+
+// TestLookTellsWhatIsDoneFirst although some source took longer than a record may be old when a journey starts: a look has read all.
+func TestLookTellsWhatIsDoneFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scene{t: t, serves: map[string]string{"web-1": "v1", "web-2": "v1"}, slow: 2 * plan.RecordAge}
+		sights, _, err := s.look(t.Context(), fleetNamed("web", "web-1", "web-2"))
+		if err != nil || len(sights[0].Status.Steps) == 0 {
+			t.Errorf("the fleet is %s (%s), and nothing is done first; %v", sights[0].Status.Phase, sights[0].Status.Reason, err)
 		}
 	})
 }
