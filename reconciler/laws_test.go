@@ -430,3 +430,31 @@ func TestG7SlowCheckIsTriedAtTheEndOfTheBake(t *testing.T) {
 		}
 	})
 }
+
+// What a node serves is known no less for its prepare steps, which change nothing that serves: without a load balancer the checks say
+// who serves, and the next idle ones are minutes away.
+func TestFleetWithoutBalancersGoesOnAfterItsPrepareSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(2, "v1")
+		for _, h := range s.hosts {
+			h.Record.Places = nil
+		}
+		f := func(release string) *desired.Fleet {
+			f := webFleet(release)
+			f.LoadBalancers = nil
+			f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch", Timeout: time.Minute}}
+			return f
+		}
+		_, states, end := s.begin(t, f("v1"), s.deps())
+		defer end()
+		time.Sleep(time.Minute)
+		rev := strings.Repeat("b", 40)
+		states <- desired.State{Revision: rev, Fleets: map[string]desired.Version{"web": {Fleet: f("v2"), Revision: rev}}}
+		time.Sleep(time.Minute)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if proven := s.hosts["web-2"].Record.Proven.Release; proven != "v2" {
+			t.Errorf("a minute after the commit web-2 has %q; written: %v", proven, s.written)
+		}
+	})
+}
