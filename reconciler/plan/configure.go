@@ -31,7 +31,7 @@ func (f *fleet) preparing(v *view) {
 // configure puts the wanted version on a node that is out of service.
 func (f *fleet) configure(v *view) {
 	v.status.State = Configuring
-	if !f.goesOn() && !f.Released && !f.Is(v.rec.On) {
+	if !f.mayChange() && !f.Is(v.rec.On) {
 		f.hold(v, f.blocked())
 		return
 	}

@@ -12,8 +12,11 @@ import (
 var zeroTime time.Time
 
 // goesOn reports whether journeys towards the wanted version may go on; without, what is under way is finished or restored.
-func (f *fleet) goesOn() bool {
-	return !f.Released && f.Blocked == "" && f.twins == "" && f.Fleet.Paused == nil && f.halt == nil
+func (f *fleet) goesOn() bool { return !f.Released && f.mayChange() }
+
+// mayChange reports whether a node under way may get the wanted version. That of a released fleet is how it is finished.
+func (f *fleet) mayChange() bool {
+	return f.Blocked == "" && f.twins == "" && f.Fleet.Paused == nil && f.halt == nil
 }
 
 // journey decides what an under-way node does next. Its stage is read from the record and the balancers alone.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"windlass/actuators"
@@ -159,7 +160,7 @@ func (l *laws) adding(w *World, p *ports, g *group, m *machine, place actuators.
 // installing is checked before activate steps start.
 func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
 	for _, g := range w.groups {
-		if g.members[m.id] != nil {
+		if g.members[m.id] != nil && w.knows(m, g) {
 			l.breaks(w, "law 9: steps start on %s while it is in %s", m.name, g.Name)
 		}
 	}
@@ -177,6 +178,12 @@ func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
 	if n, most := len(l.attempts[key]), w.fleet.Rollout.Attempts; n > most {
 		l.breaks(w, "law 11: attempt %d at %s on %s, at most %d are made", n, try.Version.Release, m.name, most)
 	}
+}
+
+// knows reports whether an agent can know that the machine may be in the group: the file names it, or the machine's record does.
+func (w *World) knows(m *machine, g *group) bool {
+	here := func(p actuators.Membership) bool { return p.Group == g.ID }
+	return slices.Contains(w.counted(), g) || slices.ContainsFunc(m.record.Places, here) || slices.ContainsFunc(m.record.Taken, here)
 }
 
 // mostRepairs is how often what was proven may be put back on one machine within an hour: when it is superseded, when it drifts, and after

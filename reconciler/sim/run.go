@@ -331,11 +331,12 @@ func (d *director) settledLocked() string {
 		switch {
 		case m.sick || m.record.Stage == actuators.Leaving && m.record.Spoiled && d.excused(m):
 		case halted && m.record.Stage == actuators.Configuring && m.record.On.Digest != digest && !m.job.Running: // waits for another version
+		case halted && w.story.Wild.On && m.record.Stage == actuators.Configuring && !m.job.Running: // waits for a place that another holds
 		case halted && m.record.Stage == actuators.Leaving && m.record.Spoiled && m.record.On.Digest != digest && !w.inRotation(m): // the same
 		case m.record.UnderWay() || m.job.Running:
 			return m.name + " is under way: " + string(m.record.Stage)
 		case w.story.Releases[w.fleet.Release] == Fades && m.installed == w.fleet.Release:
-		case m.record.Stage == actuators.Failed && (halted || m.record.Try.Earlier != ""):
+		case m.record.Stage == actuators.Failed && (halted || m.record.Try.Earlier != "" || d.excused(m)):
 		case halted && m.record.Stage == actuators.Idle:
 		case m.record.Stage == actuators.Failed:
 			return m.name + " is failed without a halt"

@@ -292,7 +292,7 @@ func (l *laws) alone(w *World, m *machine, what string) {
 	}
 }
 
-// quiet: nothing new begins while the fleet is paused or released (law 11).
+// quiet: nothing new begins while the fleet is paused or released (law 11). Released, what is under way is finished with the newest version.
 func (l *laws) quiet(w *World, m *machine, r actuators.NodeRecord) {
 	if w.wild.quietly.IsZero() || w.now().Sub(w.wild.quietly) < grace {
 		return
@@ -300,8 +300,8 @@ func (l *laws) quiet(w *World, m *machine, r actuators.NodeRecord) {
 	switch {
 	case !m.record.UnderWay() && r.UnderWay():
 		l.breaks(w, "law 11 quiet: %s sets out (%s) while the fleet is paused or released", m.name, r.Stage)
-	case r.Stage == actuators.Configuring && m.record.Stage == actuators.Configuring && r.On.Digest != m.record.On.Digest:
-		l.breaks(w, "law 11 quiet: %s gets %s instead of %s while the fleet is paused or released", m.name, r.On.Release, m.record.On.Release)
+	case w.fleet.Paused != nil && r.Stage == actuators.Configuring && m.record.Stage == actuators.Configuring && r.On.Digest != m.record.On.Digest:
+		l.breaks(w, "law 11 quiet: %s gets %s instead of %s while the fleet is paused", m.name, r.On.Release, m.record.On.Release)
 	}
 }
 
@@ -319,7 +319,8 @@ func (l *laws) blames(w *World, m *machine, r actuators.NodeRecord) {
 
 // innocent: a good release is not halted but for lack of progress.
 func (l *laws) innocent(w *World, h actuators.Halt) {
-	if w.story.Faults != [5]int{} && !strings.HasPrefix(h.Reason, "no") {
+	waited := strings.Contains(h.Reason, "hold: ") // for another node, which cannot leave or return either
+	if w.story.Faults != [5]int{} && !strings.HasPrefix(h.Reason, "no") || waited {
 		return
 	}
 	if !w.story.Wild.On || w.story.Releases[h.Release] != Good {
