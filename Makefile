@@ -26,9 +26,10 @@ demo: build ## watch a local fleet deploy, halt and roll back, in under a minute
 	$(BIN) demo
 
 test: build ## everything: unit tests with the race detector, 2,000 simulated stories, end to end
-	$(SUM) --jsonfile bin/race.json -- -race -timeout 20m ./...
+	$(SUM) --jsonfile bin/race.json -- -race -timeout 20m $$($(GO) list ./... | grep -v /internal/e2e)
+	$(SUM) --jsonfile bin/e2e.json -- -race -timeout 20m ./internal/e2e
 	$(SUM) --jsonfile bin/sim.json -- -timeout 20m ./reconciler/sim
-	@cat bin/race.json bin/sim.json > bin/test.json; .ci/leftout bin/test.json
+	@cat bin/race.json bin/e2e.json bin/sim.json > bin/test.json; .ci/leftout bin/test.json
 
 sim: ## many more simulated stories (SEEDS=20000)
 	$(GO) test ./reconciler/sim -run 'Laws$$' -count 1 -timeout 0 -seeds $(SEEDS) -from 10000
