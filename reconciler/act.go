@@ -82,9 +82,15 @@ func (a *actor) begin(ctx context.Context, n *node, s plan.Step) bool {
 	fleet, place, host := a.want.Fleet, n.place, n.host
 	written := func(state actuators.HostState) { a.tasks.tell(func() { a.wrote(n, state) }) }
 	return a.tasks.begin(ctx, taskStep, identity(n.Node.Node), a.deadline(s), func(ctx context.Context) func() {
-		job, err := a.act(ctx, fleet, place, host, s, written)
-		return func() { a.acted(n, s, job, err) }
+		done, err := a.act(ctx, fleet, place, host, s, written)
+		return func() { a.acted(n, s, done, err) }
 	})
+}
+
+// An outcome is what a step leaves behind.
+type outcome struct {
+	state *actuators.HostState // after the record was written, unless that was told before
+	job   actuators.JobState   // of Prepare and Configure
 }
 
 // deadline bounds a step as a whole; what bounds its parts is shorter.
@@ -100,32 +106,38 @@ func (a *actor) deadline(s plan.Step) time.Duration {
 	return d + jobSlack
 }
 
-// act is one step, start to end. It runs apart from the loop and touches nothing of it; written is told of the record when it is
-// written. The job's state is that of Prepare and Configure. After an error the step may or may not have had its effect (law 14).
-func (a *actor) act(ctx context.Context, fleet *desired.Fleet, at actuators.Place, host *session, s plan.Step, written func(actuators.HostState)) (actuators.JobState, error) {
+// act is one step, start to end. It runs apart from the loop and touches nothing of it; written is told of the record as soon as it
+// is written, where an effect is still to come. After an error the step may or may not have had its effect (law 14).
+func (a *actor) act(ctx context.Context, fleet *desired.Fleet, at actuators.Place, host *session, s plan.Step, written func(actuators.HostState)) (outcome, error) {
 	if s.Kind == plan.Prepare || s.Kind == plan.Configure {
 		job, err := makeJob(fleet, at, s.Job)
 		if err != nil {
-			return actuators.JobState{}, err
+			return outcome{}, err
 		}
-		return host.run(ctx, a.Host, at, *s.Record, job, written)
+		state, err := host.run(ctx, a.Host, at, *s.Record, job, written)
+		return outcome{job: state}, err
 	}
+	var done outcome
 	if s.Record != nil {
 		wctx, cancel := context.WithTimeout(ctx, writeDeadline)
 		defer cancel()
 		state, err := host.write(wctx, a.Host, at, *s.Record)
-		if err != nil {
-			return actuators.JobState{}, err
+		switch {
+		case err != nil:
+			return done, err
+		case len(s.Targets) > 0:
+			written(state)
+		default:
+			done.state = &state
 		}
-		written(state)
 	}
 	switch s.Kind {
 	case plan.Drain:
-		return actuators.JobState{}, a.each(ctx, at, host, s.Targets, a.Balancer.Deregister)
+		return done, a.each(ctx, at, host, s.Targets, a.Balancer.Deregister)
 	case plan.Add:
-		return actuators.JobState{}, a.each(ctx, at, host, s.Targets, a.Balancer.Register)
+		return done, a.each(ctx, at, host, s.Targets, a.Balancer.Register)
 	}
-	return actuators.JobState{}, nil
+	return done, nil
 }
 
 // each makes a balancer call for every place, while the claim outlives the call (law 18).
@@ -183,7 +195,7 @@ func jobSteps(steps []desired.Step) []actuators.JobStep {
 	return out
 }
 
-// wrote takes the state after a step's record was written, while its effect is still to come.
+// wrote takes the state after a step's record was written.
 func (a *actor) wrote(n *node, state actuators.HostState) {
 	now := time.Now()
 	n.learn(state, now)
@@ -192,13 +204,16 @@ func (a *actor) wrote(n *node, state actuators.HostState) {
 }
 
 // acted takes a step's outcome. After an error nothing is believed of the node until it is read again.
-func (a *actor) acted(n *node, s plan.Step, job actuators.JobState, err error) {
+func (a *actor) acted(n *node, s plan.Step, done outcome, err error) {
 	now := time.Now()
 	n.Busy = ""
 	delete(a.lost, identity(n.Node.Node))
-	if job.Key != "" && n.Host != nil {
+	if done.state != nil {
+		a.wrote(n, *done.state)
+	}
+	if done.job.Key != "" && n.Host != nil {
 		host := *n.Host
-		host.Job = job
+		host.Job = done.job
 		n.Host = &host
 	}
 	switch s.Kind {
@@ -209,8 +224,8 @@ func (a *actor) acted(n *node, s plan.Step, job actuators.JobState, err error) {
 		if s.Kind == plan.Configure {
 			n.Health, n.watch = plan.Health{}, watch{}
 		}
-		n.tail = failedTail(job)
-		if job.Exited {
+		n.tail = failedTail(done.job)
+		if done.job.Exited {
 			a.progress = now // it had an end of its own until now
 		}
 	case plan.Prove, plan.Adopt, plan.Restore:

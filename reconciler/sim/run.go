@@ -428,13 +428,11 @@ func (w *World) change(e Event, m *machine) bool {
 		w.fleet = w.file(e.To)
 		return true
 	case "pause":
-		f := *w.fleet
-		if f.Paused == nil {
-			f.Paused = &desired.Pause{Reason: "incident"}
+		if w.fleet.Paused == nil {
+			w.pause(&desired.Pause{Reason: "incident"})
 		} else {
-			f.Paused = nil
+			w.pause(nil)
 		}
-		w.fleet = &f
 		return true
 	case "retry":
 		f := *w.fleet
@@ -449,6 +447,13 @@ func (w *World) change(e Event, m *machine) bool {
 		w.befall(e.What, m)
 	}
 	return false
+}
+
+// pause commits a pause, or the end of one. A fleet file that an agent may hold is never changed.
+func (w *World) pause(p *desired.Pause) {
+	f := *w.fleet
+	f.Paused = p
+	w.fleet = &f
 }
 
 // befall is what happens to one machine.

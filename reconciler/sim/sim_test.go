@@ -99,9 +99,18 @@ func TestReplay(t *testing.T) {
 	for seed := uint64(1); seed <= last; seed++ {
 		a, b := play(t, seed, nil), play(t, seed, nil)
 		if x, y := strings.Join(a.Log, "\n"), strings.Join(b.Log, "\n"); x != y {
-			t.Fatalf("seed %d told two stories:\n%s\n\n%s", seed, x, y)
+			t.Fatalf("seed %d told two stories, which part here:\n%s\n\n%s", seed, parting(a.Log, b.Log), parting(b.Log, a.Log))
 		}
 	}
+}
+
+// parting is what a story tells around the first line in which it differs from the other.
+func parting(a, b []string) string {
+	at := 0
+	for at < min(len(a), len(b)) && a[at] == b[at] {
+		at++
+	}
+	return strings.Join(a[max(0, at-5):min(len(a), at+5)], "\n")
 }
 
 // TestMain lets the collector rest: a story makes much garbage and keeps little.

@@ -143,11 +143,10 @@ func (w *World) edit(e Event, m *machine) bool {
 		clear(v.excluded)
 	case "lb":
 		w.rewire(e)
-	case "quiet", "loud":
-		w.fleet.Paused = nil
-		if e.What == "quiet" {
-			w.fleet.Paused = &desired.Pause{Reason: "freeze"}
-		}
+	case "quiet":
+		w.pause(&desired.Pause{Reason: "freeze"})
+	case "loud":
+		w.pause(nil)
 	case "config":
 		v.config++
 	default:
