@@ -24,7 +24,7 @@ func (a *actor) follow() {
 		w, wanted := asked[n.Name]
 		switch {
 		case wanted && n.watch.Watch != w:
-			n.watch = newWatch(w, now)
+			n.watch, a.news = newWatch(w, now), true
 			if !n.watch.quiet() {
 				n.Health = plan.Health{Release: w.Release, Phase: w.Phase, Since: now, Verdict: health.Verdict{Status: health.Pending, Reason: "checks begin"}}
 			}
@@ -68,6 +68,7 @@ func (a *actor) start(ctx context.Context) {
 			a.log(n, s)
 			n.Busy, n.Since = s.Kind, time.Now()
 			n.renewAt = n.Since.Add(actuators.RenewEvery)
+			a.news = true
 		}
 	}
 }
@@ -198,6 +199,7 @@ func jobSteps(steps []desired.Step) []actuators.JobStep {
 // wrote takes the state after a step's record was written.
 func (a *actor) wrote(n *node, state actuators.HostState) {
 	now := time.Now()
+	a.news, a.urgent = true, true
 	n.learn(state, now)
 	n.renewAt = now.Add(actuators.RenewEvery)
 	n.nextRead = now.Add(a.readPace(n))

@@ -70,7 +70,8 @@ type actor struct {
 
 	planned time.Time     // when the newest plan was made
 	took    time.Duration // and how long that took
-	urgent  bool          // something happened that the next plan must not wait for
+	news    bool          // something was learned since
+	urgent  bool          // something that the next plan must not wait for
 
 	tasks         tasks
 	nextInventory time.Time
@@ -103,7 +104,10 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 		rollout: rollout{Rollout: deps.Kept[name].Rollout, inherited: true},
 		meta:    meta{pausedAt: deps.Kept[name].PausedAt},
 	}
-	a.tasks = newTasks(func(kind taskKind) { a.urgent = a.urgent || kind != taskRead && kind != taskProbe })
+	a.tasks = newTasks(func(kind taskKind) {
+		a.news = a.news || kind != taskProbe
+		a.urgent = a.urgent || kind != taskProbe && kind != taskRead
+	})
 	return a
 }
 
@@ -151,7 +155,7 @@ func (a *actor) pass(ctx context.Context) time.Duration {
 	if lull := a.lull(began); lull > 0 {
 		return min(lull, a.untilDue())
 	}
-	a.again = false
+	a.again, a.news = false, false
 	a.plan = a.Decide(a.question(), a.world())
 	a.verdict = cmp.Or(a.plan.Halt, a.verdict)
 	a.follow()
@@ -164,11 +168,14 @@ func (a *actor) pass(ctx context.Context) time.Duration {
 	return a.untilDue()
 }
 
-// lull is how long to go on observing before the next plan: where only idle nodes were read or checked, planning takes no more
-// than a fifth of the time, which is felt in fleets of thousands alone.
+// lull is how long to go on observing before the next plan. Where nothing was learned, no plan would differ. Where only idle nodes
+// were read or checked, planning takes no more than a fifth of the time, which is felt in fleets of thousands alone.
 func (a *actor) lull(now time.Time) time.Duration {
-	if a.urgent || a.again || !a.plan.WakeAt.IsZero() && !now.Before(a.plan.WakeAt) {
+	switch {
+	case a.urgent || a.again || !a.plan.WakeAt.IsZero() && !now.Before(a.plan.WakeAt):
 		return 0
+	case !a.news:
+		return time.Hour
 	}
 	return a.planned.Add(min(4*a.took, mostLull)).Sub(now)
 }

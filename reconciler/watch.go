@@ -134,8 +134,11 @@ func (a *actor) judge(n *node) {
 	if w.quiet() && v.Status == health.Pending {
 		return
 	}
-	a.urgent = a.urgent || w.Phase != plan.WatchIdle
+	known := n.Health
 	n.Health = plan.Health{Release: w.Release, Phase: w.Phase, Since: w.since, Verdict: v}
+	if n.Health != known {
+		a.news, a.urgent = true, a.urgent || w.Phase != plan.WatchIdle
+	}
 	if w.quiet() {
 		n.watch = watch{}
 		a.rest(n)
