@@ -383,6 +383,11 @@ func TestBackgroundChildHoldsUpNothing(t *testing.T) {
 				_ = syscall.Kill(n, syscall.SIGKILL)
 			}
 		}
+		for _, key := range []string{"one", "two"} { // what keeps the output writes until the children are gone
+			for drained := filepath.Join(b.dir, "job", key+".drained"); missing(drained); {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
 	})
 	began := time.Now()
 	got := b.run(job("one", step("serve", "sleep 600 & echo $! >>children"), step("fail", "sleep 600 & echo $! >>children; echo last words; exit 1")))
@@ -395,6 +400,11 @@ func TestBackgroundChildHoldsUpNothing(t *testing.T) {
 	if took := time.Since(began); took > time.Minute {
 		t.Errorf("that took %v", took)
 	}
+}
+
+func missing(name string) bool {
+	_, err := os.Stat(name)
+	return err != nil
 }
 
 // G32: gigabytes, binary, secrets, terminal control.

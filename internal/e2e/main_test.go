@@ -12,7 +12,7 @@ import (
 )
 
 // slots bounds how many stories are told side by side: they mostly wait for a balancer, and share the processors.
-var slots = make(chan struct{}, 3)
+var slots = make(chan struct{}, 5)
 
 // binary is where TestMain built windlass.
 var binary string

@@ -32,7 +32,9 @@ func rounds(nodes int) int { return min(20+12*nodes, max(100, mostLooks/max(1, n
 
 // Foresee plays the rollout through on a copy of the world: what Next orders happens at once and goes well. It ends when
 // nothing more would happen, or, in a large fleet, when it has taken enough work.
-func Foresee(want Want, seen World) Forecast {
+func Foresee(want Want, seen World) Forecast { return foresee(want, seen, rounds(len(seen.Nodes))) }
+
+func foresee(want Want, seen World, rounds int) Forecast {
 	w := ideal{world: Copy(seen), index: map[string]*Node{}}
 	w.arrive()
 	for i := range w.world.Nodes {
@@ -40,7 +42,7 @@ func Foresee(want Want, seen World) Forecast {
 	}
 	first := Next(want, w.world)
 	f := Forecast{Now: first, Lowest: first.InService, End: first}
-	for range rounds(len(seen.Nodes)) {
+	for range rounds {
 		for _, s := range f.End.Steps {
 			f.Events = append(f.Events, Event{Step: s, InService: f.End.InService})
 		}

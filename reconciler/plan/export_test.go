@@ -1,0 +1,4 @@
+package plan
+
+// ForeseeFor is Foresee that breaks off after so many plans.
+var ForeseeFor = foresee
