@@ -52,9 +52,8 @@ func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, 
 
 // noteSeen notes since when nothing is missing of who belongs and who serves.
 func (a *actor) noteSeen() {
-	unread := func(g actuators.GroupState) bool { return g.Err != "" }
 	switch balancers := len(a.want.Fleet.LoadBalancers); {
-	case !a.found.Complete() || len(a.groups) < balancers || slices.ContainsFunc(a.groups, unread):
+	case !a.found.Complete() || len(a.groups) < balancers || !a.allRead():
 	case balancers == 0:
 		a.seen = a.found.At
 	default:
@@ -154,9 +153,9 @@ func (a *actor) network() bool {
 // noticeMoves remembers since when an idle node is out of rotation, and reads the host of one that just left or came: who
 // did that may have written there.
 func (a *actor) noticeMoves(now time.Time) {
-	members, healthy, held := a.idsThat(isMember), a.idsThat(isHealthy), a.heldIDs()
+	members, healthy, held, complete := a.idsThat(isMember), a.idsThat(isHealthy), a.heldIDs(), a.allRead()
 	for _, n := range a.order {
-		if a.inAll(n, healthy) {
+		if complete && a.inAll(n, healthy) {
 			n.Served = now
 		}
 		in := a.inAll(n, members)
@@ -176,6 +175,11 @@ func (a *actor) noticeMoves(now time.Time) {
 			n.OutSince = now
 		}
 	}
+}
+
+// allRead reports whether every group the fleet names said something.
+func (a *actor) allRead() bool {
+	return !slices.ContainsFunc(a.groups, func(g actuators.GroupState) bool { return g.Err != "" })
 }
 
 // heldIDs are the targets each group holds, draining ones too; nil for a group that cannot be asked.

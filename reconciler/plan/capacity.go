@@ -203,5 +203,5 @@ func (f *fleet) lost(v *view) {
 	if !v.away(f) {
 		f.cap.away++
 	}
-	v.Busy = Leave
+	v.begin(Leave)
 }

@@ -94,7 +94,7 @@ func (f *fleet) configuring(v *view) {
 	v.status.State = Configuring
 	wanted := f.Is(v.rec.On)
 	job := v.Host.Job
-	ours := job.Key == f.activateJob(v.rec).Key
+	ours := job.Key == f.activateJob(*v.rec).Key
 	switch {
 	case !wanted && ours && job.Running:
 		v.status.Deadline = v.status.Since.Add(f.jobTime())

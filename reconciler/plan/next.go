@@ -20,7 +20,7 @@ func Next(want Want, seen World) Plan {
 	f.count()
 	var idle []*view
 	for _, v := range f.views {
-		if v.underWay() {
+		if v.moving {
 			f.journey(v)
 		} else {
 			idle = append(idle, v)

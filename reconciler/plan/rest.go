@@ -98,10 +98,11 @@ func (f *fleet) give(idle []*view) {
 	}
 	for _, v := range idle {
 		switch {
+		case v.has && len(v.absent) == 0:
 		case v.Busy != "" || v.unsure != "" || f.Now.Before(v.NotBefore):
 		case f.adoptable(v):
 			f.adopt(v)
-		case v.has(f) && f.balanced() && len(v.absent) > 0:
+		case v.has && f.balanced():
 			f.giveBack(v)
 		}
 	}

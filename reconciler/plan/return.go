@@ -37,7 +37,9 @@ func (f *fleet) add(v *view, r actuators.NodeRecord) {
 	missing := f.missing(v)
 	v.status.Reason = fmt.Sprintf("checks passed, joins %d of its groups", len(missing))
 	f.plan.Steps = append(f.plan.Steps, Step{Node: v.Name, Kind: Add, Reason: v.Health.Reason, Record: &r, Targets: missing})
-	v.rec.Stage = actuators.Verified
+	joining := *v.rec
+	joining.Stage = actuators.Verified
+	v.rec, v.moving = &joining, true
 }
 
 // missing are the places the node is to have and has not.

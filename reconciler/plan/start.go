@@ -51,7 +51,7 @@ func (f *fleet) soon(candidates []*view) []string {
 
 // moves reports whether anything is under way, or begins with this plan or after its roll call.
 func (f *fleet) moves() bool {
-	return f.plan.Refresh || len(f.plan.Steps) > 0 || slices.ContainsFunc(f.views, (*view).underWay)
+	return f.plan.Refresh || len(f.plan.Steps) > 0 || slices.ContainsFunc(f.views, isMoving)
 }
 
 // beginAll begins with the candidates in their order until a limit is met.
@@ -85,7 +85,7 @@ func (f *fleet) awaitsRollCall() bool {
 // dated reports whether records that were read too long ago may hide another agent's claim or a halt, while this agent has
 // nothing under way itself.
 func (f *fleet) dated() bool {
-	return !slices.ContainsFunc(f.views, (*view).underWay) && f.Now.Sub(f.RollCall) > RecordAge
+	return !slices.ContainsFunc(f.views, isMoving) && f.Now.Sub(f.RollCall) > RecordAge
 }
 
 // inHand counts the nodes that are being prepared, and those being configured.
@@ -157,35 +157,28 @@ func (f *fleet) tooFew() string {
 	return ""
 }
 
-// candidates are the nodes that lack what is wanted and can be worked on, in the order they are to be started.
+// candidates are the nodes that lack what is wanted and can be worked on, in the order they are to be started: round the zones.
 func (f *fleet) candidates(idle []*view) []*view {
 	var found []*view
-	rank := f.zoneRank()
-	class := map[*view]class{}
 	for _, v := range idle {
-		if c := f.classOf(v); c != none {
-			found, class[v] = append(found, v), c
+		if v.class = f.classOf(v); v.class != none {
+			found = append(found, v)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b *view) int {
-		return cmp.Or(cmp.Compare(class[a], class[b]), cmp.Compare(rank[a], rank[b]), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(found, startsBefore)
 	return found
 }
 
-// zoneRank is each node's place among those of its zone by name, so that ordering by it goes round the zones.
-func (f *fleet) zoneRank() map[*view]int {
-	rank, count := make(map[*view]int, len(f.views)), map[string]int{}
-	for _, v := range f.views {
-		rank[v] = count[v.Zone]
-		count[v.Zone]++
+func startsBefore(a, b *view) int {
+	if a.class != b.class || a.turn != b.turn {
+		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.turn, b.turn))
 	}
-	return rank
+	return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Name, b.Name))
 }
 
 func (f *fleet) classOf(v *view) class {
 	switch {
-	case v.has(f), v.foreign != nil, v.unsure != "", v.Busy != "":
+	case v.has, v.foreign != nil, v.unsure != "", v.Busy != "":
 		return none
 	case f.adoptable(v):
 		return none
@@ -212,7 +205,7 @@ func (f *fleet) classOf(v *view) class {
 func (f *fleet) unprovenRoom() int {
 	room := f.unprovenLimit()
 	for _, v := range f.views {
-		if v.underWay() && !v.held || v.opaque() {
+		if v.moving && !v.held || v.opaque() {
 			room--
 		}
 	}
@@ -283,7 +276,7 @@ func (f *fleet) beginPrepare(v *view) bool {
 	r := f.toPrepare(v)
 	f.run(v, Prepare, v.reasonToGo(f)+": prepare steps run while it serves", r, f.prepareJob(r.Try))
 	v.status.State, v.status.UnderWay = Preparing, true
-	v.Busy = Prepare
+	v.begin(Prepare)
 	return true
 }
 

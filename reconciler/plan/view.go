@@ -32,20 +32,28 @@ type fleet struct {
 	plan               Plan
 }
 
-// view is a node with what follows from its record and from the balancers.
+// view is a node with what follows from its record and from the balancers. Node and rec are the world's own: they are never written to.
 type view struct {
-	Node
-	rec      actuators.NodeRecord // zero when there is none that counts
-	unsure   string               // why the host cannot be built on now; empty: it can
-	foreign  *actuators.Claim     // another agent's live claim
-	targets  []actuators.Target   // its places in all groups, named ones first
+	*Node
+	Busy     Kind                  // the node's, or the step that this plan begins
+	rec      *actuators.NodeRecord // noRecord when there is none that counts
+	unsure   string                // why the host cannot be built on now; empty: it can
+	foreign  *actuators.Claim      // another agent's live claim
+	targets  []actuators.Target    // its places in all groups, named ones first
 	rotation rotation
 	absent   []int // indexes of the named groups it has no place in
 	held     bool  // it should leave and must not, so others go before it
 	awaits   bool  // it is held for other nodes of the fleet alone
 	serving  bool  // in service, whoever works on it
+	has      bool  // it has what is wanted, as far as is known
+	moving   bool  // a journey is in hand on it, or about to be
+	class    class // as whose turn to start comes
+	turn     int   // its place among those of its zone, by name
 	status   NodeStatus
 }
+
+// noRecord is what a node without a record of its own is taken to have.
+var noRecord actuators.NodeRecord
 
 // rotation says where a node is with its balancers, taken together.
 type rotation int
@@ -66,9 +74,14 @@ type group struct {
 // index prepares the groups for as many look-ups as there are nodes. Former ones count while a record that counts names them.
 func (f *fleet) index() {
 	f.recorded = map[string]string{}
+	newest := "" // most records name what the one before them names
 	for _, v := range f.views {
 		for _, places := range [][]actuators.Membership{v.rec.Places, v.rec.Taken} {
 			for _, m := range places {
+				if m.Group == newest {
+					continue
+				}
+				newest = m.Group
 				if _, seen := f.recorded[m.Group]; !seen {
 					f.recorded[m.Group] = v.Name
 				}
@@ -90,8 +103,12 @@ func newGroup(g *actuators.GroupState, named bool) group {
 	if g.Missing {
 		return group{g, named, members}
 	}
-	for _, t := range g.Members {
-		members[t.ID] = append(members[t.ID], t)
+	for i, t := range g.Members {
+		if others, twice := members[t.ID]; twice {
+			members[t.ID] = append(others, t)
+		} else {
+			members[t.ID] = g.Members[i : i+1 : i+1]
+		}
 	}
 	return group{g, named, members}
 }
@@ -107,19 +124,27 @@ func (g group) places(n actuators.Node) []actuators.Target {
 
 // look works out the views, sorted by name, without the excluded nodes.
 func (f *fleet) look() {
+	all := make([]view, 0, len(f.World.Nodes))
 	f.views = make([]*view, 0, len(f.World.Nodes))
-	for _, n := range f.World.Nodes {
-		if !Excludes(f.Fleet, n.Node) {
-			v := &view{Node: n, status: NodeStatus{Name: n.Name, Since: n.Since}}
-			v.readHost(f)
-			f.views = append(f.views, v)
+	for i := range f.World.Nodes {
+		n := &f.World.Nodes[i]
+		if Excludes(f.Fleet, n.Node) {
+			continue
 		}
+		all = append(all, view{Node: n, Busy: n.Busy, rec: &noRecord, status: NodeStatus{Name: n.Name, Since: n.Since}})
+		v := &all[len(all)-1]
+		v.readHost(f)
+		f.views = append(f.views, v)
 	}
 	slices.SortFunc(f.views, func(a, b *view) int { return cmp.Compare(a.Name, b.Name) })
 	f.index()
+	inZone := map[string]int{}
 	for _, v := range f.views {
 		v.readBalancers(f)
-		v.status.Release, v.status.Outdated = v.rec.On.Release, !v.has(f)
+		v.has, v.moving = v.hasWanted(f), v.underWay()
+		v.status.Release, v.status.Outdated = v.rec.On.Release, !v.has
+		v.turn = inZone[v.Zone]
+		inZone[v.Zone]++
 	}
 	f.twins, f.unread = twins(f.views), f.recordsUnread()
 }
@@ -132,6 +157,9 @@ func Excludes(f *desired.Fleet, n actuators.Node) bool {
 
 // twins finds two nodes that name the same machine: a record could not tell them apart (law 4).
 func twins(views []*view) string {
+	if !slices.ContainsFunc(views, func(v *view) bool { return v.ID == "" }) {
+		return "" // instance ids are the inventory's, each once
+	}
 	names := make(map[string]string, len(views))
 	for _, v := range views {
 		if v.Host == nil {
@@ -158,7 +186,7 @@ func (v *view) readHost(f *fleet) {
 	if v.Host == nil {
 		return
 	}
-	rec := v.Host.Record
+	rec := &v.Host.Record
 	if rec.Instance != v.identity() {
 		return
 	}
@@ -191,8 +219,12 @@ func (v *view) readBalancers(f *fleet) {
 	healthy := true
 	for i, g := range f.groups {
 		places := g.places(v.Node.Node)
+		if v.targets == nil {
+			v.targets = slices.Clip(places)
+		} else {
+			v.targets = append(v.targets, places...)
+		}
 		for _, t := range places {
-			v.targets = append(v.targets, t)
 			v.rotation = max(v.rotation, rotationOf(t.Status))
 			healthy = healthy && t.Status == actuators.TargetHealthy
 		}
@@ -222,6 +254,12 @@ func (v *view) underWay() bool {
 	k := v.doing()
 	return v.rec.UnderWay() || k != "" && k != Halt && k != Adopt
 }
+
+// isMoving is for searches.
+func isMoving(v *view) bool { return v.moving }
+
+// begin notes the step that this plan begins on the node.
+func (v *view) begin(k Kind) { v.Busy, v.moving = k, true }
 
 // doing is the step in flight, or the one that may be.
 func (v *view) doing() Kind { return cmp.Or(v.Busy, v.Doubt) }
@@ -280,8 +318,8 @@ func (v *view) drifted() bool {
 	return v.Health.Status == health.Contradicted && unchanged && v.rec.Known() && v.Health.Release == v.rec.On.Release
 }
 
-// has reports whether the node has what is wanted, as far as is known. A node at rest has it only where that was proven.
-func (v *view) has(f *fleet) bool {
+// hasWanted reports whether the node has what is wanted, as far as is known. A node at rest has it only where that was proven.
+func (v *view) hasWanted(f *fleet) bool {
 	abandoned := v.rec.Stage == actuators.Idle && v.changed()
 	return f.Is(v.rec.On) && !v.spoiled() && !v.drifted() && !abandoned
 }
