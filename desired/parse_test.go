@@ -58,3 +58,16 @@ func TestTheNumberOfErrorsIsBounded(t *testing.T) {
 		t.Errorf("got %d errors, the last %v", len(got), got[len(got)-1])
 	}
 }
+
+func TestStepsFitACommandLine(t *testing.T) {
+	long := func(bytes int) string {
+		return edited(t, "configure:\n", "configure:\n  prepare: [{name: fetch, run: '"+strings.Repeat("true;", bytes/5)+"'}]\n")
+	}
+	if got := load(t, "fleets/a.yaml", long(60<<10)); len(got.Rejected) > 0 {
+		t.Errorf("60 KiB: %v", got.Rejected)
+	}
+	got := load(t, "fleets/a.yaml", long(64<<10)).Rejected["web-live"].Errors
+	if len(got) != 1 || !strings.Contains(got[0].Error(), "configure: its steps and the paths of its files take 65 KiB of a command line, and a node takes 64 KiB; put long scripts into files") {
+		t.Errorf("64 KiB: %v", got)
+	}
+}

@@ -3,6 +3,7 @@ package desired
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -163,7 +164,26 @@ func impossible(document *value, f *Fleet) Errors {
 				i, check.Successes, check.Interval, least, check.Within))
 		}
 	}
+	if sent := f.Configure.sent(); sent > maxSent {
+		all = append(all, errorAt(document.get("configure").at, "configure: its steps and the paths of its files take %d KiB of a command line, and a node takes %d KiB; put long scripts into files",
+			(sent+1023)/1024, maxSent/1024))
+	}
 	return all
+}
+
+// maxSent is how much of a command line, which Linux limits to 128 KiB, steps and paths may take: the rest is the node record's.
+const maxSent = 64 << 10
+
+// sent is how many bytes of a command line, quoted for a shell, steps and the paths of files take.
+func (c Configure) sent() int {
+	n := 0
+	for _, s := range slices.Concat(c.Prepare, c.Activate) {
+		n += len(s.Name) + len(s.Run) + 3*strings.Count(s.Run, "'") + 16
+	}
+	for _, file := range c.Files {
+		n += len(file.To) + 3*strings.Count(file.To, "'") + len(file.Owner) + 96 // mode, checksum and quotes
+	}
+	return n
 }
 
 // advise warns of what is allowed and yet hardly meant.
