@@ -75,6 +75,8 @@ func (f *fleet) whyOut(v *view) string {
 	switch {
 	case !f.balanced():
 		return cmp.Or(v.Health.Reason, "not checked yet")
+	case v.foreignOut(f) && f.restoreDue(v):
+		return "somebody else took it out, and its time of being left alone is over: it returns when its turn comes: " + v.said(f)
 	case v.foreignOut(f):
 		return fmt.Sprintf("somebody else took it out; left alone for %s: %s", f.Fleet.Rollout.RestoreAfter, v.said(f))
 	case v.rotation == out && !v.rec.Known():

@@ -221,6 +221,9 @@ func (l *laws) writing(w *World, p *ports, m *machine, r actuators.NodeRecord) {
 	for _, h := range r.Halts {
 		l.halt(w, h)
 	}
+	if r.Stage == actuators.Idle && m.record.Stage == actuators.Leaving && w.inRotation(m) {
+		delete(l.out, m.id) // let go where it is: a member, well or not
+	}
 	if r.Stage == actuators.Idle && r.Proven.Digest != "" && r.Proven == r.On {
 		l.prove(w, m, r)
 	}

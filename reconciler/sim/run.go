@@ -331,7 +331,7 @@ func (d *director) settledLocked() string {
 		switch {
 		case m.sick || m.record.Stage == actuators.Leaving && m.record.Spoiled && d.excused(m):
 		case halted && m.record.Stage == actuators.Configuring && m.record.On.Digest != digest && !m.job.Running: // waits for another version
-		case halted && w.story.Wild.On && m.record.Stage == actuators.Configuring && !m.job.Running: // waits for a place that another holds
+		case halted && m.record.Stage == actuators.Configuring && !m.job.Running && (w.story.Wild.On || w.served(digest)): // waits for a place that another holds
 		case halted && m.record.Stage == actuators.Leaving && m.record.Spoiled && m.record.On.Digest != digest && !w.inRotation(m): // the same
 		case m.record.UnderWay() || m.job.Running:
 			return m.name + " is under way: " + string(m.record.Stage)
@@ -349,6 +349,11 @@ func (d *director) settledLocked() string {
 		}
 	}
 	return w.unpruned()
+}
+
+// served reports whether a machine in rotation has the version.
+func (w *World) served(digest string) bool {
+	return slices.ContainsFunc(w.alive(), func(m *machine) bool { return m.digest == digest && w.inRotation(m) })
 }
 
 // excused reports whether a machine keeps its release for a reason: a sick or failed one uses up what may be unavailable.
