@@ -456,3 +456,24 @@ func TestUncheckedNodeWithoutBalancerIsCheckedFirst(t *testing.T) {
 		t.Errorf("web-1 failed, and retry was raised: %s: %s; steps %q", p.Phase, p.Reason, kindsOf(p, ""))
 	}
 }
+
+// Behind no load balancer nothing drains and nothing joins, and no state says so.
+func TestNodeWithoutBalancerNeitherDrainsNorJoins(t *testing.T) {
+	for stage, want := range map[actuators.Stage]plan.State{actuators.Leaving: plan.Configuring, actuators.Verified: plan.Baking} {
+		w := unbalanced(2, "v1")
+		r := own(&w, 0, stage)
+		if stage == actuators.Verified {
+			r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
+		}
+		if got := plan.Next(wants("v2", noBalancers), w).Nodes[0]; got.State != want {
+			t.Errorf("%s: %s: %s, want %s", stage, got.State, got.Reason, want)
+		}
+	}
+	w := unbalanced(2, "v1")
+	for i := range w.Nodes {
+		w.Nodes[i].Health = passing("v1", plan.WatchIdle)
+	}
+	if got := plan.Next(wants("v2", noBalancers), w).Nodes[0]; got.State != plan.Configuring {
+		t.Errorf("at its start: %s: %s", got.State, got.Reason)
+	}
+}

@@ -235,6 +235,9 @@ func (f *fleet) conclude() {
 		if v.Trouble != "" && !strings.Contains(v.status.Reason, v.Trouble) {
 			v.status.Reason = strings.TrimPrefix(v.status.Reason+"; the last try broke off: "+v.Trouble, "; ")
 		}
+		if len(f.groups) == 0 {
+			v.status.State = v.status.State.unbalanced()
+		}
 		f.plan.Nodes = append(f.plan.Nodes, v.status)
 	}
 	f.plan.Phase, f.plan.Reason = f.phase()

@@ -74,6 +74,17 @@ func (s State) words() string { return strings.ReplaceAll(string(s), "_", " ") }
 // States lists every state, in the order of a journey.
 var States = [...]State{InService, Outdated, Preparing, Draining, Configuring, Verifying, Joining, Baking, OutOfService, Failed, Unreachable, Missing}
 
+// unbalanced is the state of a node behind no load balancer: nothing drains and nothing joins there.
+func (s State) unbalanced() State {
+	switch s {
+	case Draining:
+		return Configuring
+	case Joining:
+		return Verifying
+	}
+	return s
+}
+
 // A Phase is how a fleet stands.
 type Phase string
 
