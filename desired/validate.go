@@ -200,14 +200,15 @@ func advise(document *value, f *Fleet) []Error {
 	if len(c.Files)+len(c.Prepare)+len(c.Activate) == 0 {
 		warn([]any{"configure"}, "configure has no files and no steps, so that a release changes nothing on a node")
 	}
+	alone := f.Nodes.Expect-len(f.Nodes.Exclude) == 1
 	if f.Nodes.EC2 == nil {
-		size := len(f.Nodes.Static) - len(f.Nodes.Exclude)
-		if size == 1 && !f.Rollout.AllowOutage && len(f.LoadBalancers) > 0 {
-			warn([]any{"nodes"}, "a fleet of one node stays above its floor of 1 only by never being drained; set rollout.allowOutage: true to let it be rolled")
-		}
-		if f.Nodes.Expect > len(f.Nodes.Static) {
-			warn([]any{"nodes", "expect"}, "nodes.expect is %d, but nodes.static names only %d; nothing is drained while nodes are missing", f.Nodes.Expect, len(f.Nodes.Static))
-		}
+		alone = len(f.Nodes.Static)-len(f.Nodes.Exclude) == 1
+	}
+	if alone && !f.Rollout.AllowOutage {
+		warn([]any{"nodes"}, "a fleet of one node stays above its floor of 1 only by never leaving; set rollout.allowOutage: true to let it be rolled")
+	}
+	if f.Nodes.EC2 == nil && f.Nodes.Expect > len(f.Nodes.Static) {
+		warn([]any{"nodes", "expect"}, "nodes.expect is %d, but nodes.static names only %d; nothing is drained while nodes are missing", f.Nodes.Expect, len(f.Nodes.Static))
 	}
 	for i, file := range c.Files {
 		if file.Owner != "" && f.SSH.User != "root" && !f.SSH.Sudo {

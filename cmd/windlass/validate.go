@@ -100,6 +100,13 @@ func tellRolls(dir, revision string, files fs.FS, tree desired.Tree, stdout io.W
 	if err != nil {
 		return fmt.Errorf("cannot read the fleets of %s: %w", revision, err)
 	}
+	for _, fleet := range sortedNames(before.Fleets) {
+		_, broken := tree.Rejected[fleet]
+		_, unnamed := tree.Rejected[before.Fleets[fleet].Path]
+		if tree.Fleets[fleet] == nil && !broken && !unnamed {
+			fmt.Fprintf(stdout, "gone since %s: fleet %s is let go; its nodes keep what they have\n", revision, fleet)
+		}
+	}
 	for _, fleet := range desired.Affected(before, tree) {
 		if before.Fleets[fleet] == nil {
 			fmt.Fprintf(stdout, "new since %s: fleet %s\n", revision, fleet)
