@@ -15,7 +15,7 @@ type laws struct {
 	halted   map[string]map[string]bool // digest/retry → machines that were under way when it was halted
 	out      map[string]bool            // machines taken out by an agent and not back in service yet
 	attempts map[string]map[string]bool // machine/digest/retry/journey → job keys
-	repairs  map[string][]time.Time     // machine/digest → when a journey began that puts back what was proven there
+	repairs  map[string]repairs         // machine → those of it
 	original map[string]string          // machine/group → its place before anybody touched it
 	born     map[string]time.Time       // machine → when it appeared
 	rivals   int                        // other agents that may each take one node too (law 18)
@@ -24,7 +24,7 @@ type laws struct {
 func newLaws() *laws {
 	return &laws{
 		proven: map[string]bool{}, halted: map[string]map[string]bool{}, out: map[string]bool{},
-		attempts: map[string]map[string]bool{}, repairs: map[string][]time.Time{}, original: map[string]string{}, born: map[string]time.Time{},
+		attempts: map[string]map[string]bool{}, repairs: map[string]repairs{}, original: map[string]string{}, born: map[string]time.Time{},
 	}
 }
 
@@ -190,16 +190,26 @@ func (w *World) knows(m *machine, g *group) bool {
 // 5, 10 and 20 minutes.
 const mostRepairs = 5
 
-// repairing is checked when a journey begins that may put back what was proven on a machine already (G20).
+// repairing is checked when a journey begins that may put back what was proven on a machine already (G20). A journey to another
+// version in between is no repair, and what follows it is counted anew.
 func (l *laws) repairing(w *World, m *machine, t actuators.Try) {
-	if m.record.Proven.Digest != t.Version.Digest {
-		return
+	r, now := l.repairs[m.id], w.now()
+	if r.digest != t.Version.Digest {
+		r = repairs{digest: t.Version.Digest}
 	}
-	key, now := m.id+"/"+t.Version.Digest, w.now()
-	l.repairs[key] = append(l.repairs[key], now)
-	if n := len(l.repairs[key]); n > mostRepairs && now.Sub(l.repairs[key][n-1-mostRepairs]) < time.Hour {
+	if m.record.Proven.Digest == t.Version.Digest {
+		r.at = append(r.at, now)
+	}
+	l.repairs[m.id] = r
+	if n := len(r.at); n > mostRepairs && now.Sub(r.at[n-1-mostRepairs]) < time.Hour {
 		l.breaks(w, "G20: %s gets %s back %d times within an hour", m.name, t.Version.Release, mostRepairs+1)
 	}
+}
+
+// repairs are those of one machine to one version.
+type repairs struct {
+	digest string
+	at     []time.Time
 }
 
 // journey names one machine's way to one version.
