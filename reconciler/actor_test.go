@@ -585,3 +585,19 @@ func TestFleetsReadTheirBalancersApart(t *testing.T) {
 		}
 	}
 }
+
+// A node that waits for its turn moves nothing in the balancers: they are not polled for it (G9).
+func TestHeldNodeDoesNotHastenPolling(t *testing.T) {
+	s := stageOf(1, "v1")
+	a := newActor("web", s.deps(), func(Status) {})
+	a.order = []*node{{Node: plan.Node{Node: actuators.Node{Name: "web-1"}}, stateAt: time.Now()}}
+	a.groups = []actuators.GroupState{{Delay: time.Second}}
+	a.plan.Nodes = []plan.NodeStatus{{Name: "web-1", State: plan.Draining, UnderWay: true}}
+	if pace := a.groupsPace(time.Now()); pace >= a.Interval {
+		t.Errorf("while it drains, every %s", pace)
+	}
+	a.plan.Holds = []plan.Hold{{Node: "web-1", Reason: "hold: floor"}}
+	if pace := a.groupsPace(time.Now()); pace != a.Interval {
+		t.Errorf("while it is held, every %s, want %s", pace, a.Interval)
+	}
+}

@@ -114,13 +114,16 @@ func (a *actor) recordedGroups() []string {
 	return ids
 }
 
-// groupsPace is when to read the balancers again: soon while something moves in them, else at the interval; ever later while
-// they cannot be read.
+// groupsPace is when to read the balancers again: soon while something moves in them, else at the interval, which is soon enough for
+// a node that is held; ever later while they cannot be read.
 func (a *actor) groupsPace(now time.Time) time.Duration {
-	pace := a.Interval
+	pace, held := a.Interval, map[string]bool{}
+	for _, h := range a.plan.Holds {
+		held[h.Node] = true
+	}
 	for _, s := range a.plan.Nodes {
 		n := a.nodeNamed(s.Name)
-		if n == nil || !s.UnderWay || a.groupsTrouble > 0 {
+		if n == nil || !s.UnderWay || held[s.Name] || a.groupsTrouble > 0 {
 			continue
 		}
 		switch s.State {
