@@ -155,7 +155,16 @@ func (f *fleet) spread(idle []*view) {
 }
 
 func (f *fleet) halted() string {
-	return fmt.Sprintf("%s failed on %s: %s", cmp.Or(f.halt.Release, f.Version.Release), f.halt.Node, f.halt.Reason)
+	before := ""
+	if !slices.ContainsFunc(f.views, f.tries) {
+		before = " before, and is not tried again"
+	}
+	return fmt.Sprintf("%s failed on %s%s: %s", cmp.Or(f.halt.Release, f.Version.Release), f.halt.Node, before, f.halt.Reason)
+}
+
+// tries reports whether the wanted version was tried on the node, and nothing else since.
+func (f *fleet) tries(v *view) bool {
+	return f.Is(v.rec.Try.Version) && (v.moving || v.rec.Stage == actuators.Failed)
 }
 
 // untilWhen says what ends the verdict in force.

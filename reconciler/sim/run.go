@@ -333,6 +333,7 @@ func (d *director) settledLocked() string {
 		case halted && m.record.Stage == actuators.Configuring && m.record.On.Digest != digest && !m.job.Running: // waits for another version
 		case halted && m.record.Stage == actuators.Configuring && !m.job.Running && (w.story.Wild.On || w.served(digest)): // waits for a place that another holds
 		case halted && m.record.Stage == actuators.Leaving && m.record.Spoiled && m.record.On.Digest != digest && !w.inRotation(m): // the same
+		case halted && m.record.Stage == actuators.Leaving && m.installed == handMade: // passes no check of what it had
 		case m.record.UnderWay() || m.job.Running:
 			return m.name + " is under way: " + string(m.record.Stage)
 		case w.story.Releases[w.fleet.Release] == Fades && m.installed == w.fleet.Release:
