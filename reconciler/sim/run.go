@@ -492,6 +492,7 @@ func (w *World) befall(what string, m *machine) {
 	case "corrupt":
 		if !m.record.UnderWay() && m.record.Stage == actuators.Idle && m.record.Proven.Release == w.fleet.Release {
 			m.record, m.version = actuators.NodeRecord{}, "set-aside"
+			delete(w.laws.repairs, m.id) // nobody knows any more
 			for _, g := range w.groups {
 				delete(w.laws.original, m.id+g.ID)
 			}
