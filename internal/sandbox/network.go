@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
 )
 
 // A network is 254 loopback addresses that no other sandbox on this machine uses as long as it is held. That makes a port that was found free
@@ -11,6 +12,9 @@ import (
 type network struct {
 	prefix string       // "127.42.7."
 	hold   net.Listener // on an abstract socket, which ends with its process and leaves no file
+
+	mu    sync.Mutex
+	given map[int]bool // ports that somebody has, though he may not listen yet
 }
 
 // reserveNetwork takes the first network that is not held.
@@ -20,7 +24,7 @@ func reserveNetwork() (*network, error) {
 		prefix := fmt.Sprintf("127.42.%d.", i)
 		var hold net.Listener
 		if hold, err = net.Listen("unix", "@windlass-sandbox-"+prefix); err == nil {
-			return &network{prefix, hold}, nil
+			return &network{prefix: prefix, hold: hold, given: map[int]bool{}}, nil
 		}
 	}
 	return nil, fmt.Errorf("cannot reserve loopback addresses for the nodes: %w; the local fleet needs Linux", err)
@@ -31,14 +35,17 @@ func (n *network) release() error { return n.hold.Close() }
 // address is the network's host with that number, 1 to 254.
 func (n *network) address(host int) string { return n.prefix + strconv.Itoa(host) }
 
-// freePort returns a port that is free on every address of the network.
+// freePort returns a port that is free on every address of the network, another one each time.
 func (n *network) freePort() (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for range 20 {
 		port, err := n.portOf(n.address(1))
 		if err != nil {
 			return 0, err
 		}
-		if n.free(port) {
+		if !n.given[port] && n.free(port) {
+			n.given[port] = true
 			return port, nil
 		}
 	}
