@@ -81,6 +81,16 @@ func TestLaw17GroupLeftInTheFileIsRememberedUntilLeft(t *testing.T) {
 	}
 }
 
+// joining is a fleet of three that serve v1, but for one that was verified with v2 so long ago, and that its group finds so now.
+func joining(ago time.Duration, status actuators.TargetStatus) plan.World {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Verified)
+	r.StageAt = start.Add(-ago)
+	r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
+	w.Nodes[0].Staged, w.Groups[0].Members[0].Status = r.StageAt, status
+	return w
+}
+
 // Law 17: a node that has left one of its groups already is not let go with what it left forgotten.
 func TestLaw17PartlyDrainedNodeIsNotForgotten(t *testing.T) {
 	w := fleetOf(4, "v1")
@@ -120,13 +130,8 @@ func TestLaw11AgentDownTimeIsNoFailedJoin(t *testing.T) {
 
 // Law 11: a registration that was denied for a while and then succeeds has its own time to become healthy.
 func TestLaw11DeniedRegistrationIsNoFailedJoin(t *testing.T) {
-	w := fleetOf(3, "v1")
+	w := joining(11*time.Minute, actuators.TargetInitial)
 	n := &w.Nodes[0]
-	r := own(&w, 0, actuators.Verified)
-	r.StageAt = start.Add(-11 * time.Minute)
-	n.Staged = r.StageAt
-	r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
-	w.Groups[0].Members[0].Status = actuators.TargetInitial
 	n.Asked, n.AskedAt = plan.Add, start.Add(-3*time.Second)
 	n.Health = passing("v2", plan.WatchVerify)
 	p := plan.Next(wants("v2"), w)
@@ -137,13 +142,8 @@ func TestLaw11DeniedRegistrationIsNoFailedJoin(t *testing.T) {
 
 // Law 11, G19: one reading late in a long bake is no failed join.
 func TestLaw11BlipInALongBakeIsNoFailedJoin(t *testing.T) {
-	w := fleetOf(3, "v1")
-	n := &w.Nodes[0]
-	r := own(&w, 0, actuators.Verified)
-	r.StageAt = start.Add(-20 * time.Minute)
-	n.Staged = r.StageAt
-	r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
-	w.Groups[0].Members[0].Status = actuators.TargetUnhealthy // at this reading, after 19 minutes of healthy
+	w := joining(20*time.Minute, actuators.TargetUnhealthy)
+	n := &w.Nodes[0] // at this reading, after 19 minutes of healthy
 	n.Served = start.Add(-15 * time.Second)
 	n.Health = plan.Health{Release: "v2", Phase: plan.WatchBake, Since: start.Add(-19 * time.Minute), Verdict: health.Verdict{Status: health.Pending}}
 	p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Rollout.Canary = &desired.Canary{Nodes: 1, Bake: 30 * time.Minute} }), w)
@@ -154,15 +154,10 @@ func TestLaw11BlipInALongBakeIsNoFailedJoin(t *testing.T) {
 
 // Law 15: slow start (900 s at most) has its own end: the no-progress deadline does not run meanwhile.
 func TestLaw15SlowStartIsNoLackOfProgress(t *testing.T) {
-	w := fleetOf(3, "v1")
+	w := joining(15*time.Minute+5*time.Second, actuators.TargetRamping)
 	n := &w.Nodes[0]
-	r := own(&w, 0, actuators.Verified)
-	r.StageAt = start.Add(-15*time.Minute - 5*time.Second)
-	n.Staged = r.StageAt
-	r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
-	w.Groups[0].Members[0].Status = actuators.TargetRamping
-	n.Asked, n.AskedAt = plan.Add, r.StageAt
-	w.Progress = r.StageAt
+	n.Asked, n.AskedAt = plan.Add, n.Staged
+	w.Progress = n.Staged
 	p := plan.Next(wants("v2"), w)
 	if p.Phase == plan.PhaseHalted {
 		t.Errorf("web-1 gets traffic and ramps up: %s", p.Reason)
