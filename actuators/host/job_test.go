@@ -384,7 +384,8 @@ func TestBackgroundChildHoldsUpNothing(t *testing.T) {
 			}
 		}
 		for _, key := range []string{"one", "two"} { // what keeps the output writes until the children are gone
-			for drained := filepath.Join(b.dir, "job", key+".drained"); missing(drained); {
+			drained := filepath.Join(b.dir, "job", key+".drained")
+			for deadline := time.Now().Add(time.Minute); missing(drained) && time.Now().Before(deadline); {
 				time.Sleep(10 * time.Millisecond)
 			}
 		}
