@@ -117,6 +117,10 @@ func templateError(name string, err error) Error {
 	if _, own, ok := strings.Cut(rest, "error calling turn: "); ok {
 		rest = own
 	}
+	if strings.HasSuffix(rest, "in type desired.TemplateData") {
+		rest, _, _ = strings.Cut(rest, ":")
+		rest += ": a template has .Fleet, .Node, .Release and .Vars, and nothing else"
+	}
 	return errorAt(at, "template: %.300s", rest)
 }
 
@@ -149,7 +153,8 @@ func (c *candidate) checkTemplates() {
 		var wrong Error
 		switch {
 		case !errors.As(failed, &wrong):
-		case sure, strings.Contains(wrong.Error(), "map has no entry for key"): // the same on whatever node comes to it
+		case sure, strings.Contains(wrong.Error(), "map has no entry for key"), // the same on whatever node comes to it
+			strings.Contains(wrong.Error(), "can't evaluate field"), strings.HasSuffix(wrong.Error(), "and nothing else"):
 			c.errors = append(c.errors, wrong)
 		default:
 			c.warnings = append(c.warnings, wrong)

@@ -28,7 +28,7 @@ func TestARenderingThatFailsSaysWhere(t *testing.T) {
 	fleet := &desired.Fleet{Name: "web", Configure: desired.Configure{Vars: map[string]any{"list": make([]any, 5000)}}}
 	for content, want := range map[string]string{
 		"a\n  {{.Vars.port}}":  `files/x:2:10: template: <.Vars.port>: map has no entry for key "port"`,
-		"a\n{{.Nodes}}":        `files/x:2:3: template: <.Nodes>: can't evaluate field Nodes in type desired.TemplateData`,
+		"a\n{{.Nodes}}":        `files/x:2:3: template: <.Nodes>: a template has .Fleet, .Node, .Release and .Vars, and nothing else`,
 		"a\nb\n{{end}}":        `files/x:3:1: template: unexpected {{end}}`,
 		`{{template "other"}}`: `files/x:1:12: template: <{{template "other"}}>: template "other" not defined`,
 		"a\n{{range .Vars.list}}{{range $.Vars.list}}{{end}}{{end}}":           `files/x:2:42: template: its loops take more than 100000 turns`,

@@ -113,7 +113,7 @@ func (a *actor) act(ctx context.Context, fleet *desired.Fleet, at actuators.Plac
 	if s.Kind == plan.Prepare || s.Kind == plan.Configure {
 		job, err := makeJob(fleet, at, s.Job)
 		if err != nil {
-			return outcome{}, err
+			return a.unmade(ctx, at, host, s, err)
 		}
 		state, err := host.run(ctx, a.Host, at, *s.Record, job, written)
 		return outcome{job: state}, err
@@ -139,6 +139,17 @@ func (a *actor) act(ctx context.Context, fleet *desired.Fleet, at actuators.Plac
 		return done, a.each(ctx, at, host, s.Targets, a.Balancer.Register)
 	}
 	return done, nil
+}
+
+// unmade is a job whose files cannot be made for this node: that fails like a step, and uses up an attempt.
+func (a *actor) unmade(ctx context.Context, at actuators.Place, host *session, s plan.Step, why error) (outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
+	defer cancel()
+	state, err := host.write(ctx, a.Host, at, *s.Record)
+	if err != nil {
+		return outcome{}, err
+	}
+	return outcome{&state, actuators.JobState{Key: s.Job.Key, Exited: true, Exit: 1, Step: "files", Tail: why.Error()}}, nil
 }
 
 // each makes a balancer call for every place, while the claim outlives the call (law 18).
@@ -303,6 +314,9 @@ func (a *actor) settle(now time.Time) {
 			since = now
 		}
 		n.state, n.stateAt = s.State, since
+		if s.State == plan.InService {
+			n.tail = "" // whatever failed here is over
+		}
 		a.progress = now
 	}
 	a.rollout.advance(a, now)

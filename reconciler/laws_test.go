@@ -458,3 +458,25 @@ func TestFleetWithoutBalancersGoesOnAfterItsPrepareSteps(t *testing.T) {
 		}
 	})
 }
+
+// G20: files that cannot be made for a node fail like a step: attempts are used up, and the version halts with one node out.
+func TestG20TemplateThatFailsHalts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(3, "v1")
+		s.leaves = true
+		f := webFleet("v2")
+		f.Configure.Files = []desired.File{{From: "files/x", To: "/etc/x", Template: true, Content: []byte("{{slice .Node 9}}")}}
+		d := s.deps()
+		d.Balancer = returning{s}
+		g, _, end := s.begin(t, f, d)
+		defer end()
+		time.Sleep(5 * time.Minute)
+		st := g.Snapshot().Fleets[0]
+		if st.Phase != plan.PhaseHalted || st.InService != 2 || s.runs > 0 {
+			t.Errorf("%s: %s; %d in service, %d jobs ran", st.Phase, st.Reason, st.InService, s.runs)
+		}
+		if !strings.Contains(st.Reason, "step files: exit status 1: files/x:1:3: template: ") {
+			t.Errorf("it says %q", st.Reason)
+		}
+	})
+}

@@ -111,7 +111,11 @@ func (c *client) follow(ctx context.Context, changed func(picture)) error {
 	defer watchdog.Stop()
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, mostAnswer)
-	var p picture
+	p, err := c.look(ctx) // whole at once: the stream tells it piece by piece
+	if err != nil {
+		return err
+	}
+	changed(p)
 	var event string
 	for lines.Scan() {
 		watchdog.Reset(silence)

@@ -24,8 +24,8 @@ Exit status: 0 when no request failed and every act ended as it should, 1 otherw
   windlass demo --nodes 8 --keep`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Nodes < 1 {
-				return fmt.Errorf("--nodes %d is too few: give 1 to 100", o.Nodes)
+			if o.Nodes < 2 {
+				return fmt.Errorf("--nodes %d is too few: give 2 to 100, a single node cannot show a rolling release", o.Nodes)
 			}
 			// A closed terminal and a reader that has seen enough end it as Ctrl-C does: nothing is left behind.
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP, syscall.SIGPIPE)

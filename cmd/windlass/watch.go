@@ -19,10 +19,16 @@ import (
 const reconnect = time.Second // between tries to reach an agent that went away
 
 // watch shows the picture again whenever it changes, until ctx ends; an agent that goes away is waited for. One that cannot be
-// reached at first is an error.
+// reached at first, or knows fleets but none of that name, is an error.
 func watch(ctx context.Context, c *client, o statusOptions, names []string, out io.Writer) error {
-	if _, err := c.look(ctx); err != nil {
+	p, err := c.look(ctx)
+	if err != nil {
 		return err
+	}
+	if len(p.fleets) > 0 {
+		if _, err := only(p.fleets, names); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var listening sync.WaitGroup

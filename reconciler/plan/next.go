@@ -164,7 +164,7 @@ func (f *fleet) halted() string {
 
 // tries reports whether the wanted version was tried on the node, and nothing else since.
 func (f *fleet) tries(v *view) bool {
-	return f.Is(v.rec.Try.Version) && (v.moving || v.rec.Stage == actuators.Failed)
+	return f.Is(v.rec.Try.Version) && (v.moving || v.failures(f) > 0)
 }
 
 // untilWhen says what ends the verdict in force.

@@ -62,7 +62,7 @@ func (f *fleet) serves(v *view) {
 		v.status.State, v.status.Reason = Outdated, "drift: "+v.Health.Reason
 	case v.status.Outdated && v.failures(f) >= f.Fleet.Rollout.Attempts:
 		v.status.State = Outdated
-		v.status.Reason = fmt.Sprintf("serves %s; %s failed here %d times and is not tried again (set retry to try it): %s", v.rec.On.Release, f.Version.Release, v.failures(f), v.rec.Try.Error)
+		v.status.Reason = fmt.Sprintf("serves %s; %s failed here in %d of %d attempts and is not tried again (set retry to try it): %s", v.rec.On.Release, f.Version.Release, v.failures(f), f.Fleet.Rollout.Attempts, v.rec.Try.Error)
 	case v.status.Outdated:
 		v.status.State, v.status.Reason = Outdated, "serves "+cmp.Or(v.rec.On.Release, "an unknown release")+", wanted is "+f.Version.Release
 		if v.rec.On.Release == f.Version.Release && !f.Is(v.rec.On) {
