@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -475,5 +476,37 @@ func TestNodeWithoutBalancerNeitherDrainsNorJoins(t *testing.T) {
 	}
 	if got := plan.Next(wants("v2", noBalancers), w).Nodes[0]; got.State != plan.Configuring {
 		t.Errorf("at its start: %s: %s", got.State, got.Reason)
+	}
+}
+
+// Law 5: a plan shares what it is given, and changes nothing of it.
+func TestLaw5NextChangesNothingItIsGiven(t *testing.T) {
+	for name, made := range map[string]func() plan.World{
+		"a deploy":    func() plan.World { return fleetOf(4, "v1") },
+		"a join":      func() plan.World { return joining(time.Minute, actuators.TargetInitial) },
+		"no balancer": func() plan.World { return unbalanced(3, "v1") },
+		"a return": func() plan.World {
+			w := joining(time.Second, actuators.TargetHealthy)
+			w.Groups[0].Members = w.Groups[0].Members[1:]
+			w.Nodes[0].Health = passing("v2", plan.WatchVerify)
+			return w
+		},
+		"one machine twice in a group": func() plan.World {
+			w := fleetOf(2, "v1")
+			again := w.Groups[0].Members[0]
+			again.Port = 9090
+			w.Groups[0].Members = append(w.Groups[0].Members, again)
+			return w
+		},
+	} {
+		seen, as := made(), made()
+		for range 2 {
+			if p := plan.Next(wants("v2"), seen); len(p.Nodes) == 0 {
+				t.Errorf("%s: no plan", name)
+			}
+		}
+		if !reflect.DeepEqual(seen, as) {
+			t.Errorf("%s: it was changed", name)
+		}
 	}
 }
