@@ -510,3 +510,20 @@ func TestLaw5NextChangesNothingItIsGiven(t *testing.T) {
 		}
 	}
 }
+
+// G18: behind no load balancer, a node that waits for its turn and serves nobody does not keep the fix from one that failed.
+func TestG18FailedNodeGetsTheFixThoughANewOneWaits(t *testing.T) {
+	w := unbalanced(3, "v1")
+	for i := range w.Nodes {
+		w.Nodes[i].Health = passing("v1", plan.WatchIdle)
+	}
+	w.Nodes[0].Host.Record = actuators.NodeRecord{} // new
+	w.Nodes[0].Health = plan.Health{Release: "v3", Phase: plan.WatchVerify, Since: start, Verdict: health.Verdict{Status: health.Failing, Reason: "connection refused"}}
+	r := &w.Nodes[2].Host.Record
+	r.Stage, r.Spoiled, r.On, r.Try = actuators.Failed, true, version("v2"), actuators.Try{Version: version("v2"), ID: "x", Failures: 2, Error: "exit status 1"}
+	w.Nodes[2].Health = w.Nodes[0].Health
+	p := plan.Next(wants("v3", noBalancers), w)
+	if got := kindsOf(p, ""); got != "leave web-3" {
+		t.Errorf("steps %q; %v; %s: %s", got, p.Holds, p.Phase, p.Reason)
+	}
+}

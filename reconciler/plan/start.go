@@ -245,14 +245,15 @@ func (f *fleet) relapsed(v *view) bool {
 	return true
 }
 
-// beginLeave claims a node that is to be drained. The first refusal ends it for all that would follow.
+// beginLeave claims a node that is to be drained. The first refusal ends it for all that would follow; but behind no load balancer one
+// that serves nobody leaves it to one that is out already, and costs nothing.
 func (f *fleet) beginLeave(v *view) bool {
 	if f.full {
 		return false
 	}
 	if why := cmp.Or(f.tooFew(), f.mayLose(v)); why != "" {
 		f.hold(v, why)
-		f.full = true
+		f.full = v.serving || f.balanced() || f.tooFew() != ""
 		return false
 	}
 	if f.awaitsRollCall() {
