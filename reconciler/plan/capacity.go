@@ -118,7 +118,7 @@ func (f *fleet) mayDrain(v *view) string {
 
 // stillServes reports whether a claimed node serves as before, nothing having been asked of its balancers.
 func (v *view) stillServes(f *fleet) bool {
-	return v.rec.Stage == actuators.Leaving && v.serving && v.Busy == "" && v.unsure == "" && !(v.Asked == Drain && f.Now.Sub(v.AskedAt) < AskAgain)
+	return v.rec.Stage == actuators.Leaving && v.serving && v.Busy == "" && v.unsure == "" && !f.drainUnseen(v)
 }
 
 // refusal weighs what would be left: others in service, and how many out by windlass's hand besides the node.

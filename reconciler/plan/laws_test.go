@@ -527,3 +527,20 @@ func TestG18FailedNodeGetsTheFixThoughANewOneWaits(t *testing.T) {
 		t.Errorf("steps %q; %v; %s: %s", got, p.Holds, p.Phase, p.Reason)
 	}
 }
+
+// Laws 7, 14: a node whose drain was asked for is not let go on a reading that may be from before, whatever became of the call.
+func TestLaw14AskedDrainIsNotLetGoOnAnOldReading(t *testing.T) {
+	w := fleetOf(4, "v1")
+	own(&w, 0, actuators.Leaving).Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	w.Nodes[0].Asked, w.Nodes[0].AskedAt = plan.Drain, w.Now.Add(-plan.AskAgain)
+	w.Groups[0].Members[1].Status = actuators.TargetUnhealthy // so that no other may leave
+	w.Groups[0].At = w.Now.Add(-time.Second)
+	p := plan.Next(wants("v2"), w)
+	if got := kindsOf(p, ""); got != "" || !p.Reread {
+		t.Errorf("read a second before it must show: steps %q, read again %t: %s", got, p.Reread, p.Nodes[0].Reason)
+	}
+	w.Groups[0].At, w.GroupsRead = w.Now, w.Now
+	if got := kindsOf(plan.Next(wants("v2"), w), ""); got != "restore web-1" {
+		t.Errorf("it never left: steps %q", got)
+	}
+}

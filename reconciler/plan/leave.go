@@ -88,6 +88,11 @@ func (f *fleet) drain(v *view) {
 		v.status.Reason = "waits for its load balancers to show that it leaves"
 		return
 	}
+	if f.drainUnseen(v) {
+		f.plan.Reread = true
+		v.status.Reason = "its load balancers are read again: what they showed may be from before they were asked"
+		return
+	}
 	if why := cmp.Or(f.tooFew(), f.mayDrain(v)); why != "" {
 		f.stay(v, why)
 		return
@@ -155,6 +160,12 @@ func (f *fleet) askedAlready(v *view, kind Kind) bool {
 	}
 	f.wake(v.AskedAt.Add(AskAgain))
 	return true
+}
+
+// drainUnseen reports whether the balancers were asked to drain the node, and may not show it yet: a call that failed may have had its
+// effect (law 14), and readings lag (G8).
+func (f *fleet) drainUnseen(v *view) bool {
+	return v.Asked == Drain && f.readSince().Before(v.AskedAt.Add(AskAgain))
 }
 
 func (v *view) reasonToGo(f *fleet) string {
