@@ -231,6 +231,9 @@ func (a *actor) acted(n *node, s plan.Step, done outcome, err error) {
 	}
 	switch s.Kind {
 	case plan.Drain, plan.Add:
+		if err == nil && (n.Asked != s.Kind || n.Trouble != "") {
+			a.progress = now // granted at last, however long that was refused (law 15)
+		}
 		n.Asked, n.AskedAt = s.Kind, now
 		a.nextGroups = now
 	case plan.Prepare, plan.Configure:
