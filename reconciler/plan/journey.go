@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,6 +81,9 @@ func (f *fleet) canWork(v *view) bool {
 	case f.groupsUnread() != "":
 		f.hold(v, f.groupsUnread())
 		return false
+	case f.formerUnread(v) != "":
+		f.hold(v, f.formerUnread(v))
+		return false
 	case v.rec.Claim == nil || v.rec.Claim.Nonce != f.Agent.Nonce:
 		f.step(v, Take, "goes on where the agent before left off", f.at(v, v.rec.Stage))
 		return false
@@ -122,6 +126,17 @@ func (f *fleet) groupsUnread() string {
 		return "the load balancers were not read yet"
 	}
 	return f.unread
+}
+
+// formerUnread returns why a group that the file no longer names, and that may still hold the node, cannot be read, or "".
+func (f *fleet) formerUnread(v *view) string {
+	for _, g := range f.groups {
+		here := func(m actuators.Membership) bool { return m.Group == g.ID }
+		if !g.named && g.Err != "" && !g.Missing && (slices.ContainsFunc(v.rec.Taken, here) || v.wasIn(g.ID)) {
+			return g.Err
+		}
+	}
+	return ""
 }
 
 // fail records a used-up attempt. A node that only came back with what it had before used none: it is reported.

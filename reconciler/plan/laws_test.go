@@ -544,3 +544,19 @@ func TestLaw14AskedDrainIsNotLetGoOnAnOldReading(t *testing.T) {
 		t.Errorf("it never left: steps %q", got)
 	}
 }
+
+// Laws 1, 17: while a group that the file no longer names cannot be read, a node whose record names it may still be in it: no step starts.
+func TestLaw1NodeOfAnUnreadFormerGroupIsNotChanged(t *testing.T) {
+	w := fleetOf(3, "v1")
+	own(&w, 0, actuators.Leaving).Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	w.Nodes[0].Asked, w.Nodes[0].AskedAt = plan.Drain, w.Now.Add(-time.Minute)
+	old := w.Groups[0]
+	old.Members, old.Err = nil, "connection refused"
+	w.Former = []actuators.GroupState{old}
+	w.Groups = []actuators.GroupState{{Group: actuators.Group{ID: "arn:new", Name: "new"}, TargetType: "ip", Port: 8080, At: w.Now}}
+	want := wants("v2", func(f *desired.Fleet) { f.LoadBalancers = []desired.LoadBalancer{{TargetGroup: "new"}} })
+	p := plan.Next(want, w)
+	if got := kindsOf(p, "web-1"); got != "" || !strings.Contains(p.Nodes[0].Reason, "connection refused") {
+		t.Errorf("steps %q: %s", got, p.Nodes[0].Reason)
+	}
+}

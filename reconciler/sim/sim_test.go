@@ -73,8 +73,14 @@ func playMany(t *testing.T, stories int, play func(uint64) sim.Result) {
 // found are seeds beyond the first 2,000 that once broke a law.
 var found = []uint64{20087, 20341, 20389, 20643, 20802, 20804, 20824, 21625, 22137, 22208, 40269, 40417, 41097, 50747, 51660, 55088, 56285, 57843, 60142, 61693}
 
+// foundWild are those of wild stories.
+var foundWild = []uint64{61949}
+
 // TestFoundSeeds plays the seeds that found something again.
 func TestFoundSeeds(t *testing.T) {
+	for _, seed := range foundWild {
+		report(t, seed, playWild(t, seed))
+	}
 	for _, seed := range found {
 		report(t, seed, play(t, seed, nil))
 	}
