@@ -119,10 +119,16 @@ func templateError(name string, err error) Error {
 	}
 	if strings.HasSuffix(rest, "in type desired.TemplateData") {
 		rest, _, _ = strings.Cut(rest, ":")
-		rest += ": a template has .Fleet, .Node, .Release and .Vars, and nothing else"
+		rest += ": " + noSuchField
 	}
 	return errorAt(at, "template: %.300s", rest)
 }
+
+// noSuchField is said of a field that TemplateData has not.
+const noSuchField = "a template has .Fleet, .Node, .Release and .Vars, and nothing else"
+
+// everywhere are the words of errors that are the same on whatever node comes to them.
+var everywhere = []string{"map has no entry for key", "can't evaluate field", noSuchField}
 
 // bounded is a buffer that refuses to grow beyond what a file may have.
 type bounded struct{ bytes.Buffer }
@@ -153,8 +159,7 @@ func (c *candidate) checkTemplates() {
 		var wrong Error
 		switch {
 		case !errors.As(failed, &wrong):
-		case sure, strings.Contains(wrong.Error(), "map has no entry for key"), // the same on whatever node comes to it
-			strings.Contains(wrong.Error(), "can't evaluate field"), strings.HasSuffix(wrong.Error(), "and nothing else"):
+		case sure, slices.ContainsFunc(everywhere, func(words string) bool { return strings.Contains(wrong.Message, words) }):
 			c.errors = append(c.errors, wrong)
 		default:
 			c.warnings = append(c.warnings, wrong)

@@ -170,9 +170,6 @@ func (a *actor) noticeMoves(now time.Time) {
 		}
 		if in != n.serving {
 			n.serving, n.nextRead = in, now
-			if n.record().UnderWay() {
-				a.progress = now // it has moved at last, however long that was refused (law 15)
-			}
 		}
 		switch r := n.record(); {
 		case in || r.UnderWay() || n.Busy != "":

@@ -376,22 +376,29 @@ func (d dying) Probe(_ context.Context, at actuators.Place, c desired.Check, _ s
 	return s
 }
 
+// unbalancedStage is stageOf for a fleet behind no load balancer, unbalancedFleet its file.
+func unbalancedStage(n int, release string) *stage {
+	s := stageOf(n, release)
+	for _, h := range s.hosts {
+		h.Record.Places = nil
+	}
+	return s
+}
+
+func unbalancedFleet(release string) *desired.Fleet {
+	f := webFleet(release)
+	f.LoadBalancers = nil
+	return f
+}
+
 // Law 9: without a load balancer the checks say who serves: they are made again right before a node is changed.
 func TestLaw9ChecksAreMadeAgainBeforeANodeWithoutBalancerIsChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := stageOf(2, "v1")
-		for _, h := range s.hosts {
-			h.Record.Places = nil
-		}
-		f := func(release string) *desired.Fleet {
-			f := webFleet(release)
-			f.LoadBalancers = nil
-			return f
-		}
+		s := unbalancedStage(2, "v1")
 		down := time.Now().Add(1000 * time.Hour)
 		d := s.deps()
 		d.Prober = dying{s, "web-2", &down}
-		_, states, end := s.begin(t, f("v1"), d)
+		_, states, end := s.begin(t, unbalancedFleet("v1"), d)
 		defer end()
 		time.Sleep(21 * time.Minute)
 		s.mu.Lock()
@@ -399,7 +406,7 @@ func TestLaw9ChecksAreMadeAgainBeforeANodeWithoutBalancerIsChanged(t *testing.T)
 		s.mu.Unlock()
 		time.Sleep(30 * time.Second)
 		rev := strings.Repeat("b", 40)
-		states <- desired.State{Revision: rev, Fleets: map[string]desired.Version{"web": {Fleet: f("v2"), Revision: rev}}}
+		states <- desired.State{Revision: rev, Fleets: map[string]desired.Version{"web": {Fleet: unbalancedFleet("v2"), Revision: rev}}}
 		time.Sleep(5 * time.Second)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -435,13 +442,9 @@ func TestG7SlowCheckIsTriedAtTheEndOfTheBake(t *testing.T) {
 // who serves, and the next idle ones are minutes away.
 func TestFleetWithoutBalancersGoesOnAfterItsPrepareSteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := stageOf(2, "v1")
-		for _, h := range s.hosts {
-			h.Record.Places = nil
-		}
+		s := unbalancedStage(2, "v1")
 		f := func(release string) *desired.Fleet {
-			f := webFleet(release)
-			f.LoadBalancers = nil
+			f := unbalancedFleet(release)
 			f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch", Timeout: time.Minute}}
 			return f
 		}
@@ -479,4 +482,38 @@ func TestG20TemplateThatFailsHalts(t *testing.T) {
 			t.Errorf("it says %q", st.Reason)
 		}
 	})
+}
+
+// Where nothing was learned, nothing is planned: an idle fleet is planned once for each reading, not for each timer.
+func TestIdleFleetIsPlannedOncePerReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(3, "v1")
+		plans := 0
+		d := s.deps()
+		d.Decide = func(w plan.Want, seen plan.World) plan.Plan { plans++; return plan.Next(w, seen) }
+		_, _, end := s.begin(t, webFleet("v1"), d)
+		time.Sleep(20 * time.Minute)
+		before := plans
+		time.Sleep(20 * time.Minute) // 80 intervals: the inventory and the balancers, and four refreshes of three nodes
+		end()
+		if n := plans - before; n > 2*84+2*4*3 {
+			t.Errorf("%d plans in 20 minutes", n)
+		}
+	})
+}
+
+// What failed on a node is told no more once the node is in service with what is wanted.
+func TestOutputOfAFailureGoesWithTheFailure(t *testing.T) {
+	a := newActor("web", stageOf(1, "v1").deps(), func(Status) {})
+	a.want.Fleet = unbalancedFleet("v1")
+	n := &node{Node: plan.Node{Node: actuators.Node{Name: "web-1"}, Read: plan.Source{Err: "read"}}, tail: "exit 1", state: plan.Outdated}
+	a.order = []*node{n}
+	a.plan.Nodes = []plan.NodeStatus{{Name: "web-1", State: plan.Failed}}
+	if a.settle(time.Now()); n.tail == "" {
+		t.Error("it is gone while the node is failed")
+	}
+	a.plan.Nodes[0].State = plan.InService
+	if a.settle(time.Now()); n.tail != "" {
+		t.Errorf("%q is told of a node in service", n.tail)
+	}
 }

@@ -148,7 +148,7 @@ func (f *realFleet) serveSSH(at sandbox.Site) (stop func() error, err error) {
 // listening returns when somebody listens: sshd tells nobody that it does.
 func listening(address string) error {
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		conn, err := net.Dial("tcp", address)
+		conn, err := net.DialTimeout("tcp", address, time.Second)
 		switch {
 		case err == nil:
 			return conn.Close()

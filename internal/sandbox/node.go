@@ -127,7 +127,10 @@ func (n *Node) Freeze() error {
 	if err := n.signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	for end := time.Now().Add(time.Second); !n.frozen() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for began := time.Now(); !n.frozen(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > readyTime {
+			return fmt.Errorf("node %s goes on %v after it was told to stop", n.Name, readyTime)
+		}
 	}
 	return nil
 }

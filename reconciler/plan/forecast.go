@@ -23,7 +23,7 @@ type Event struct {
 	InService int
 }
 
-// mostLooks bounds the work of a forecast: each plan looks at every node. Some 140 nodes are foreseen to the end in a second, of a
+// mostLooks bounds the work of a forecast: each plan looks at every node. Some 140 nodes are foreseen to the end, of a
 // larger fleet the beginning, which the rest is like.
 const mostLooks = 250_000
 

@@ -133,7 +133,7 @@ func (f *fleet) formerUnread(v *view) string {
 	for _, g := range f.groups {
 		here := func(m actuators.Membership) bool { return m.Group == g.ID }
 		if !g.named && g.Err != "" && !g.Missing && (slices.ContainsFunc(v.rec.Taken, here) || v.wasIn(g.ID)) {
-			return g.Err
+			return f.namedByRecord(g)
 		}
 	}
 	return ""

@@ -560,3 +560,17 @@ func TestLaw1NodeOfAnUnreadFormerGroupIsNotChanged(t *testing.T) {
 		t.Errorf("steps %q: %s", got, p.Nodes[0].Reason)
 	}
 }
+
+// Law 13: a node that is left alone no more says what it waits for.
+func TestLaw13NodeThatIsDueSaysWhatItWaitsFor(t *testing.T) {
+	w := fleetOf(3, "v1")
+	w.Groups[0].Members = w.Groups[0].Members[1:] // somebody took web-1 out
+	r := own(&w, 1, actuators.Configuring)
+	r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
+	for ago, want := range map[time.Duration]string{5 * time.Minute: "left alone for 10m0s", 15 * time.Minute: "its time of being left alone is over"} {
+		w.Nodes[0].OutSince = w.Now.Add(-ago)
+		if got := plan.Next(wants("v2"), w).Nodes[0].Reason; !strings.Contains(got, want) {
+			t.Errorf("out for %s: %q, want %q", ago, got, want)
+		}
+	}
+}

@@ -382,10 +382,15 @@ func (f *fleet) sourcesIncomplete() string {
 		case g.named:
 			return g.Err
 		case !g.Missing:
-			return fmt.Sprintf("%s (the record of %s names that group)", g.Err, f.recorded[g.ID])
+			return f.namedByRecord(g)
 		}
 	}
 	return f.unread
+}
+
+// namedByRecord says why a group that only records name could not be read, and whose record that is.
+func (f *fleet) namedByRecord(g group) string {
+	return fmt.Sprintf("%s (the record of %s names that group)", g.Err, f.recorded[g.ID])
 }
 
 // recordsUnread returns why a group that only records name must be read before anything is built on who is out, or "".

@@ -146,6 +146,7 @@ func (l *laws) adding(w *World, p *ports, g *group, m *machine, place actuators.
 	switch {
 	case m.changing:
 		l.breaks(w, "law 16: %s joins while steps run on it", m.name)
+	case m.record.Stage == actuators.Leaving && !m.record.Spoiled && m.record.On.Digest == m.record.Proven.Digest: // not changed yet, it goes straight back (law 10)
 	case m.sick && w.now().Sub(m.sickened) > time.Minute || w.story.Releases[m.installed] == Broken || w.story.Releases[m.installed] == Explodes:
 		l.breaks(w, "law 16: %s joins with %s, which passes no check", m.name, m.installed)
 	}

@@ -333,7 +333,7 @@ func (d *director) settledLocked() string {
 		case halted && m.record.Stage == actuators.Configuring && m.record.On.Digest != digest && !m.job.Running: // waits for another version
 		case halted && m.record.Stage == actuators.Configuring && !m.job.Running && (w.story.Wild.On || w.served(digest)): // waits for a place that another holds
 		case halted && m.record.Stage == actuators.Leaving && m.record.Spoiled && m.record.On.Digest != digest && !w.inRotation(m): // the same
-		case halted && m.record.Stage == actuators.Leaving && m.installed == handMade: // passes no check of what it had
+		case halted && m.record.Stage == actuators.Leaving && (m.installed == handMade || !w.serves(m)): // passes no check of what it had
 		case m.record.UnderWay() || m.job.Running:
 			return m.name + " is under way: " + string(m.record.Stage)
 		case w.story.Releases[w.fleet.Release] == Fades && m.installed == w.fleet.Release:
@@ -477,6 +477,9 @@ func (w *World) befall(what string, m *machine) {
 		if what == "replace" {
 			heir := w.newMachine(m.name, fmt.Sprintf("i-%04d", len(w.machines)+1))
 			heir.record, heir.version = m.record.Clone(), "image"
+			if name, excluded := w.wild.excluded[m.id]; excluded {
+				w.wild.excluded[heir.id], w.wild.moved[heir.id] = name, w.now() // the file excludes it by its name
+			}
 		}
 	case "cut":
 		m.cut = !m.cut

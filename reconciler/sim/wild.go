@@ -188,6 +188,10 @@ func (w *World) upset(what string, m *machine) {
 		m.skew += time.Duration(w.roll("clock").IntN(14_400)-7200) * time.Second
 	case "rename":
 		m.name += "x"
+		if _, excluded := w.wild.excluded[m.id]; excluded {
+			delete(w.wild.excluded, m.id) // the file names another
+			w.wild.moved[m.id] = w.now()
+		}
 	case "flap":
 		m.flapped = w.now().Add(time.Duration(20+w.roll("flap").IntN(300)) * time.Second)
 		m.flaky = true
@@ -318,7 +322,8 @@ func (l *laws) blames(w *World, m *machine, r actuators.NodeRecord) {
 
 // innocent: a good release is not halted but for lack of progress.
 func (l *laws) innocent(w *World, h actuators.Halt) {
-	waited := strings.Contains(h.Reason, "hold: ") // for another node, which cannot leave or return either
+	// for another node, which cannot leave or return either, or for one that nobody reaches
+	waited := strings.Contains(h.Reason, "hold: ") || strings.Contains(h.Reason, "is unreachable: ")
 	if w.story.Faults != [5]int{} && !strings.HasPrefix(h.Reason, "no") || waited {
 		return
 	}
@@ -381,8 +386,11 @@ func (w *World) unsettled() bool {
 	return false
 }
 
-// unpruned says which stranger should have left its group.
+// unpruned says which stranger should have left its group. Nobody leaves a fleet whose release fades.
 func (w *World) unpruned() string {
+	if w.story.Releases[w.fleet.Release] == Fades {
+		return ""
+	}
 	prunes := w.story.Wild.Prune && w.fleet.Nodes.Expect > 0 && len(w.groups) > 0 && slices.Contains(w.wild.named[:1], w.groups[0].Name)
 	for _, m := range w.sorted() {
 		if m.record.Stage == actuators.Failed && !m.dead {
