@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -31,7 +32,12 @@ type bench struct {
 
 func workbench(t *testing.T) bench {
 	t.Parallel()
-	s, at := node(t, sshdtest.Options{})
+	return workbenchWith(t, sshdtest.Options{})
+}
+
+func workbenchWith(t *testing.T, o sshdtest.Options) bench {
+	t.Helper()
+	s, at := node(t, o)
 	h := agent(t, s, host.Options{})
 	claim(t, h, at, "nonce-1")
 	dir := filepath.Join(s.Home, ".windlass", fleet)
@@ -257,6 +263,28 @@ func TestLostConnectionIsReattached(t *testing.T) {
 	}
 	if got := b.run(j); got.Exit != 5 {
 		t.Errorf("asked again: %+v", got)
+	}
+	if got := b.content("began-a"); got != "begun\n" {
+		t.Errorf("the step ran more than once: %q", got)
+	}
+}
+
+// Law 19: a job that ends just when another call is about to start it is not run again.
+func TestJobThatEndsWhileItIsLookedAtIsNotRunAgain(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	b := workbenchWith(t, sshdtest.Options{Env: map[string]string{"PATH": bin + ":" + os.Getenv("PATH")}})
+	first := make(chan error, 1)
+	go func() { _, err := b.try(t.Context(), job("one", gated("a", 0))); first <- err }()
+	b.await("a")
+	flock, err := exec.LookPath("flock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool(t, bin, "flock", fmt.Sprintf("#!/bin/sh\n[ \"$*\" = '-n 8' ] || exec %s \"$@\"\n: >%s/go\nexec %[1]s 8\n", flock, b.dir))
+	b.run(job("one", gated("a", 0)))
+	if err := <-first; err != nil {
+		t.Error(err)
 	}
 	if got := b.content("began-a"); got != "begun\n" {
 		t.Errorf("the step ran more than once: %q", got)

@@ -55,13 +55,19 @@ type link struct {
 	turn     chan struct{} // held by the one who makes the connection
 	sessions chan struct{}
 	users    int
-	client   *ssh.Client // nil: none yet, or it was lost
+	client   *client     // nil: none yet, or it was lost
 	timer    *time.Timer // closes it when it has been idle for long enough; nil while it is used
+}
+
+// A client is a connection that tells when it has ended. x/crypto lets a session that is opened just then wait for ever.
+type client struct {
+	*ssh.Client
+	ended chan struct{}
 }
 
 // A lease is the use of a link until release is called.
 type lease struct {
-	client  *ssh.Client
+	client  *client
 	reused  bool // the connection may have died since it was last used
 	link    *link
 	release func()
@@ -155,26 +161,27 @@ func (p *pool) closeAll() {
 }
 
 // connected returns the link's connection, made now if there is none. Only one caller makes it; the others wait for that.
-func (p *pool) connected(ctx context.Context, at actuators.Place, l *link) (*ssh.Client, bool, error) {
+func (p *pool) connected(ctx context.Context, at actuators.Place, l *link) (*client, bool, error) {
 	if err := enter(ctx, l.turn); err != nil {
 		return nil, false, err
 	}
 	defer leave(l.turn)
 	p.mu.Lock()
-	client := l.client
+	c := l.client
 	p.mu.Unlock()
-	if client != nil {
-		return client, true, nil
+	if c != nil {
+		return c, true, nil
 	}
-	client, err := p.connect(ctx, at)
+	made, err := p.connect(ctx, at)
 	if err != nil {
 		return nil, false, err
 	}
+	c = &client{made, make(chan struct{})}
 	p.mu.Lock()
-	l.client = client
+	l.client = c
 	p.mu.Unlock()
-	p.watchers.Go(func() { p.watch(l, client) })
-	return client, false, nil
+	p.watchers.Go(func() { p.watch(l, c) })
+	return c, false, nil
 }
 
 // connect dials when there is a place for it.
@@ -203,44 +210,43 @@ func (p *pool) connect(ctx context.Context, at actuators.Place) (*ssh.Client, er
 }
 
 // watch tries the connection now and then, so that a peer that died without a word is noticed, and forgets it when it has ended.
-func (p *pool) watch(l *link, client *ssh.Client) {
-	ended := make(chan struct{})
+func (p *pool) watch(l *link, c *client) {
 	p.watchers.Go(func() {
-		defer close(ended)
-		_ = client.Wait() // how it ended is told by whatever was using it
+		defer close(c.ended)
+		_ = c.Wait() // how it ended is told by whatever was using it
 	})
 	beat := time.NewTicker(p.keepAlive)
 	defer beat.Stop()
 	for {
 		select {
-		case <-ended:
-			p.lost(l, client)
+		case <-c.ended:
+			p.lost(l, c)
 			return
 		case <-beat.C:
-			p.tryOnce(client)
+			p.tryOnce(c)
 		}
 	}
 }
 
 // tryOnce closes a connection whose peer does not answer. Any answer will do, also that the request is not known.
-func (p *pool) tryOnce(client *ssh.Client) {
+func (p *pool) tryOnce(c *client) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.keepAlive)
 	defer cancel()
-	_, err := await(ctx, func() (bool, error) {
-		_, _, err := client.SendRequest("keepalive@openssh.com", true, nil)
+	_, err := await(ctx, c.ended, func() (bool, error) {
+		_, _, err := c.SendRequest("keepalive@openssh.com", true, nil)
 		return true, err
 	}, nil)
 	if err != nil {
-		client.Close()
+		c.Close()
 	}
 }
 
 // lost makes the next user of the link connect again.
-func (p *pool) lost(l *link, client *ssh.Client) {
-	client.Close()
+func (p *pool) lost(l *link, c *client) {
+	c.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if l.client == client {
+	if l.client == c {
 		l.client = nil
 	}
 }

@@ -244,10 +244,7 @@ func TestSudo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bin := t.TempDir()
-			write(t, filepath.Join(bin, "sudo"), c.script)
-			if err := os.Chmod(filepath.Join(bin, "sudo"), 0o700); err != nil {
-				t.Fatal(err)
-			}
+			tool(t, bin, "sudo", c.script)
 			s, at := node(t, sshdtest.Options{Env: map[string]string{"PATH": bin + ":/usr/bin:/bin"}})
 			at.SSH.Sudo = true
 			h := agent(t, s, host.Options{})
@@ -295,6 +292,15 @@ func TestAccountThatRunsNothing(t *testing.T) {
 	complaint(t, err, "This account is currently not available.", "needs a login shell")
 	_, _, err = h.Check(t.Context(), at, nil, "true", time.Minute)
 	complaint(t, err, "This account is currently not available.")
+}
+
+// tool is a command that a test stands in for.
+func tool(tb testing.TB, bin, name, script string) {
+	tb.Helper()
+	write(tb, filepath.Join(bin, name), script)
+	if err := os.Chmod(filepath.Join(bin, name), 0o700); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 func write(tb testing.TB, file, content string) {

@@ -38,6 +38,8 @@ const (
 // errBegun marks an error after the command was handed over: it may have happened (law 14).
 var errBegun = errors.New("the connection was lost while the command ran")
 
+var errEnded = errors.New("it has ended")
+
 // exec runs one command in a session of its own. An error means that its end was not seen; unless it is errBegun, nothing was begun.
 func (p *pool) exec(ctx context.Context, at actuators.Place, r request) (outcome, error) {
 	if len(r.command) > maxCommand {
@@ -74,7 +76,7 @@ func (l lease) exec(ctx context.Context, r request) (outcome, error) {
 		return outcome{}, err
 	}
 	defer s.end(l.link.sessions)
-	return await(ctx, func() (outcome, error) { return s.run(r) }, nil)
+	return await(ctx, nil, func() (outcome, error) { return s.run(r) }, nil)
 }
 
 // A session is used as a bare channel because ssh.Session keeps an exit status to itself until every stream is closed.
@@ -86,7 +88,7 @@ type session struct {
 // open tries for a while when sshd refuses: it counts a session a little longer than the session lasts (MaxSessions).
 func (l lease) open(ctx context.Context) (*session, error) {
 	return backoff.Retry(ctx, func() (*session, error) {
-		s, err := await(ctx, func() (*session, error) { return openSession(l.client) }, func(s *session) { s.channel.Close() })
+		s, err := await(ctx, l.client.ended, func() (*session, error) { return openSession(l.client.Client) }, func(s *session) { s.channel.Close() })
 		var refused *ssh.OpenChannelError
 		switch {
 		case errors.As(err, &refused):
@@ -185,9 +187,9 @@ func (s *session) status() (int, error) {
 	return 0, errBegun
 }
 
-// await runs f and waits for it or for the end of ctx, whichever is first. When ctx was first, f ends with its connection at the latest,
-// and late disposes of what it returns after all.
-func await[T any](ctx context.Context, f func() (T, error), late func(T)) (T, error) {
+// await runs f and waits for it, for the end of its connection or for that of ctx, whichever is first. When ctx was first, f ends with its
+// connection at the latest, and late disposes of what it returns after all.
+func await[T any](ctx context.Context, ended <-chan struct{}, f func() (T, error), late func(T)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -197,9 +199,12 @@ func await[T any](ctx context.Context, f func() (T, error), late func(T)) (T, er
 		v, err := f()
 		done <- result{v, err}
 	}()
+	var none T
 	select {
 	case r := <-done:
 		return r.value, r.err
+	case <-ended:
+		return none, errEnded
 	case <-ctx.Done():
 		if late != nil {
 			go func() {
@@ -208,7 +213,6 @@ func await[T any](ctx context.Context, f func() (T, error), late func(T)) (T, er
 				}
 			}()
 		}
-		var none T
 		return none, context.Cause(ctx)
 	}
 }

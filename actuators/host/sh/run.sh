@@ -95,8 +95,8 @@ fi
 while ! ended "$key"; do
 	lock
 	command exec 8>>job/lock || fail $UNWRITABLE "$dir/job/lock cannot be written"
-	if ended "$key"; then break; fi
 	if flock -n 8; then
+		if ended "$key"; then break; fi # just now: only who holds the lock knows that it does not run
 		claimed
 		start "$@"
 		break
