@@ -51,10 +51,12 @@ func newRoot() *cobra.Command {
   windlass status --watch                                     # what the agent on this machine is doing`,
 		Args:          knownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:       thisBuild().String(), // for --version, which people try first
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(explainFlag)
+	root.SetVersionTemplate("{{.Version}}")
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newDemo(), newSchema(), newVersion(), newDemoNode())
 	return root
@@ -116,7 +118,21 @@ func explainFlag(cmd *cobra.Command, err error) error {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		suggestion = didYouMean("--", unknown.GetSpecifiedName(), names)
 	}
-	return fmt.Errorf("%w%s; see %s --help", err, suggestion, cmd.CommandPath())
+	return fmt.Errorf("%w%s; see %s --help", plainly(err), suggestion, cmd.CommandPath())
+}
+
+// plainly says of a value that a flag cannot take what it can.
+func plainly(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	wanted := map[string]string{
+		"duration": "a duration, as in 300ms, 15s or 5m",
+		"int":      "a whole number",
+		"bool":     "true or false",
+	}[invalid.GetFlag().Value.Type()]
+	return fmt.Errorf("--%s %q cannot be: give %s", invalid.GetFlag().Name, invalid.GetValue(), wanted)
 }
 
 func didYouMean(prefix, word string, known []string) string {

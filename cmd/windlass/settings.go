@@ -44,7 +44,7 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 			return nil
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			return fmt.Errorf("%s in the environment: %w", name, err)
+			return fmt.Errorf("%s in the environment: %w", name, plainly(err))
 		}
 		return nil
 	})
@@ -74,7 +74,7 @@ func fromFile(flags *pflag.FlagSet) error {
 		case f == nil || f.Changed: // another command's, or given closer by
 		default:
 			if err := flags.Set(e.key, e.value); err != nil {
-				return fmt.Errorf("%s: %w", e.at, err)
+				return fmt.Errorf("%s: %w", e.at, plainly(err))
 			}
 		}
 	}

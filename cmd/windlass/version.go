@@ -34,6 +34,11 @@ func thisBuild() build {
 	return b
 }
 
+// String is the line that `windlass version` prints.
+func (b build) String() string {
+	return fmt.Sprintf("windlass %s, revision %s, %s %s/%s\n", b.version, cmp.Or(b.revision, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
@@ -41,9 +46,7 @@ func newVersion() *cobra.Command {
 		Example: "  windlass version",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := thisBuild()
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "windlass %s, revision %s, %s %s/%s\n",
-				b.version, cmp.Or(b.revision, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprint(cmd.OutOrStdout(), thisBuild())
 			return err
 		},
 	}
