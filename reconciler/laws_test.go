@@ -174,7 +174,7 @@ func excluding(f *desired.Fleet, name string) *desired.Fleet {
 	return f
 }
 
-// exclude: what an excluded node's record says of revisions blocks nobody.
+// exclude: what an excluded node's record says of revisions blocks nobody, and the status tells that the node is left alone.
 func TestExcludedNodesRevisionBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := stageOf(3, "v1")
@@ -186,6 +186,8 @@ func TestExcludedNodesRevisionBlocksNobody(t *testing.T) {
 		time.Sleep(time.Minute)
 		if f := g.Snapshot().Fleets[0]; strings.Contains(f.Reason, "rewritten") {
 			t.Errorf("web-3 is excluded; %s: %s", f.Phase, f.Reason)
+		} else if len(f.Nodes) != 2 || len(f.Excluded) != 1 || f.Excluded[0].Name != "web-3" {
+			t.Errorf("nodes %v, excluded %v", f.Nodes, f.Excluded)
 		}
 	})
 }

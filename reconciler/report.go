@@ -20,6 +20,7 @@ func (a *actor) status() Status {
 	if a.want.Fleet != nil {
 		v := a.want.Version
 		s.Desired = Desired{Release: v.Release, Revision: v.Revision, Digest: v.Digest, Committed: a.meta.committed}
+		s.Excluded = slices.Clone(a.want.Fleet.Nodes.Exclude)
 		for _, c := range a.want.Fleet.Health {
 			s.Checks = append(s.Checks, c.Name)
 		}

@@ -37,7 +37,8 @@ type Status struct {
 	Floor     int
 	Size      int
 	Nodes     []Node
-	Steps     []Step // in flight, or waited for
+	Excluded  []desired.Exclusion // left alone, and not among Nodes
+	Steps     []Step              // in flight, or waited for
 	Holds     []plan.Hold
 	WakeAt    time.Time // when time alone may change the plan; zero: never
 	Ready     bool      // every source was tried once

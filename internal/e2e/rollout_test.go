@@ -42,7 +42,7 @@ func TestDeployHaltRevertAndReconfigure(t *testing.T) {
 	w.balances(2)
 	w.measures(`windlass_fleet_phase{fleet="web",phase="halted"} 1`, `windlass_fleet_nodes{fleet="web",state="failed"} 1`,
 		`windlass_rollouts_total{fleet="web",result="halted",trigger="commit"} 1`)
-	w.status(3, "v3 failed on "+out.Name, "500, want 200", "commit another release, or set retry to 1")
+	w.status(3, "v3 failed on "+out.Name, "500, want 200", "revert it, commit a fix, or set retry to 1")
 
 	visits := map[string]int{}
 	for _, n := range w.Nodes() {

@@ -25,6 +25,7 @@ type Fleet struct {
 	Floor     int            `json:"floor"`
 	Size      int            `json:"size"`
 	Nodes     []Node         `json:"nodes"`
+	Excluded  []Exclusion    `json:"excluded,omitempty"` // nodes that the file says to leave alone; not among the others
 	Plan      Plan           `json:"plan"`
 	Rollout   Rollout        `json:"rollout"`
 }
@@ -60,6 +61,12 @@ type Node struct {
 	Drift    bool       `json:"drift,omitempty"`    // it answers with another release than was put there
 	Foreign  bool       `json:"foreign,omitempty"`  // somebody else took it out of rotation
 	Tail     string     `json:"tail,omitempty"`     // the last lines of the step that failed here
+}
+
+// An Exclusion is a node that is left alone, and why.
+type Exclusion struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
 }
 
 // A Plan is what is under way, what is not done and why, and when time alone may change that.
@@ -109,7 +116,10 @@ func FromStatus(s reconciler.Status) Fleet {
 		},
 		Rejected: fromRejection(s.Rejected), Released: s.Released, PausedAt: utc(s.PausedAt), Releases: fromReleases(s.Releases),
 		InService: s.InService, Floor: s.Floor, Size: s.Size,
-		Nodes:   each(s.Nodes, func(n reconciler.Node) Node { return fromNode(n, said) }),
+		Nodes: each(s.Nodes, func(n reconciler.Node) Node { return fromNode(n, said) }),
+		Excluded: each(s.Excluded, func(e desired.Exclusion) Exclusion {
+			return Exclusion{Name: name(e.Name), Reason: line(e.Reason)}
+		}),
 		Plan:    Plan{Steps: each(s.Steps, fromStep), Holds: each(s.Holds, func(h plan.Hold) string { return line(h.String()) }), WakeAt: utc(s.WakeAt)},
 		Rollout: fromRollout(s.Rollout),
 	}

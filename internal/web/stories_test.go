@@ -115,7 +115,7 @@ func halted() reconciler.Status {
 	all[0].Tail = "web.service: starting\n\x1b[31merror:\x1b[0m cannot open /etc/web/web.env: permission denied\nDB_PASSWORD=hunter2\nweb.service: main process exited, status 1"
 	s := fleet(all...)
 	s.Phase = plan.PhaseHalted
-	s.Reason = "v1.4.2 failed on web-1: check serves: 503, want 200; commit another release, or raise retry to try it again"
+	s.Reason = "v1.4.2 failed on web-1: check serves: 503, want 200; revert it, commit a fix, or set retry to 1 to try it again"
 	s.Rollout = reconciler.Rollout{
 		Trigger: reconciler.TriggerCommit, Revision: revision, Release: "v1.4.2",
 		Started: noon.Add(-4 * time.Minute), LastProgress: noon.Add(-95 * time.Second), Ended: noon.Add(-95 * time.Second), Result: reconciler.ResultHalted, Planned: 8,
@@ -126,6 +126,7 @@ func halted() reconciler.Status {
 func rejected() reconciler.Status {
 	s := idle()
 	s.Name, s.Phase, s.Reason = "web-staging", plan.PhaseIdle, "8 of 8 in service with v1.4.2"
+	s.Excluded = []desired.Exclusion{{Name: "web-9", Reason: "disk swap"}, {Name: "web-10", Reason: "incident 4711"}}
 	at := func(l, c int) desired.Position {
 		return desired.Position{File: "fleets/web-staging.yaml", Line: l, Column: c}
 	}
@@ -143,6 +144,7 @@ func hostile(text string) reconciler.Status {
 	s.Desired.Release, s.Desired.Revision = text, text
 	s.Releases = map[string]int{text: 1}
 	s.Holds = []plan.Hold{{Node: text, Reason: text}}
+	s.Excluded = []desired.Exclusion{{Name: text, Reason: text}}
 	s.Steps = []reconciler.Step{{Node: text, Kind: text, Reason: text}}
 	s.Rejected = &desired.Rejection{Path: text, Revision: text, Errors: desired.Errors{{Position: desired.Position{File: text}, Message: text}}}
 	s.Nodes = []reconciler.Node{{

@@ -108,6 +108,9 @@ func (p printer) figures(f Fleet) {
 		p.line(none, "  wanted      ", "%s (%s)", f.Desired.Release, p.commit(f.Desired))
 	}
 	p.line(none, "  in service  ", "%d of %d, floor %d%s", f.InService, f.Size, f.Floor, spread(f))
+	for _, e := range f.Excluded {
+		p.line(none, "  excluded    ", "%s: %s", e.Name, e.Reason)
+	}
 	if r := f.Rollout; !r.Started.IsZero() && r.Planned > 0 {
 		p.line(none, "  rollout     ", "%s %d of %d%s%s", bar(r.Completed, r.Planned), r.Completed, r.Planned, f.other(), p.pace(f))
 	}

@@ -52,9 +52,9 @@ func (f *fleet) judge() {
 	}
 }
 
-// bind lets a verdict on the wanted version come into force. Any copy does (law 11).
+// bind lets a verdict on the wanted version come into force. Any copy does (law 11); the one on the node that failed is told.
 func (f *fleet) bind(halts []actuators.Halt, from string) {
-	if i := slices.IndexFunc(halts, f.condemns); i >= 0 && f.halt == nil {
+	if i := slices.IndexFunc(halts, f.condemns); i >= 0 && (f.halt == nil || halts[i].Node == from) {
 		f.halt, f.haltFrom = &halts[i], from
 	}
 }
@@ -170,9 +170,9 @@ func (f *fleet) tries(v *view) bool {
 // untilWhen says what ends the verdict in force.
 func (f *fleet) untilWhen() string {
 	if f.haltFrom != "" && f.haltFrom != f.halt.Node {
-		return fmt.Sprintf("; so says the record of %s; commit another release, or set retry to %d to try it again", f.haltFrom, f.halt.Retry+1)
+		return fmt.Sprintf("; so says the record of %s; revert it, commit a fix, or set retry to %d to try it again", f.haltFrom, f.halt.Retry+1)
 	}
-	return fmt.Sprintf("; commit another release, or set retry to %d to try it again", f.halt.Retry+1)
+	return fmt.Sprintf("; revert it, commit a fix, or set retry to %d to try it again", f.halt.Retry+1)
 }
 
 // giveUp halts a version that makes no progress: something is under way, and all that is waited for is overdue (G17).
