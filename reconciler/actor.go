@@ -156,6 +156,7 @@ func (a *actor) pass(ctx context.Context) time.Duration {
 		return min(lull, a.untilDue())
 	}
 	a.again, a.news = false, false
+	a.standStill()
 	a.plan = a.Decide(a.question(), a.world())
 	a.verdict = cmp.Or(a.plan.Halt, a.verdict)
 	a.follow()
@@ -166,6 +167,13 @@ func (a *actor) pass(ctx context.Context) time.Duration {
 	a.planned, a.took, a.urgent = time.Now(), time.Since(began), false
 	a.Observer.PassDone(a.name, a.took)
 	return a.untilDue()
+}
+
+// standStill moves the time of the last progress on by as long as the no-progress deadline did not run (law 15).
+func (a *actor) standStill() {
+	if now := time.Now(); !a.plan.Stalled && !a.progress.IsZero() {
+		a.progress = earlier(now, a.progress.Add(now.Sub(a.planned)))
+	}
 }
 
 // lull is how long to go on observing before the next plan. Where nothing was learned, no plan would differ. Where only idle nodes

@@ -601,3 +601,26 @@ func TestHeldNodeDoesNotHastenPolling(t *testing.T) {
 		t.Errorf("while it is held, every %s, want %s", pace, a.Interval)
 	}
 }
+
+// Law 15: the time in which the no-progress deadline does not run is not counted.
+func TestNoProgressDeadlineStandsStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newActor("web", stageOf(1, "v1").deps(), func(Status) {})
+		began := time.Now()
+		a.progress, a.planned = began, began
+		a.plan.Stalled = true
+		time.Sleep(5 * time.Minute)
+		if a.standStill(); !a.progress.Equal(began) {
+			t.Errorf("it ran, and progress was made at %v", a.progress)
+		}
+		a.planned, a.plan.Stalled = time.Now(), false
+		time.Sleep(10 * time.Minute)
+		if a.standStill(); !a.progress.Equal(began.Add(10 * time.Minute)) {
+			t.Errorf("it ran for five minutes of fifteen, and %v are left out", a.progress.Sub(began))
+		}
+		a.progress = time.Now().Add(-time.Second) // since the last plan
+		if a.standStill(); !a.progress.Equal(time.Now()) {
+			t.Errorf("progress in %v", time.Until(a.progress))
+		}
+	})
+}

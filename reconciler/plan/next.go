@@ -31,7 +31,7 @@ func Next(want Want, seen World) Plan {
 	}
 	f.start(idle)
 	f.prune()
-	f.spread(idle)
+	f.spread()
 	f.giveUp()
 	f.conclude()
 	return f.plan
@@ -138,14 +138,19 @@ func (f *fleet) mayPrune(t actuators.Target) string {
 	return ""
 }
 
-// spread copies the verdict in force to every idle node that can be written and has it not, so that it survives the node
-// it was found on (law 11).
-func (f *fleet) spread(idle []*view) {
+// spread copies the verdict in force to every node that can be written and has it not, so that it survives the node it was found on
+// (law 11). A record that a step of this plan writes carries it anyway.
+func (f *fleet) spread() {
 	if f.halt == nil || f.Released {
 		return
 	}
-	for _, v := range idle {
-		told := slices.ContainsFunc(v.rec.Halts, f.condemns)
+	written := map[string]bool{}
+	for _, s := range f.plan.Steps {
+		written[s.Node] = true
+	}
+	for _, v := range f.views {
+		ours := v.rec.Claim == nil || v.rec.Claim.Nonce == f.Agent.Nonce
+		told := !ours || written[v.Name] || slices.ContainsFunc(v.rec.Halts, f.condemns)
 		if told || v.Busy != "" || v.unsure != "" || v.Host == nil || v.foreign != nil || f.Now.Before(v.NotBefore) {
 			continue
 		}
@@ -185,6 +190,7 @@ func (f *fleet) giveUp() {
 	if stuck == nil {
 		return
 	}
+	f.plan.Stalled = true
 	if due := f.Progress.Add(limit); f.Now.Before(due) {
 		f.wake(due)
 		return
@@ -195,7 +201,7 @@ func (f *fleet) giveUp() {
 		Retry: f.Fleet.Retry, Node: stuck.Name, Reason: why,
 	}
 	f.plan.Steps = nil
-	f.spread(f.views)
+	f.spread()
 }
 
 // onlyRetries reports whether the plan orders nothing but what has just failed for no fault of the version's.

@@ -131,6 +131,7 @@ type Plan struct {
 	Reread    bool            // a removal is due: read the balancers again, then ask again (law 9)
 	Refresh   bool            // a journey is due: read every record older than RecordAge again, then ask again (law 18)
 	Soon      []string        // nodes whose turn comes next, in order: what is read of them is kept fresh, and their connections open
+	Stalled   bool            // the no-progress deadline runs: whatever is waited for is overdue
 	WakeAt    time.Time       // when time alone may change the answer; zero: never
 }
 

@@ -117,19 +117,27 @@ func (f *fleet) adoptable(v *view) bool {
 }
 
 func (f *fleet) adopt(v *view) {
-	passed := v.passed(WatchVerify, f.Version.Release)
-	if passed && f.balanced() && !v.serving {
-		v.status.Reason = "no record; it passes its checks with " + f.Version.Release + ", and is recorded when it is in service: " + v.said(f)
-		f.watch(v, WatchVerify, f.Version.Release, 0)
-		return
-	}
-	if passed {
+	release := f.Version.Release
+	switch {
+	case !v.passed(WatchVerify, release):
+		f.watch(v, WatchVerify, release, 0)
+		v.status.Reason = "no record; checked whether it has " + release + " already"
+	case v.serving || !f.balanced():
 		v.status.State, v.status.Outdated = InService, false
-		f.step(v, Adopt, "serves "+f.Version.Release+" already: "+v.Health.Reason, f.toProve(v, f.Version))
-		return
+		f.step(v, Adopt, "serves "+release+" already: "+v.Health.Reason, f.toProve(v, f.Version))
+	case f.halfIn(v) && f.restoreDue(v):
+		f.step(v, Adopt, "serves "+release+" already, and is to serve everywhere: "+v.said(f), f.toProve(v, f.Version))
+	default:
+		f.watch(v, WatchVerify, release, 0)
+		v.status.Reason = "no record; it passes its checks with " + release + ", and is recorded when it is in service: " + v.said(f)
 	}
-	f.watch(v, WatchVerify, f.Version.Release, 0)
-	v.status.Reason = "no record; checked whether it has " + f.Version.Release + " already"
+}
+
+// halfIn reports whether a node serves in each group that it is in, and is not registered in others. Once it is written down, it gets its
+// place there too.
+func (f *fleet) halfIn(v *view) bool {
+	ill := func(t actuators.Target) bool { return t.Status != actuators.TargetHealthy }
+	return v.rotation == member && len(v.absent) > 0 && f.groupsUnread() == "" && !slices.ContainsFunc(v.targets, ill)
 }
 
 // giveBack registers a node that has what is wanted and is missing from a group: at once in a group that is new to the

@@ -148,13 +148,15 @@ func (f *fleet) rejoin(v *view) {
 	}
 }
 
-// lapse is a check's deadline passing on a node on its way back: an attempt is used, unless the node has what it had before.
+// lapse is a check's deadline passing on a node on its way back: an attempt is used, unless the node has what it had before. One that can
+// neither serve nor leave lets others go before it.
 func (f *fleet) lapse(v *view) {
 	if v.rec.Stage == actuators.Verified && v.rec.Try.Version.Digest == v.rec.On.Digest {
 		f.fail(v, v.Health.Reason)
 		return
 	}
 	f.watch(v, WatchVerify, v.rec.On.Release, 0)
+	v.held = true
 	v.status.State = OutOfService
 	v.status.Reason = "cannot be given back, its checks fail: " + v.Health.Reason
 }

@@ -40,7 +40,7 @@ type World struct {
 	RollCall   time.Time              // when every record that can be read had last been read since it was asked for
 	Pruned     Removal                // the newest removal of a member outside the node set
 	Verdict    *actuators.Halt        // the newest this agent saw in force, also when no record that can be read has it any more; nil: none
-	Progress   time.Time              // when a node last changed its stage, or the wanted version changed
+	Progress   time.Time              // when a node last changed its stage, or the wanted version changed; later by as long as no plan was Stalled since
 }
 
 // A Removal is that of a member outside the node set, as it was last asked for.

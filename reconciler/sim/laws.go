@@ -116,9 +116,20 @@ func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership
 		l.breaks(w, "law 9: %s leaves and %d of %d stay in service, floor is %d", m.name, others, size, floor)
 	}
 	l.out[m.id] = true
-	if len(l.out) > most {
-		l.breaks(w, "law 7: %d machines out by windlass's hand, at most %d may be", len(l.out), most)
+	if n := l.away(w, m); n > most {
+		l.breaks(w, "law 7: %d machines out by windlass's hand, at most %d may be", n, most)
 	}
+}
+
+// away counts the machines that are out, with the one that leaves. Another that failed after it was given back is a member until it leaves.
+func (l *laws) away(w *World, leaving *machine) int {
+	n := 0
+	for id := range l.out {
+		if m := w.machines[id]; m == leaving || !m.record.Spoiled || !w.inRotation(m) {
+			n++
+		}
+	}
+	return n
 }
 
 // strength is the fleet's size and how many others serve, as an agent could know it: a machine that appeared or went a
@@ -181,10 +192,14 @@ func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
 	}
 }
 
-// knows reports whether an agent can know that the machine may be in the group: the file names it, or the machine's record does.
+// knows reports whether an agent can know that the machine may be in the group: the file names it, or the machine's record does. A group
+// that only records name and that is said not to exist was deleted.
 func (w *World) knows(m *machine, g *group) bool {
 	here := func(p actuators.Membership) bool { return p.Group == g.ID }
-	return slices.Contains(w.counted(), g) || slices.ContainsFunc(m.record.Places, here) || slices.ContainsFunc(m.record.Taken, here)
+	if slices.Contains(w.counted(), g) {
+		return true
+	}
+	return !w.wild.gone[g.ID] && (slices.ContainsFunc(m.record.Places, here) || slices.ContainsFunc(m.record.Taken, here))
 }
 
 // mostRepairs is how often what was proven may be put back on one machine within an hour: when it is superseded, when it drifts, and after

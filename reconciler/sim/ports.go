@@ -77,16 +77,19 @@ func (w *World) reading(g *group) []actuators.Target {
 	if w.calm {
 		lag = 0
 	}
-	g.remember(w)
 	for len(g.history) > 1 && w.now().Sub(g.history[1].at) >= lag {
 		g.history = g.history[1:]
 	}
 	return slices.Clone(g.history[0].members)
 }
 
-// remember keeps what the group holds now, for readings that lag.
+// remember keeps what the group holds now, for readings that lag. After a time that nobody looked in it has no past.
 func (g *group) remember(w *World) {
 	now := w.targets(g)
+	if w.now().Sub(g.looked) > w.story.Lag {
+		g.history = nil
+	}
+	g.looked = w.now()
 	if n := len(g.history); n == 0 || !slices.Equal(g.history[n-1].members, now) {
 		g.history = append(g.history, snapshot{w.now(), now})
 	}

@@ -349,6 +349,9 @@ func (d *director) settledLocked() string {
 			return m.name + " has another configuration"
 		}
 	}
+	if halted {
+		return "" // nobody leaves
+	}
 	return w.unpruned()
 }
 
@@ -365,7 +368,7 @@ func (d *director) excused(m *machine) bool {
 	}
 	away, alive := 0, len(w.alive())
 	for _, o := range w.alive() {
-		if o != m && !w.inService(o) {
+		if o != m && (!w.inService(o) || o.record.Stage == actuators.Failed) {
 			away++
 		}
 	}
@@ -385,6 +388,7 @@ func (d *director) happen(ctx context.Context, e Event) {
 	w := d.world
 	w.mu.Lock()
 	w.tell("event: %s %s (node %d)", e.What, e.To, e.Node)
+	w.settle()
 	m := w.nth(e.Node)
 	wild, commit := w.runWild(e, m)
 	if !wild {

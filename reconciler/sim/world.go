@@ -65,6 +65,7 @@ type group struct {
 	delay   time.Duration
 	members map[string]*member // by machine id
 	history []snapshot         // for readings that lag
+	looked  time.Time          // when the newest of them was the truth
 }
 
 // A member is a target of a group.
@@ -140,6 +141,9 @@ func (w *World) settle() {
 		if w.inService(m) {
 			m.gauge = now
 		}
+	}
+	for _, g := range w.groups {
+		g.remember(w)
 	}
 }
 

@@ -1,0 +1,108 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/reconciler/plan"
+)
+
+// What once kept a simulated fleet from coming to rest.
+
+// Law 12: a node without a record that serves in one group and has no place in another is written down, and then gets its place there;
+// not before it was left alone for restoreAfter, as somebody may have taken it out (law 13).
+func TestLaw12NodeInOneOfItsGroupsIsAdopted(t *testing.T) {
+	w := fleetOf(3, "v1")
+	add := twoGroups(&w)
+	w.Nodes[0].Host.Record = actuators.NodeRecord{}
+	w.Groups[1].Members = w.Groups[1].Members[1:]
+	w.Nodes[0].Health = passing("v1", plan.WatchVerify)
+	want := wants("v1", add)
+	w.Nodes[0].OutSince = start.Add(-time.Minute)
+	if p := plan.Next(want, w); len(p.Steps) > 0 || p.WakeAt.IsZero() {
+		t.Errorf("a minute after it was seen: steps %q, wake %v", kindsOf(p, ""), p.WakeAt)
+	}
+	w.Nodes[0].OutSince = start.Add(-time.Hour)
+	p := plan.Next(want, w)
+	if got := kindsOf(p, ""); got != "adopt web-1" || p.Nodes[0].State == plan.InService {
+		t.Fatalf("an hour later: steps %q; it is %s: %s", got, p.Nodes[0].State, p.Nodes[0].Reason)
+	}
+	w.Nodes[0].Host.Record = *p.Steps[0].Record
+	if p := plan.Next(want, w); kindsOf(p, "") != "add web-1" || len(p.Steps[0].Targets) != 1 || p.Steps[0].Targets[0].Group != "arn:two" {
+		t.Errorf("written down: steps %q; it is %s: %s", kindsOf(p, ""), p.Nodes[0].State, p.Nodes[0].Reason)
+	}
+	w.Groups[0].Members[0].Status = actuators.TargetUnhealthy
+	w.Nodes[0].Host.Record = actuators.NodeRecord{}
+	if p := plan.Next(want, w); len(p.Steps) > 0 {
+		t.Errorf("it does not serve: steps %q", kindsOf(p, ""))
+	}
+}
+
+// Law 15: a node that can neither be given back, as its checks fail, nor leave, as it is the last member, lets another go before it.
+func TestLaw15NodeThatCanNeitherServeNorLeaveLetsOthersGo(t *testing.T) {
+	w := fleetOf(2, "v1")
+	add := twoGroups(&w)
+	r := own(&w, 0, actuators.Leaving)
+	r.On = version("v2") // never proven, and it fails by now
+	r.Taken = []actuators.Membership{w.Groups[0].Members[0].Membership, w.Groups[1].Members[0].Membership}
+	w.Nodes[0].Health = failing("v2", plan.WatchVerify)
+	w.Groups[0].Members = nil
+	w.Groups[1].Members = w.Groups[1].Members[:1]
+	w.Groups[1].Members[0].Status = actuators.TargetUnhealthy
+	w.Nodes[1].Out, w.Nodes[1].OutSince = start.Add(-time.Hour), start.Add(-time.Hour) // somebody else took it out
+	p := plan.Next(wants("v3", add), w)
+	if got := kindsOf(p, ""); got != "configure web-2" && !p.Refresh {
+		t.Errorf("steps %q; %s; web-1 %s, web-2 %s", got, p.Reason, p.Nodes[0].Reason, p.Nodes[1].Reason)
+	}
+}
+
+// Law 11: a verdict is written on nodes under way too: no other record may have it.
+func TestLaw11VerdictIsWrittenOnNodesUnderWay(t *testing.T) {
+	w := fleetOf(1, "v1")
+	own(&w, 0, actuators.Leaving).Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	w.Groups[0].Members = nil
+	w.Nodes[0].Health = failing("v1", plan.WatchVerify)
+	want := wants("v2", func(f *desired.Fleet) { f.Rollout.AllowOutage = true })
+	w.Verdict = &actuators.Halt{Digest: want.Version.Digest, Release: "v2", Node: "web-1", Reason: "no progress"}
+	p := plan.Next(want, w)
+	if kindsOf(p, "") != "halt web-1" || p.Steps[0].Record.Stage != actuators.Leaving || p.Steps[0].Record.Claim == nil {
+		t.Fatalf("steps %q", kindsOf(p, ""))
+	}
+	w.Nodes[0].Host.Record = *p.Steps[0].Record
+	if p := plan.Next(want, w); len(p.Steps) > 0 {
+		t.Errorf("written already: steps %q", kindsOf(p, ""))
+	}
+	w.Nodes[0].Host.Record.Halts = nil
+	w.Nodes[0].Host.Record.Claim.Nonce = "an earlier one's"
+	if p := plan.Next(want, w); strings.Contains(kindsOf(p, ""), "halt") {
+		t.Errorf("the claim is not ours: steps %q", kindsOf(p, ""))
+	}
+}
+
+// Law 15: the no-progress deadline does not run while a node is held, or while one waits for something with an end of its own.
+func TestLaw15DeadlineRunsOnlyWhileNothingElseIsWaitedFor(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Configuring)
+	r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
+	r.Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Progress = start.Add(-time.Minute)
+	w.Nodes[0].NotBefore, w.Nodes[0].Trouble = start.Add(time.Second), "configure: connection reset"
+	if p := plan.Next(wants("v2"), w); !p.Stalled {
+		t.Errorf("it backs off after a call that broke off: %s", p.Nodes[0].Reason)
+	}
+	busy := w
+	busy.Nodes = append([]plan.Node(nil), w.Nodes...)
+	busy.Nodes[0].Busy = plan.Configure
+	if p := plan.Next(wants("v2"), busy); p.Stalled {
+		t.Error("a step that is in flight has its own deadline")
+	}
+	w.Nodes[0].NotBefore = time.Time{}
+	w.Groups[0].Err = "AccessDenied"
+	if p := plan.Next(wants("v2"), w); p.Stalled || len(p.Holds) == 0 {
+		t.Errorf("it is held: %v", p.Holds)
+	}
+}
