@@ -20,6 +20,10 @@ func (a *actor) follow() {
 	for _, w := range a.plan.Watch {
 		asked[w.Node] = w
 	}
+	ordered := make(map[string]bool, len(a.plan.Steps))
+	for _, s := range a.plan.Steps {
+		ordered[s.Node] = true
+	}
 	for _, n := range a.order {
 		w, wanted := asked[n.Name]
 		switch {
@@ -29,7 +33,7 @@ func (a *actor) follow() {
 				n.Health = plan.Health{Release: w.Release, Phase: w.Phase, Since: now, Verdict: health.Verdict{Status: health.Pending, Reason: "checks begin"}}
 			}
 		case !wanted && n.watch.Phase != plan.WatchIdle:
-			n.watch = watch{}
+			n.watch, n.Health.Over = watch{}, n.Health.Over || !ordered[n.Name]
 		}
 	}
 	if a.plan.Refresh {
@@ -66,7 +70,7 @@ func (a *actor) start(ctx context.Context) {
 		}
 		if a.begin(ctx, n, s) {
 			a.log(n, s)
-			n.Busy, n.Since = s.Kind, time.Now()
+			n.Busy, n.Since, n.Health.Over = s.Kind, time.Now(), true
 			n.renewAt = n.Since.Add(actuators.RenewEvery)
 			a.news = true
 		}

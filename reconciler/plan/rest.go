@@ -119,25 +119,18 @@ func (f *fleet) adoptable(v *view) bool {
 func (f *fleet) adopt(v *view) {
 	release := f.Version.Release
 	switch {
-	case !v.passed(WatchVerify, release):
+	case !v.passed(release):
 		f.watch(v, WatchVerify, release, 0)
 		v.status.Reason = "no record; checked whether it has " + release + " already"
 	case v.serving || !f.balanced():
-		v.status.State, v.status.Outdated = InService, false
+		if len(v.absent) == 0 {
+			v.status.State, v.status.Outdated = InService, false
+		}
 		f.step(v, Adopt, "serves "+release+" already: "+v.Health.Reason, f.toProve(v, f.Version))
-	case f.halfIn(v) && f.restoreDue(v):
-		f.step(v, Adopt, "serves "+release+" already, and is to serve everywhere: "+v.said(f), f.toProve(v, f.Version))
 	default:
 		f.watch(v, WatchVerify, release, 0)
 		v.status.Reason = "no record; it passes its checks with " + release + ", and is recorded when it is in service: " + v.said(f)
 	}
-}
-
-// halfIn reports whether a node serves in each group that it is in, and is not registered in others. Once it is written down, it gets its
-// place there too.
-func (f *fleet) halfIn(v *view) bool {
-	ill := func(t actuators.Target) bool { return t.Status != actuators.TargetHealthy }
-	return v.rotation == member && len(v.absent) > 0 && f.groupsUnread() == "" && !slices.ContainsFunc(v.targets, ill)
 }
 
 // giveBack registers a node that has what is wanted and is missing from a group: at once in a group that is new to the
@@ -156,9 +149,9 @@ func (f *fleet) giveBack(v *view) {
 	switch {
 	case f.groupsUnread() != "":
 		f.hold(v, f.groupsUnread())
-	case v.passed(WatchVerify, release):
+	case v.passed(release):
 		f.add(v, f.at(v, actuators.Verified))
-	case v.watched(WatchVerify, release) && v.Health.Status != health.Pending:
+	case v.watched(WatchVerify, release) && v.Health.Status != health.Pending && v.Health.Status != health.Passing:
 		f.watch(v, WatchVerify, release, 0)
 		v.status.Reason = "not given back, its checks fail: " + v.Health.Reason
 	default:

@@ -12,6 +12,30 @@ import (
 
 // What once kept a simulated fleet from coming to rest.
 
+// A group that is new to the nodes does not put them out of service while they lack what is wanted, or nobody could ever leave.
+func TestGroupThatIsNewToOutdatedNodesHoldsNobody(t *testing.T) {
+	w := fleetOf(3, "v1")
+	add := twoGroups(&w)
+	w.Groups[1].Members = nil
+	for i := range w.Nodes {
+		r := &w.Nodes[i].Host.Record
+		r.Places = r.Places[:1]
+	}
+	f := plan.Foresee(wants("v2", add), w)
+	if f.End.Phase != plan.PhaseIdle || f.Lowest != 2 {
+		t.Errorf("%s: %s; lowest capacity %d", f.End.Phase, f.End.Reason, f.Lowest)
+	}
+	p := plan.Next(wants("v1", add), w)
+	if p.InService != 0 || len(p.Watch) != 3 {
+		t.Errorf("they have what is wanted: %d in service; watches %v", p.InService, p.Watch)
+	}
+	r := &w.Nodes[0].Host.Record // somebody else took web-1 out there
+	r.Places = append(r.Places, actuators.Membership{Group: "arn:two", ID: r.Places[0].ID, Port: 9090})
+	if p := plan.Next(wants("v2", add), w); p.InService != 2 {
+		t.Errorf("web-1 had a place there: %d in service", p.InService)
+	}
+}
+
 // Law 12: a node without a record that serves in one group and has no place in another is written down, and then gets its place there;
 // not before it was left alone for restoreAfter, as somebody may have taken it out (law 13).
 func TestLaw12NodeInOneOfItsGroupsIsAdopted(t *testing.T) {

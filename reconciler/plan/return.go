@@ -137,14 +137,16 @@ func (f *fleet) rejoin(v *view) {
 	switch {
 	case f.askedAlready(v, Add):
 		v.status.Reason = "waits for its load balancers to show that it joins"
-	case v.passed(WatchVerify, release):
+	case v.passed(release):
 		f.add(v, f.at(v, v.rec.Stage))
 	case v.watched(WatchVerify, release) && (v.Health.Status == health.Failing || v.Health.Status == health.Contradicted):
 		f.lapse(v)
 	default:
 		f.watch(v, WatchVerify, release, 0)
-		v.status.State = Verifying
 		v.status.Reason = "checked again before it joins"
+		if v.Asked != Add { // else it is the same stage, tried again
+			v.status.State = Verifying
+		}
 	}
 }
 

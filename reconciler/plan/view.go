@@ -140,8 +140,8 @@ func (f *fleet) look() {
 	f.index()
 	inZone := map[string]int{}
 	for _, v := range f.views {
-		v.readBalancers(f)
 		v.has, v.moving = v.hasWanted(f), v.underWay()
+		v.readBalancers(f)
 		v.status.Release, v.status.Outdated = v.rec.On.Release, !v.has
 		v.turn = inZone[v.Zone]
 		inZone[v.Zone]++
@@ -233,10 +233,24 @@ func (v *view) readBalancers(f *fleet) {
 		}
 	}
 	if f.balanced() {
-		v.serving = healthy && len(v.absent) == 0 && len(f.Groups) == len(f.Fleet.LoadBalancers) && v.rotation == member
+		v.serving = healthy && v.rotation == member && len(f.Groups) == len(f.Fleet.LoadBalancers) && f.servesWithout(v)
 		return
 	}
 	v.serving = v.Health.Status == health.Passing && v.unsure == "" && !v.spoiled()
+}
+
+// servesWithout reports whether the node serves as it should without a place in the groups that it is absent from: it has none to be in, or
+// it lacks what is wanted, and gets its place in groups that are new to it together with that (decision 19).
+func (f *fleet) servesWithout(v *view) bool {
+	old := func(i int) bool { return !f.newTo(v, f.Groups[i].ID) }
+	return len(v.absent) == 0 || !v.has && f.groupsUnread() == "" && !slices.ContainsFunc(v.absent, old)
+}
+
+// newTo reports whether the node never had a place in the group, as far as is known. Where nobody wrote down where it was, somebody may have
+// taken it out a moment ago (law 13).
+func (f *fleet) newTo(v *view, group string) bool {
+	taken := slices.ContainsFunc(v.rec.Taken, func(m actuators.Membership) bool { return m.Group == group })
+	return !taken && !v.wasIn(group) && (v.rec.Known() || f.restoreDue(v))
 }
 
 func rotationOf(s actuators.TargetStatus) rotation {
@@ -324,9 +338,10 @@ func (v *view) hasWanted(f *fleet) bool {
 	return f.Is(v.rec.On) && !v.spoiled() && !v.drifted() && !abandoned
 }
 
-// passed reports whether a watch of this phase over this release has ended well.
-func (v *view) passed(phase WatchPhase, release string) bool {
-	return v.watched(phase, release) && v.Health.Status == health.Passing
+// passed reports whether the node is known to be well with this release, by a watch made for what is to follow: an earlier one shows how it
+// was then.
+func (v *view) passed(release string) bool {
+	return v.watched(WatchVerify, release) && v.Health.Status == health.Passing && !v.Health.Over
 }
 
 func (v *view) watched(phase WatchPhase, release string) bool {

@@ -100,6 +100,7 @@ type Health struct {
 	Release string // what the checks were made with
 	Phase   WatchPhase
 	Since   time.Time // when this watch began; zero: never watched
+	Over    bool      // nobody watches any more, and what followed from it was begun or given up
 	health.Verdict
 }
 

@@ -112,7 +112,7 @@ func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership
 	if !w.fleet.Rollout.AllowOutage && l.rivals == 0 {
 		floor = max(1, floor)
 	}
-	if w.inService(m) && others < floor {
+	if flapped := w.now().Before(m.flapped.Add(w.story.Lag)); w.inService(m) && !flapped && others < floor {
 		l.breaks(w, "law 9: %s leaves and %d of %d stay in service, floor is %d", m.name, others, size, floor)
 	}
 	l.out[m.id] = true
@@ -195,11 +195,7 @@ func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
 // knows reports whether an agent can know that the machine may be in the group: the file names it, or the machine's record does. A group
 // that only records name and that is said not to exist was deleted.
 func (w *World) knows(m *machine, g *group) bool {
-	here := func(p actuators.Membership) bool { return p.Group == g.ID }
-	if slices.Contains(w.counted(), g) {
-		return true
-	}
-	return !w.wild.gone[g.ID] && (slices.ContainsFunc(m.record.Places, here) || slices.ContainsFunc(m.record.Taken, here))
+	return slices.Contains(w.counted(), g) || !w.wild.gone[g.ID] && m.recorded(g)
 }
 
 // mostRepairs is how often what was proven may be put back on one machine within an hour: when it is superseded, when it drifts, and after

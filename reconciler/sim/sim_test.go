@@ -71,10 +71,10 @@ func playMany(t *testing.T, stories int, play func(uint64) sim.Result) {
 }
 
 // found are seeds beyond the first 2,000 that once broke a law.
-var found = []uint64{20087, 20341, 20389, 20643, 20802, 20804, 20824, 21625, 22137, 22208, 40269, 40417, 41097, 50747, 51660, 55088, 56285, 57843, 60142, 61693, 64021, 64916, 73973, 79309, 79901, 89039}
+var found = []uint64{20087, 20341, 20389, 20643, 20802, 20804, 20824, 21625, 22137, 22208, 40269, 40417, 41097, 50747, 51660, 55088, 56285, 57843, 60142, 61693, 64021, 64916, 73973, 79309, 79901, 89039, 103759, 104524, 111262}
 
 // foundWild are those of wild stories.
-var foundWild = []uint64{61913, 61949, 62055, 62106, 70064, 70071, 70085, 70176, 70228, 70340, 70351, 70462, 70570, 70616}
+var foundWild = []uint64{61913, 61949, 62055, 62106, 70064, 70071, 70085, 70176, 70228, 70340, 70351, 70462, 70570, 70616, 100479, 100953}
 
 // TestFoundSeeds plays the seeds that found something again.
 func TestFoundSeeds(t *testing.T) {

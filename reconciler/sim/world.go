@@ -158,11 +158,25 @@ func (w *World) inService(m *machine) bool {
 	}
 	for _, g := range w.counted() {
 		e := g.members[m.id]
+		if e == nil && w.newTo(m, g) {
+			continue
+		}
 		if e == nil || w.wild.gone[g.ID] || w.status(g, m, e) != actuators.TargetHealthy {
 			return false
 		}
 	}
 	return true
+}
+
+// newTo reports whether a machine that lacks what is wanted, and serves elsewhere, never had a place in the group.
+func (w *World) newTo(m *machine, g *group) bool {
+	return w.story.Wild.On && m.digest != w.fleet.Digest(desired.DigestAlgorithm) && w.inRotation(m) && !m.recorded(g)
+}
+
+// recorded reports whether the machine's record says that it was in the group.
+func (m *machine) recorded(g *group) bool {
+	here := func(p actuators.Membership) bool { return p.Group == g.ID }
+	return slices.ContainsFunc(m.record.Places, here) || slices.ContainsFunc(m.record.Taken, here)
 }
 
 // inRotation reports whether some group may send the machine traffic.
