@@ -130,3 +130,19 @@ func TestLaw15DeadlineRunsOnlyWhileNothingElseIsWaitedFor(t *testing.T) {
 		t.Errorf("it is held: %v", p.Holds)
 	}
 }
+
+// Laws 13, 16: a node is given back on checks that were made for that, not on what they showed when it last joined.
+func TestLaw13NodeIsCheckedAnewBeforeItIsGivenBack(t *testing.T) {
+	w := fleetOf(3, "v1")
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Nodes[0].OutSince = start.Add(-time.Hour)
+	w.Nodes[0].Health = passing("v1", plan.WatchVerify)
+	w.Nodes[0].Health.Over = true
+	if p := plan.Next(wants("v1"), w); len(p.Steps) > 0 || len(p.Watch) != 1 || strings.Contains(p.Nodes[0].Reason, "fail") {
+		t.Errorf("steps %q, watches %v; %s", kindsOf(p, ""), p.Watch, p.Nodes[0].Reason)
+	}
+	w.Nodes[0].Health.Over = false
+	if p := plan.Next(wants("v1"), w); kindsOf(p, "") != "add web-1" {
+		t.Errorf("steps %q; %s", kindsOf(p, ""), p.Nodes[0].Reason)
+	}
+}
