@@ -78,6 +78,7 @@ func (n *node) learn(s actuators.HostState, at time.Time) {
 		n.claim, n.Claimed = claim, at
 	}
 	if s.Record.Stage != n.stage || n.Staged.IsZero() {
+		n.Inherited = n.Staged.IsZero()
 		n.stage, n.Staged = s.Record.Stage, at
 	}
 }
@@ -196,9 +197,10 @@ func (s *session) stamp(r *actuators.NodeRecord) time.Time {
 
 // written takes the state after a write that began then.
 func (s *session) written(state actuators.HostState, began time.Time) {
-	s.state, s.readAt, s.wrote = state, time.Now(), time.Now()
-	if state.Record.Claim != nil {
-		s.until = began.Add(actuators.ClaimTime)
+	now := time.Now()
+	s.state, s.readAt, s.wrote = state, now, now
+	if c := state.Record.Claim; c != nil {
+		s.until = earlier(began.Add(actuators.ClaimTime), now.Add(c.Expires.Sub(state.Now))) // its clock may have been set since it was read
 	}
 }
 

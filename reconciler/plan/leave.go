@@ -88,8 +88,7 @@ func (f *fleet) drain(v *view) {
 		v.status.Reason = "waits for its load balancers to show that it leaves"
 		return
 	}
-	if f.drainUnseen(v) {
-		f.plan.Reread = true
+	if f.behind(v) {
 		v.status.Reason = "its load balancers are read again: what they showed may be from before they were asked"
 		return
 	}
@@ -164,8 +163,29 @@ func (f *fleet) askedAlready(v *view, kind Kind) bool {
 
 // drainUnseen reports whether the balancers were asked to drain the node, and may not show it yet: a call that failed may have had its
 // effect (law 14), and readings lag (G8).
-func (f *fleet) drainUnseen(v *view) bool {
-	return v.Asked == Drain && f.readSince().Before(v.AskedAt.Add(AskAgain))
+func (f *fleet) drainUnseen(v *view) bool { return f.readSince().Before(v.drainShows()) }
+
+// drainShows is when every reading shows that the node was asked to leave, if it was; zero when it was not. An agent before this one may have
+// asked just before this one first saw the node.
+func (v *view) drainShows() time.Time {
+	switch {
+	case v.Asked == Drain:
+		return v.AskedAt.Add(AskAgain)
+	case v.Asked == "" && v.Inherited:
+		return v.Staged.Add(AskAgain)
+	}
+	return zeroTime
+}
+
+// behind is drainUnseen, and has the balancers read again when they must show it.
+func (f *fleet) behind(v *view) bool {
+	if !f.drainUnseen(v) {
+		return false
+	}
+	sure := v.drainShows()
+	f.plan.Reread = f.plan.Reread || !f.Now.Before(sure)
+	f.wake(sure)
+	return true
 }
 
 func (v *view) reasonToGo(f *fleet) string {

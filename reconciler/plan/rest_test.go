@@ -146,3 +146,37 @@ func TestLaw13NodeIsCheckedAnewBeforeItIsGivenBack(t *testing.T) {
 		t.Errorf("steps %q; %s", kindsOf(p, ""), p.Nodes[0].Reason)
 	}
 }
+
+// Laws 9, 14: an agent that finds a node claimed does not know whether the one before it asked the balancers to drain it: they may not show it.
+func TestLaw14EarlierAgentMayHaveAskedToDrain(t *testing.T) {
+	w := fleetOf(3, "v1")
+	own(&w, 0, actuators.Leaving).Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	w.Nodes[0].Inherited, w.Nodes[0].Staged = true, start
+	w.Groups[0].Members[1].Status = actuators.TargetUnhealthy
+	if p := plan.Next(wants("v2"), w); len(p.Steps) > 0 || p.WakeAt.IsZero() {
+		t.Errorf("steps %q, wake %v; %s", kindsOf(p, ""), p.WakeAt, p.Nodes[0].Reason)
+	}
+	w.Nodes[0].Staged = start.Add(-time.Minute)
+	if p := plan.Next(wants("v2"), w); kindsOf(p, "") != "restore web-1" {
+		t.Errorf("a minute later: steps %q; %s", kindsOf(p, ""), p.Nodes[0].Reason)
+	}
+}
+
+// Law 11: while a failure is being recorded, nobody sets out for what it may halt.
+func TestLaw11NobodySetsOutWhileAFailureIsRecorded(t *testing.T) {
+	w := fleetOf(4, "v1")
+	own(&w, 0, actuators.Configuring)
+	w.Nodes[0].Host.Record.Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Nodes[0].Busy = plan.Fail
+	want := wants("v2", func(f *desired.Fleet) {
+		f.Rollout.MaxUnavailable, f.Rollout.Canary = desired.Amount{Count: 2}, &desired.Canary{Nodes: 2}
+	})
+	if p := plan.Next(want, w); len(p.Steps) > 0 || p.Refresh {
+		t.Errorf("steps %q", kindsOf(p, ""))
+	}
+	w.Nodes[0].Busy = plan.Configure
+	if p := plan.Next(want, w); !strings.HasPrefix(kindsOf(p, ""), "leave") {
+		t.Errorf("nothing failed: steps %q, %v", kindsOf(p, ""), p.Holds)
+	}
+}

@@ -192,17 +192,6 @@ func (f *fleet) bakeTime(v *view) time.Duration {
 	return f.Fleet.Rollout.Bake
 }
 
-// behind reports whether the balancers were asked to drop the node so lately that a reading in which it is in place may be older.
-func (f *fleet) behind(v *view) bool {
-	sure := v.AskedAt.Add(AskAgain)
-	if v.Asked != Drain || !f.readSince().Before(sure) {
-		return false
-	}
-	f.plan.Reread = f.plan.Reread || !f.Now.Before(sure)
-	f.wake(sure)
-	return true
-}
-
 // restore gives a node back that left and was not changed.
 func (f *fleet) restore(v *view) {
 	if v.drifted() && f.goesOn() {

@@ -26,7 +26,7 @@ func (f *fleet) start(idle []*view) {
 	if len(candidates) == 0 {
 		return
 	}
-	if why := cmp.Or(f.blocked(), f.sourcesIncomplete()); why != "" {
+	if why := cmp.Or(f.blocked(), f.sourcesIncomplete(), f.failing()); why != "" {
 		f.holdFleet(why)
 		return
 	}
@@ -147,6 +147,25 @@ func (f *fleet) blocked() string {
 		}
 	}
 	return ""
+}
+
+// failing returns whose failure is being recorded, or "": it may be the verdict on what others would get.
+func (f *fleet) failing() string {
+	whose := ""
+	for _, s := range f.plan.Steps {
+		if s.Kind == Fail {
+			whose = s.Node
+		}
+	}
+	for _, v := range f.views {
+		if v.doing() == Fail {
+			whose = v.Name
+		}
+	}
+	if whose == "" {
+		return ""
+	}
+	return "the failure of " + whose + " is recorded first"
 }
 
 // tooFew returns why the nodes found are too few to take any away, or "".

@@ -81,6 +81,8 @@ type Node struct {
 	Staged  time.Time            // when this agent first saw the stage that Host shows
 	Claimed time.Time            // when this agent first saw the claim that Host shows
 
+	Inherited bool // Host showed this stage when this agent first saw the node: it came of something that this agent knows nothing of
+
 	Health Health
 	Busy   Kind      // the step in flight; empty: none
 	Since  time.Time // of Busy
