@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"windlass/actuators"
+	"windlass/internal/redact"
 )
 
 // Options say how nodes are logged into. The zero value uses the agent at SSH_AUTH_SOCK and trusts only nodes whose file names a key.
@@ -115,7 +116,7 @@ func (h *Host) Write(ctx context.Context, at actuators.Place, old string, record
 	if h.readOnly {
 		return actuators.HostState{}, explain("write", at, errReadOnly)
 	}
-	b, err := actuators.EncodeRecord(record)
+	b, err := encode(record)
 	if err != nil {
 		return actuators.HostState{}, explain("write", at, err)
 	}
@@ -124,6 +125,16 @@ func (h *Host) Write(ctx context.Context, at actuators.Place, old string, record
 		return actuators.HostState{}, explain("write", at, err)
 	}
 	return writtenState(state, b, at.Fleet)
+}
+
+// encode is the record as it is kept. What it says of failures may quote anything, and is not to hold secrets (law 22).
+func encode(record actuators.NodeRecord) ([]byte, error) {
+	r := record.Clone()
+	r.Try.Error = redact.Line(r.Try.Error)
+	for i := range r.Halts {
+		r.Halts[i].Reason = redact.Line(r.Halts[i].Reason)
+	}
+	return actuators.EncodeRecord(r)
 }
 
 // writeArguments are what write.sh takes, in its order.

@@ -59,7 +59,7 @@ func (h *Host) run(ctx context.Context, at actuators.Place, old string, record a
 	if err := checkJob(record.Claim, job); err != nil {
 		return actuators.JobState{}, err
 	}
-	b, err := actuators.EncodeRecord(record)
+	b, err := encode(record)
 	if err != nil {
 		return actuators.JobState{}, err
 	}

@@ -46,6 +46,34 @@ func TestOfRacingWritersOneWins(t *testing.T) {
 	}
 }
 
+// Law 22: what a record says of failures holds no secret, whoever wrote it.
+func TestRecordKeepsNoSecret(t *testing.T) {
+	t.Parallel()
+	s, at := node(t, sshdtest.Options{})
+	h := agent(t, s, host.Options{})
+	before, err := h.Read(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := claimed("nonce-1", before.Now, time.Minute)
+	record.Try.Error = "template files/web.env: DB_PASSWORD=hunter2"
+	record.Halts = []actuators.Halt{{Digest: "d1", Release: "v1", Reason: "https://user:hunter2@example.com: 500"}}
+	after, err := h.Write(t.Context(), at, before.Version, record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile(filepath.Join(s.Home, ".windlass", fleet, "record.json"))
+	if err != nil || strings.Contains(string(kept), "hunter2") || strings.Contains(after.Record.Try.Error, "hunter2") {
+		t.Errorf("%s, %v", kept, err)
+	}
+	if read, err := h.Read(t.Context(), at); err != nil || read.Version != after.Version {
+		t.Errorf("read %+v, %v", read, err)
+	}
+	if !strings.Contains(record.Halts[0].Reason, "hunter2") {
+		t.Error("the caller's record was changed")
+	}
+}
+
 func TestCorruptRecordIsSetAside(t *testing.T) {
 	t.Parallel()
 	s, at := node(t, sshdtest.Options{})
