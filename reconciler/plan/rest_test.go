@@ -180,3 +180,19 @@ func TestLaw11NobodySetsOutWhileAFailureIsRecorded(t *testing.T) {
 		t.Errorf("nothing failed: steps %q, %v", kindsOf(p, ""), p.Holds)
 	}
 }
+
+// Law 8: of two nodes that are verified and not registered yet, as an agent was lost in between, the first goes.
+func TestLaw8OfTwoNodesThatWaitToJoinTheFirstGoes(t *testing.T) {
+	w := fleetOf(3, "v1")
+	for i := range w.Nodes[:2] {
+		r := own(&w, i, actuators.Verified)
+		r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
+		r.Taken = []actuators.Membership{w.Groups[0].Members[i].Membership}
+		w.Nodes[i].Health = passing("v2", plan.WatchVerify)
+	}
+	w.Groups[0].Members = w.Groups[0].Members[2:]
+	want := wants("v2", func(f *desired.Fleet) { f.Rollout.MaxUnavailable = desired.Amount{Count: 2} })
+	if p := plan.Next(want, w); kindsOf(p, "") != "add web-1" || !strings.Contains(p.Nodes[1].Reason, "not proven yet") {
+		t.Errorf("steps %q; web-2: %s", kindsOf(p, ""), p.Nodes[1].Reason)
+	}
+}

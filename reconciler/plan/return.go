@@ -10,7 +10,7 @@ import (
 	"windlass/health"
 )
 
-// mayServe holds a verified node back while as many others as may serve something unproven (law 8).
+// mayServe holds a verified node back while as many others as may serve something unproven (law 8). Of nodes that wait to join, the first goes.
 func (f *fleet) mayServe(v *view) bool {
 	digest := v.rec.On.Digest
 	if f.proven[digest] {
@@ -18,7 +18,8 @@ func (f *fleet) mayServe(v *view) bool {
 	}
 	serving := 0
 	for _, o := range f.views {
-		same := o.rec.On.Digest == digest && (o.rotation == member || o.rec.Stage == actuators.Verified || o.doing() == Add)
+		before := o.rec.Stage == actuators.Verified && (v.rec.Stage != actuators.Verified || o.Name < v.Name)
+		same := o.rec.On.Digest == digest && (o.rotation == member || before || o.doing() == Add)
 		if o != v && (same || o.opaque()) {
 			serving++
 		}
@@ -137,8 +138,10 @@ func (f *fleet) rejoin(v *view) {
 	switch {
 	case f.askedAlready(v, Add):
 		v.status.Reason = "waits for its load balancers to show that it joins"
-	case v.passed(release):
+	case v.passed(release) && (v.rotation == member || f.mayServe(v)):
 		f.add(v, f.at(v, v.rec.Stage))
+	case v.passed(release): // held
+		f.watch(v, WatchVerify, release, 0)
 	case v.watched(WatchVerify, release) && (v.Health.Status == health.Failing || v.Health.Status == health.Contradicted):
 		f.lapse(v)
 	default:

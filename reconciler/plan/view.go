@@ -250,7 +250,7 @@ func (f *fleet) servesWithout(v *view) bool {
 // taken it out a moment ago (law 13).
 func (f *fleet) newTo(v *view, group string) bool {
 	taken := slices.ContainsFunc(v.rec.Taken, func(m actuators.Membership) bool { return m.Group == group })
-	return !taken && !v.wasIn(group) && (v.rec.Known() || f.restoreDue(v))
+	return v.Host != nil && !taken && !v.wasIn(group) && (v.rec.Known() || f.restoreDue(v))
 }
 
 func rotationOf(s actuators.TargetStatus) rotation {

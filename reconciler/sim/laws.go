@@ -44,8 +44,9 @@ func (l *laws) check(w *World) {
 	}
 	unproven := map[string]int{}
 	for _, m := range w.alive() {
-		if _, excluded := w.wild.excluded[m.id]; excluded || len(w.wild.moved) > 0 && w.wild.moved[m.id].Add(30*time.Minute).After(w.now()) {
-			continue // what an excluded machine serves counts for nothing
+		moved, was := w.wild.moved[m.id]
+		if _, excluded := w.wild.excluded[m.id]; excluded || was && (m.since.Before(moved) || w.now().Sub(moved) < 30*time.Minute) {
+			continue // what an excluded machine serves counts for nothing, nor what it brings back
 		}
 		if len(w.groups) > 0 && w.inRotation(m) && m.digest != "" && !l.proven[m.digest] {
 			unproven[m.digest]++

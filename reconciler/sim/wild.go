@@ -78,6 +78,7 @@ type wild struct {
 	expect   int
 	denied   map[string]bool
 	gone     map[string]bool // groups that are said not to exist
+	eased    time.Time       // when calls were allowed again, or groups were found again
 }
 
 func newWild(s Story) wild {
@@ -164,12 +165,14 @@ func (w *World) disturb(e Event, m *machine) bool {
 		v.denied[e.What[len("deny "):]] = true
 	case "allow":
 		delete(v.denied, e.To[len("deny "):])
+		v.eased = w.now()
 	case "vanish":
 		if len(v.named) > 0 {
 			v.gone["arn:"+v.named[e.Node%len(v.named)]] = true
 		}
 	case "reappear":
 		clear(v.gone)
+		v.eased = w.now()
 	case "clock", "rename", "flap":
 		if m != nil {
 			w.upset(e.What, m)
@@ -335,7 +338,8 @@ func (l *laws) innocent(w *World, h actuators.Halt) {
 			return
 		}
 	}
-	if len(w.wild.denied)+len(w.wild.gone) == 0 {
+	eased := !w.wild.eased.IsZero() && w.now().Sub(w.wild.eased) < w.fleet.Rollout.ProgressDeadline // what was refused until then made no progress
+	if len(w.wild.denied)+len(w.wild.gone) == 0 && !eased {
 		l.breaks(w, "law 11 innocent: %s is good, and is halted: %s", h.Release, h.Reason)
 	}
 }

@@ -168,9 +168,10 @@ func (w *World) inService(m *machine) bool {
 	return true
 }
 
-// newTo reports whether a machine that lacks what is wanted, and serves elsewhere, never had a place in the group.
+// newTo reports whether a machine that lacks what is wanted, as far as is known, and serves elsewhere, never had a place in the group.
 func (w *World) newTo(m *machine, g *group) bool {
-	return w.story.Wild.On && m.digest != w.fleet.Digest(desired.DigestAlgorithm) && w.inRotation(m) && !m.recorded(g)
+	known := m.record.On.Digest == w.fleet.Digest(desired.DigestAlgorithm) && m.record.Instance == m.id
+	return w.story.Wild.On && !known && w.inRotation(m) && !m.recorded(g)
 }
 
 // recorded reports whether the machine's record says that it was in the group.
