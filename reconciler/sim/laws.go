@@ -122,11 +122,12 @@ func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership
 	}
 }
 
-// away counts the machines that are out, with the one that leaves. Another that failed after it was given back is a member until it leaves.
+// away counts the machines that are out, with the one that leaves. Another that failed after it was given back is a member until it leaves,
+// as is one that was given back and cannot be read any more.
 func (l *laws) away(w *World, leaving *machine) int {
 	n := 0
 	for id := range l.out {
-		if m := w.machines[id]; m == leaving || !m.record.Spoiled || !w.inRotation(m) {
+		if m := w.machines[id]; m == leaving || !w.inRotation(m) || !m.record.Spoiled && !m.cut {
 			n++
 		}
 	}

@@ -170,7 +170,8 @@ func (w *World) inService(m *machine) bool {
 
 // newTo reports whether a machine that lacks what is wanted, as far as is known, and serves elsewhere, never had a place in the group.
 func (w *World) newTo(m *machine, g *group) bool {
-	known := m.record.On.Digest == w.fleet.Digest(desired.DigestAlgorithm) && m.record.Instance == m.id
+	wanted := w.fleet.Digest(desired.DigestAlgorithm)
+	known := m.digest == wanted && m.record.On.Digest == wanted && m.record.Instance == m.id
 	return w.story.Wild.On && !known && w.inRotation(m) && !m.recorded(g)
 }
 
