@@ -102,7 +102,7 @@ func get(ctx context.Context, c *http.Client, target string) (int, string, error
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err != nil { // also of an answer that breaks off: what follows a release may make it another one
 		return 0, "", err
 	}
 	return response.StatusCode, string(body), nil

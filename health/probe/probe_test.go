@@ -147,6 +147,15 @@ func TestPageIsBoundedAndAskedPlainly(t *testing.T) {
 	}
 }
 
+// Law 16: an answer that breaks off proves nothing: v1.4.2 may be the beginning of v1.4.2-rc.
+func TestPageThatBreaksOff(t *testing.T) {
+	port := service(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "9")
+		fmt.Fprint(w, "v1.4.2")
+	})
+	expect(t, probe.New(nil).Probe(t.Context(), place(), page(port, "{release}"), "v1.4.2"), health.Fail, "unexpected EOF")
+}
+
 func TestPageThatDoesNotCome(t *testing.T) {
 	release := make(chan struct{})
 	port := service(t, func(_ http.ResponseWriter, r *http.Request) { <-release })
