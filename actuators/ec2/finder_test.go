@@ -78,7 +78,7 @@ func TestNamesAreUniqueAndWellFormed(t *testing.T) {
 
 func TestTheSameMachineTwiceIsOneNode(t *testing.T) {
 	w := newWorld(t)
-	for i, name := range []string{"by-private", "by-public", "by-target", "alone"} {
+	for i, name := range []string{"by-private", "by-public", "by-target", "alone", "by-file"} {
 		w.add(aws.Instance{ID: fmt.Sprintf("i-0000000%d", i), PrivateAddress: fmt.Sprintf("10.0.0.%d", i), PublicAddress: fmt.Sprintf("192.0.2.%d", i), Zone: "a"}, name)
 	}
 	set := tagged("app", "web")
@@ -87,10 +87,12 @@ func TestTheSameMachineTwiceIsOneNode(t *testing.T) {
 		{Name: "two", Address: "192.0.2.1", Target: "192.0.2.1"},
 		{Name: "three", Address: "three.example", Target: "i-00000002"},
 		{Name: "four", Address: "10.9.9.9", Target: "10.9.9.10"},
+		{Name: "five", Address: "10.0.0.4", Target: "10.0.9.9"},
 	}
 	got := w.nodes(set)
 	want := []actuators.Node{
 		{Name: "alone", ID: "i-00000003", Address: "10.0.0.3", Zone: "a", Targets: actuators.Targets{Instance: "i-00000003", IP: "10.0.0.3"}},
+		{Name: "five", ID: "i-00000004", Address: "10.0.0.4", Zone: "a", Targets: actuators.Targets{Instance: "i-00000004", IP: "10.0.9.9"}},
 		{Name: "four", Address: "10.9.9.9", Targets: actuators.Targets{IP: "10.9.9.10"}},
 		{Name: "one", ID: "i-00000000", Address: "10.0.0.0", Zone: "b", HostKey: "ssh-ed25519 AAAA", Targets: actuators.Targets{Instance: "i-00000000", IP: "10.0.0.0"}},
 		{Name: "three", ID: "i-00000002", Address: "three.example", Zone: "a", Targets: actuators.Targets{Instance: "i-00000002", IP: "10.0.0.2"}},

@@ -74,7 +74,11 @@ func canonical(address string) string {
 // merged adds what EC2 knows of a machine to what the fleet file says of it, which comes first where both speak.
 func merged(node actuators.Node, i instance) actuators.Node {
 	node.ID = i.id
-	node.Targets = actuators.Targets{Instance: i.id, IP: cmp.Or(i.private, node.Targets.IP)}
+	ip := node.Targets.IP
+	if ip == "" || ip == canonical(node.Address) { // the file names no target of its own
+		ip = cmp.Or(i.private, ip)
+	}
+	node.Targets = actuators.Targets{Instance: i.id, IP: ip}
 	node.Zone = cmp.Or(node.Zone, i.zone)
 	return node
 }
