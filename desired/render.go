@@ -55,7 +55,7 @@ const maxTurns = 100_000
 // countTurns lets each turn call a function that ends the execution after maxTurns of them. Templates cannot call it themselves.
 func countTurns(parsed *template.Template) {
 	turns := 0
-	parsed.Funcs(template.FuncMap{"turn": func() (string, error) {
+	parsed.Funcs(shortFuncs).Funcs(template.FuncMap{"turn": func() (string, error) {
 		if turns++; turns > maxTurns {
 			return "", fmt.Errorf("its loops take more than %d turns", maxTurns)
 		}
@@ -64,6 +64,23 @@ func countTurns(parsed *template.Template) {
 	for _, t := range parsed.Templates() {
 		countTurnsIn(t.Root, t.Tree, true)
 	}
+}
+
+// shortFuncs are text/template's own functions that make text, which a template may double without end in few turns.
+var shortFuncs = template.FuncMap{
+	"print":    func(args ...any) (string, error) { return short(fmt.Sprint(args...)) },
+	"println":  func(args ...any) (string, error) { return short(fmt.Sprintln(args...)) },
+	"printf":   func(format string, args ...any) (string, error) { return short(fmt.Sprintf(format, args...)) },
+	"html":     func(args ...any) (string, error) { return short(template.HTMLEscaper(args...)) },
+	"js":       func(args ...any) (string, error) { return short(template.JSEscaper(args...)) },
+	"urlquery": func(args ...any) (string, error) { return short(template.URLQueryEscaper(args...)) },
+}
+
+func short(s string) (string, error) {
+	if len(s) > maxRenderedBytes {
+		return "", fmt.Errorf("it makes a text of more than %d bytes", maxRenderedBytes)
+	}
+	return s, nil
 }
 
 // countTurnsIn does so in a list of nodes, which is a turn itself or not.

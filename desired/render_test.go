@@ -31,9 +31,10 @@ func TestARenderingThatFailsSaysWhere(t *testing.T) {
 		"a\n{{.Nodes}}":        `files/x:2:3: template: <.Nodes>: a template has .Fleet, .Node, .Release and .Vars, and nothing else`,
 		"a\nb\n{{end}}":        `files/x:3:1: template: unexpected {{end}}`,
 		`{{template "other"}}`: `files/x:1:12: template: <{{template "other"}}>: template "other" not defined`,
-		"a\n{{range .Vars.list}}{{range $.Vars.list}}{{end}}{{end}}":           `files/x:2:42: template: its loops take more than 100000 turns`,
-		"{{range 10_000_000_000}}{{else}}{{end}}":                              `files/x:1:25: template: its loops take more than 100000 turns`,
-		"{{if true}}{{range 10_000_000_000}}{{if false}}{{end}}{{end}}{{end}}": `files/x:1:36: template: its loops take more than 100000 turns`,
+		"a\n{{range .Vars.list}}{{range $.Vars.list}}{{end}}{{end}}":                  `files/x:2:42: template: its loops take more than 100000 turns`,
+		`{{$x := "0123456789abcdef"}}{{range 40}}{{$x = printf "%s%s" $x $x}}{{end}}`: `files/x:1:48: template: <printf "%s%s" $x $x>: error calling printf: it makes a text of more than 4194304 bytes`,
+		"{{range 10_000_000_000}}{{else}}{{end}}":                                     `files/x:1:25: template: its loops take more than 100000 turns`,
+		"{{if true}}{{range 10_000_000_000}}{{if false}}{{end}}{{end}}{{end}}":        `files/x:1:36: template: its loops take more than 100000 turns`,
 		`{{define "b"}}{{template "a" .}}{{template "a" .}}{{end}}{{define "a"}}{{if .}}{{template "b" (slice . 1)}}{{end}}{{end}}{{template "a" "` + strings.Repeat("x", 40) + `"}}`: `files/x:1:72: template: its loops take more than 100000 turns`,
 		"{{range .Vars.list}}{{range $.Vars.list}}" + strings.Repeat("x", 100) + "{{end}}{{end}}":                                                                                     "files/x: it renders to more than 4194304 bytes",
 	} {
