@@ -117,7 +117,7 @@ var bugs = []bug{
 	{name: "believes everything proven at once", seed: 4, law: "law 8", see: func(w *plan.Want, seen *plan.World) {
 		eachRecord(seen, func(r *actuators.NodeRecord) { r.Previous = w.Version })
 	}},
-	{name: "takes the prepare job for the activate job", seed: 52, law: "law", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "takes the prepare job for the activate job", seed: 113, law: "law", see: func(_ *plan.Want, seen *plan.World) {
 		eachNode(seen, func(n *plan.Node) {
 			if n.Host != nil && n.Host.Record.Stage == actuators.Configuring {
 				n.Host.Job.Key = strings.Replace(n.Host.Job.Key, "-prepare", "-activate", 1)

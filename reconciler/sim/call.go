@@ -30,7 +30,7 @@ var (
 func (p *ports) call(ctx context.Context, name string, effect func() error) error {
 	w := p.world
 	w.mu.Lock()
-	r := w.roll(p.holder + "/" + name)
+	r := w.roll(p.nonce + "/" + name) // not by holder: a call that a killed agent makes at its last instant or not must shift nobody's fate
 	how, there, back := w.fate(r.IntN(1000)), time.Duration(1+r.IntN(8_000_000)), time.Duration(1+r.IntN(8_000_000))
 	late, lost := time.Duration(r.IntN(14_000))*time.Millisecond, r.IntN(2) == 0
 	strikes := r.IntN(10_000) < w.story.Strikes
