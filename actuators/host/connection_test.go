@@ -31,8 +31,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("golang.org/x/crypto/ssh.(*mux).openChannel"))
 }
 
-// report is what a well-behaved node says.
-const report = "windlass 1\nmachine m-1\nnow 1900000000.000000001\nend\n"
+// report is what a well-behaved node says of itself, and noRecord what it says when it is read and there is no record.
+const (
+	report   = "windlass 1\nmachine m-1\nnow 1900000000.000000001\nend\n"
+	noRecord = report + "\nend\n"
+)
 
 // complaint checks that an error is one line that names the node, and says what is wrong and what to do.
 func complaint(t *testing.T, err error, parts ...string) {
@@ -132,7 +135,7 @@ func TestHostCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &villain{key: signer, exec: func(c ssh.Channel, done func(int)) { _, _ = io.WriteString(c, report); done(0) }}
+	v := &villain{key: signer, exec: func(c ssh.Channel, done func(int)) { _, _ = io.WriteString(c, noRecord); done(0) }}
 	at := v.start(t)
 	at.Node.HostKey = ""
 	file := filepath.Join(t.TempDir(), "known_hosts")
@@ -173,18 +176,44 @@ func TestKeys(t *testing.T) {
 	if _, err := h.Read(t.Context(), at); err != nil {
 		t.Errorf("with an agent: %v", err)
 	}
-	nobody, err := host.New(host.Options{Agent: filepath.Join(t.TempDir(), "none")})
+	for agent, want := range map[string]string{filepath.Join(t.TempDir(), "none"): "cannot ask the ssh agent", sshAgent(t): "holds no key; ssh-add one"} {
+		nobody, err := host.New(host.Options{Agent: agent})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = nobody.Read(t.Context(), at)
+		complaint(t, err, want, "--ssh-key")
+	}
+}
+
+// Law 15: an ssh agent that does not answer holds up nothing for longer than a connection may take.
+func TestSilentAgent(t *testing.T) {
+	t.Parallel()
+	at := (&villain{}).start(t)
+	l := socket(t)
+	defer l.Close()
+	h, err := host.New(host.Options{Agent: l.Addr().String()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = nobody.Read(t.Context(), at)
-	complaint(t, err, "cannot ask the ssh agent", "--ssh-key")
+	defer h.CloseAll()
+	at.SSH.ConnectTimeout = 50 * time.Millisecond
+	_, err = h.Read(t.Context(), at)
+	complaint(t, err, "cannot ask the ssh agent at "+l.Addr().String(), "timeout", "restart it")
+
+	at.SSH.ConnectTimeout = time.Hour
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("superseded")
+	time.AfterFunc(20*time.Millisecond, func() { cancel(why) })
+	if _, err := h.Read(ctx, at); !errors.Is(err, why) {
+		t.Errorf("cancelled: %v", err)
+	}
 }
 
-// sshAgent serves a key on a socket.
-func sshAgent(t *testing.T, key any) string {
+// socket listens on a path that is short, as a socket's has to be.
+func socket(t *testing.T) net.Listener {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent") // short: a socket's path is bounded
+	dir, err := os.MkdirTemp("", "agent")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,9 +222,18 @@ func sshAgent(t *testing.T, key any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+// sshAgent serves a key on a socket.
+func sshAgent(t *testing.T, keys ...any) string {
+	t.Helper()
+	l := socket(t)
 	ring := sshagent.NewKeyring()
-	if err := ring.Add(sshagent.AddedKey{PrivateKey: key}); err != nil {
-		t.Fatal(err)
+	for _, key := range keys {
+		if err := ring.Add(sshagent.AddedKey{PrivateKey: key}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -273,6 +311,7 @@ func TestHostileAnswers(t *testing.T) {
 		"drops":                 {func(c ssh.Channel, _ func(int)) { _, _ = io.WriteString(c, report); c.Close() }, "the connection was lost"},
 		"says nothing":          {func(_ ssh.Channel, done func(int)) { done(0) }, "not whole"},
 		"torn":                  {func(c ssh.Channel, done func(int)) { _, _ = io.WriteString(c, report[:23]); done(0) }, "not whole"},
+		"record that is late":   {answer(report), "not whole"},
 		"no machine":            {answer("windlass 1\nnow 1900000000.1\nend\n"), "machine id"},
 		"terrible machine":      {answer("windlass 1\nmachine ../../x\nnow 1900000000.1\nend\n"), "machine id"},
 		"no GNU date":           {answer("windlass 1\nmachine m\nnow 1900000000.%N\nend\n"), "GNU date"},
@@ -302,6 +341,26 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
+// Law 14: a command that was run is not run again because its answer is no good.
+func TestCommandIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	answers := make(chan string, 3)
+	v := &villain{exec: func(c ssh.Channel, done func(int)) { _, _ = io.WriteString(c, <-answers); done(0) }}
+	at := v.start(t)
+	h := trusting(t, host.Options{})
+	for _, a := range []string{noRecord, strings.Repeat("windlass 0\n", 1<<17), noRecord} {
+		answers <- a
+	}
+	if _, err := h.Read(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.Read(t.Context(), at) // on the same connection
+	complaint(t, err, "longer than 256 KiB")
+	if len(answers) != 1 || v.logins != 1 {
+		t.Errorf("%d more commands than wanted, %d connections", 1-len(answers), v.logins)
+	}
+}
+
 func answer(s string) func(ssh.Channel, func(int)) {
 	return func(c ssh.Channel, done func(int)) { _, _ = io.WriteString(c, s); done(0) }
 }
@@ -309,7 +368,7 @@ func answer(s string) func(ssh.Channel, func(int)) {
 // G29: never more connections in the making than allowed, and one for each node.
 func TestDialsAreBounded(t *testing.T) {
 	t.Parallel()
-	v := &villain{exec: answer(report)}
+	v := &villain{exec: answer(noRecord)}
 	at := v.start(t)
 	h := trusting(t, host.Options{Dials: 3})
 	var wg sync.WaitGroup
@@ -334,7 +393,7 @@ func TestDialsAreBounded(t *testing.T) {
 func TestSilentNodesLeavePlacesToOthers(t *testing.T) {
 	t.Parallel()
 	const dials, dead = 4, 12
-	quiet, well := &villain{silent: true, accepted: make(chan struct{}, 2*dead)}, &villain{exec: answer(report)}
+	quiet, well := &villain{silent: true, accepted: make(chan struct{}, 2*dead)}, &villain{exec: answer(noRecord)}
 	silent, at := quiet.start(t), well.start(t)
 	h := trusting(t, host.Options{Dials: dials})
 	readAll := func(ctx context.Context, timeout time.Duration) (wait func()) {
@@ -369,7 +428,7 @@ func TestSilentNodesLeavePlacesToOthers(t *testing.T) {
 
 func TestConnectionIsReused(t *testing.T) {
 	t.Parallel()
-	v := &villain{exec: answer(report)}
+	v := &villain{exec: answer(noRecord)}
 	at := v.start(t)
 	read := func(h *host.Host) {
 		t.Helper()
@@ -400,7 +459,7 @@ func TestConnectionIsReused(t *testing.T) {
 
 func TestIdleConnectionIsClosed(t *testing.T) {
 	t.Parallel()
-	v := &villain{exec: answer(report), ended: make(chan struct{}, 2)}
+	v := &villain{exec: answer(noRecord), ended: make(chan struct{}, 2)}
 	at := v.start(t)
 	h := trusting(t, host.Options{Idle: time.Millisecond})
 	for range 2 {

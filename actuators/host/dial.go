@@ -20,12 +20,14 @@ import (
 )
 
 // login offers what the agent can prove itself with, and takes back what was opened for it.
-type login func() (ssh.AuthMethod, func(), error)
+type login func(ctx context.Context, limit time.Duration) (ssh.AuthMethod, func(), error)
 
 // authentication reads the key file, or prepares to ask the ssh agent at each connection.
 func authentication(o Options) (login, error) {
 	if o.KeyFile == "" {
-		return func() (ssh.AuthMethod, func(), error) { return fromAgent(o.Agent) }, nil
+		return func(ctx context.Context, limit time.Duration) (ssh.AuthMethod, func(), error) {
+			return fromAgent(ctx, limit, o.Agent)
+		}, nil
 	}
 	b, err := os.ReadFile(o.KeyFile)
 	if err != nil {
@@ -39,19 +41,37 @@ func authentication(o Options) (login, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the SSH key %s: %w", o.KeyFile, err)
 	}
-	return func() (ssh.AuthMethod, func(), error) { return ssh.PublicKeys(signer), func() {}, nil }, nil
+	return func(context.Context, time.Duration) (ssh.AuthMethod, func(), error) {
+		return ssh.PublicKeys(signer), func() {}, nil
+	}, nil
 }
 
-func fromAgent(socket string) (ssh.AuthMethod, func(), error) {
+// fromAgent asks the ssh agent for its keys, which may take no longer than limit; then it has twice that to sign, while we connect and
+// log in.
+func fromAgent(ctx context.Context, limit time.Duration, socket string) (ssh.AuthMethod, func(), error) {
 	socket = cmp.Or(socket, os.Getenv("SSH_AUTH_SOCK"))
 	if socket == "" {
 		return nil, nil, errors.New("there is no key to log in with; give --ssh-key, or start an ssh agent (SSH_AUTH_SOCK)")
 	}
-	conn, err := net.Dial("unix", socket)
+	dialer := net.Dialer{Timeout: limit}
+	conn, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot ask the ssh agent: %w; start one, or give --ssh-key", err)
+		return nil, nil, fmt.Errorf("cannot ask the ssh agent: %w; start one, or give --ssh-key", cause(ctx, err))
 	}
-	return ssh.PublicKeysCallback(agent.NewClient(conn).Signers), func() { conn.Close() }, nil
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	done := func() { stop(); conn.Close() }
+	_ = conn.SetDeadline(time.Now().Add(limit)) // one that cannot be set is of a connection that is closed
+	signers, err := agent.NewClient(conn).Signers()
+	switch {
+	case err != nil:
+		done()
+		return nil, nil, fmt.Errorf("cannot ask the ssh agent at %s for its keys: %w; restart it, or give --ssh-key", socket, cause(ctx, err))
+	case len(signers) == 0:
+		done()
+		return nil, nil, fmt.Errorf("the ssh agent at %s holds no key; ssh-add one, or give --ssh-key", socket)
+	}
+	_ = conn.SetDeadline(time.Now().Add(2 * limit))
+	return ssh.PublicKeys(signers...), done, nil
 }
 
 // trust decides about the key a host presents. Whatever x/crypto makes of its error, problem has it.
@@ -120,7 +140,7 @@ func (p *pool) dial(ctx context.Context, at actuators.Place) (*ssh.Client, error
 	if err != nil {
 		return nil, err
 	}
-	method, done, err := p.auth()
+	method, done, err := p.auth(ctx, limit)
 	if err != nil {
 		return nil, err
 	}

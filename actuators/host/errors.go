@@ -42,7 +42,7 @@ func (o outcome) failure(at actuators.Place) error {
 	switch {
 	case at.SSH.Sudo && o.exit == exitNotFound:
 		return fmt.Errorf("sudo does not run there (%s); install it, or set ssh.sudo to false", said)
-	case at.SSH.Sudo && o.exit == 1:
+	case at.SSH.Sudo && o.exit == 1 && strings.Contains(said, "sudo: "):
 		return fmt.Errorf("user %s may not use sudo there without a password (%s); add `%[1]s ALL=(ALL) NOPASSWD: ALL` to its sudoers", at.SSH.User, said)
 	case o.exit == exitChanged:
 		return fmt.Errorf("%s: %w", said, actuators.ErrChanged)

@@ -81,7 +81,11 @@ func (h *Host) Read(ctx context.Context, at actuators.Place) (actuators.HostStat
 	if err != nil {
 		return actuators.HostState{}, explain("read", at, err)
 	}
-	if len(b) == 0 {
+	b, whole := bytes.CutSuffix(b, []byte("\nend\n"))
+	switch {
+	case !whole:
+		return actuators.HostState{}, explain("read", at, errNotWhole)
+	case len(b) == 0:
 		return state, nil
 	}
 	record, err := actuators.DecodeRecord(b, at.Fleet)

@@ -35,8 +35,8 @@ var errInterrupted = errors.New("the job was interrupted on the node before it e
 // record may have been written. A record that is already what it should become is another one than old, too: read again.
 //
 // Run then runs the job's steps, one after the other, with its files placed where FilesAfter says, and returns how they ended. It starts
-// the job only while the record carries the claim's nonce in a claim that has not expired by the node's clock, and after any other job of
-// the fleet has ended; otherwise the error is actuators.ErrChanged. A job of the same key that runs is attached to, one that has ended
+// the job only while the record is the one just written, renewed or not, and its claim has not expired by the node's clock, and after any
+// other job of the fleet has ended; otherwise the error is actuators.ErrChanged. A job of the same key that runs is attached to, one that has ended
 // is not run again, one that was interrupted is. An error says nothing about the job, except that it has not been seen to end: a lost
 // connection, a full disk, an interruption are no failed steps (law 19).
 //
@@ -63,7 +63,7 @@ func (h *Host) run(ctx context.Context, at actuators.Place, old string, record a
 	if err != nil {
 		return actuators.JobState{}, err
 	}
-	args := slices.Concat(writeArguments(old, b), jobArguments(record.Claim.Nonce, job))
+	args := slices.Concat(writeArguments(old, b), jobArguments(job))
 	first := herald{fleet: at.Fleet, record: b, written: written, err: errNotWhole}
 	out, err := h.pool.exec(ctx, at, request{command: commandLine(at, writeScript+runScript, args...), stdin: jobInput(job), begin: first.read})
 	unheard := first.end()
@@ -119,13 +119,13 @@ func (h *herald) end() error {
 }
 
 // jobArguments are what run.sh and then runner.sh take, in their order.
-func jobArguments(nonce string, job actuators.Job) []string {
+func jobArguments(job actuators.Job) []string {
 	sizes, need := []string{}, job.NeedsKB+2048 // the output, and some
 	for _, f := range job.Files {
 		sizes = append(sizes, strconv.Itoa(len(f.Content)))
 		need += 2 * int64(len(f.Content)/1024+4) // staged, and beside its place
 	}
-	args := []string{job.Key, nonce, strconv.FormatInt(need, 10), strconv.Itoa(limitOf(job)), compact(runnerScript), strings.Join(sizes, " ")}
+	args := []string{job.Key, strconv.FormatInt(need, 10), strconv.Itoa(limitOf(job)), compact(runnerScript), strings.Join(sizes, " ")}
 	args = append(args, job.Dir, strconv.Itoa(len(job.Env)))
 	args = append(args, job.Env...)
 	args = append(args, strconv.Itoa(job.FilesAfter))

@@ -215,6 +215,44 @@ func TestClaimLostWhileAJobWaits(t *testing.T) {
 	}
 }
 
+// Law 16: a call that was given up while its job waited starts nothing once the record says something else, under the same claim.
+func TestCallThatWasGivenUpStartsNothing(t *testing.T) {
+	b := workbench(t)
+	first := make(chan error, 1)
+	go func() { _, err := b.try(t.Context(), job("one", gated("a", 0))); first <- err }()
+	b.await("a")
+	before, err := b.host.Read(t.Context(), b.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	wrote, old := make(chan actuators.HostState, 1), make(chan error, 1)
+	go func() {
+		_, err := b.host.Run(ctx, b.at, before.Version, claimed("nonce-1", before.Now, time.Minute), job("old", step("b", "echo old >>order")), func(s actuators.HostState) { wrote <- s })
+		old <- err
+	}()
+	mine := <-wrote
+	cancel()
+	<-old
+	decided := claimed("nonce-1", mine.Now, 2*time.Minute)
+	decided.Stage = actuators.Configuring
+	if _, err := b.host.Write(t.Context(), b.at, mine.Version, decided); err != nil {
+		t.Fatal(err)
+	}
+	b.open()
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	for range 3 { // its script may still wait on the node
+		if _, err := b.try(t.Context(), job("new", step("c", "echo new >>order"))); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := b.content("order"); got != "new\n" {
+		t.Errorf("ran %q", got)
+	}
+}
+
 // The claim can be renewed while a long job runs: its new version is told when it is written.
 func TestRecordIsToldBeforeTheJobEnds(t *testing.T) {
 	b := workbench(t)
@@ -402,6 +440,32 @@ func TestJobBeyondItsLimitIsKilled(t *testing.T) {
 	<-stuck
 }
 
+// What a step that has ended left running is not killed for a job that outlives its limit later on.
+func TestServiceOfAnEndedStepIsNotKilled(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	b := workbenchWith(t, sshdtest.Options{Env: map[string]string{"PATH": bin + ":" + os.Getenv("PATH")}})
+	chmod, err := exec.LookPath("chmod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool(t, bin, "chmod", fmt.Sprintf("#!/bin/sh\necho placing >%s/begun; until [ -e %[1]s/go ]; do sleep 0.01; done; exec %s \"$@\"\n", b.dir, chmod))
+	j := job("one", step("serve", "sleep 300 >/dev/null 2>&1 & echo $! >service"))
+	j.Files, j.FilesAfter = []actuators.JobFile{{To: b.dir + "/file", Content: []byte("x")}}, 1
+	first := make(chan error, 1)
+	go func() { _, err := b.try(t.Context(), j); first <- err }()
+	b.await("placing")
+	service := b.number("service")
+	t.Cleanup(func() { _ = syscall.Kill(service, syscall.SIGKILL) })
+	if got := b.content("job/group"); got != "" {
+		t.Errorf("between steps, %q is what would be killed", got)
+	}
+	b.open()
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
 // G27: a child in the background that holds the output holds up nothing, and does not hold the lock.
 func TestBackgroundChildHoldsUpNothing(t *testing.T) {
 	b := workbench(t)
@@ -450,6 +514,26 @@ func TestOutputIsBoundedAndClean(t *testing.T) {
 	size := len(b.content("job/flood.output")) + len(b.content("job/flood.output.end"))
 	if size > 1<<20+64<<10 {
 		t.Errorf("%d bytes are kept on the node", size)
+	}
+}
+
+// G32: a secret that began before what is shown is known by its beginning.
+func TestSecretThatIsCutIsNotShown(t *testing.T) {
+	b := workbench(t)
+	got := b.run(job("one", step("a", `printf 'DB_PASSWORD=hunter2hunter2hunter2hunter2%4080s\n' x | tr ' ' .; exit 1`)))
+	if got.Exit != 1 || strings.Contains(got.Tail, "hunter2") {
+		t.Errorf("exit %d, shown %.60q", got.Exit, got.Tail)
+	}
+}
+
+// A shell's echo would take the name apart, and the report with it.
+func TestNameWithBackslashes(t *testing.T) {
+	b := workbench(t)
+	if got := b.run(job("one", step(`a\nend`, "exit 1"))); got.Step != `a\nend` {
+		t.Errorf("got %+v", got)
+	}
+	if state, err := b.host.Read(t.Context(), b.at); err != nil || state.Problem != "" || state.Version == "" {
+		t.Errorf("read %+v, %v", state, err)
 	}
 }
 
@@ -556,6 +640,20 @@ func TestTornUploadBeginsNothing(t *testing.T) {
 	}
 	if staged, _ := filepath.Glob(b.dir + "/job/.stage-*"); len(staged) > 0 {
 		t.Errorf("left behind: %v", staged)
+	}
+}
+
+// A try that was cut off just after its files were staged does not lend them to the next.
+func TestStaleFilesAreNotPlaced(t *testing.T) {
+	b := workbench(t)
+	if err := os.Mkdir(filepath.Join(b.dir, "job/one.files"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(b.dir, "job/one.files/1"), "stale")
+	j := job("one", step("a", "cat file >seen"))
+	j.Files = []actuators.JobFile{{To: b.dir + "/file", Content: []byte("fresh")}}
+	if got := b.run(j); got.Exit != 0 || b.content("seen") != "fresh" {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -254,7 +254,8 @@ func (p *pool) lost(l *link, c *client) {
 // dialThrough connects from the node; the connection is counted as use of the link until it is closed.
 func (p *pool) dialThrough(ctx context.Context, at actuators.Place, address string) (net.Conn, error) {
 	return withLease(ctx, p, at, func(l lease) (net.Conn, error) {
-		conn, err := l.client.DialContext(ctx, "tcp", address)
+		open := func(c *ssh.Client) (net.Conn, error) { return c.DialContext(ctx, "tcp", address) }
+		conn, err := openChannel(ctx, l, open, func(conn net.Conn) { conn.Close() })
 		if err != nil {
 			l.release()
 			return nil, err
@@ -273,7 +274,7 @@ func (c *leasedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// withLease calls f with a lease that f releases. A kept connection that turns out dead before anything was asked is replaced once.
+// withLease calls f with a lease that f releases. A kept connection that turns out dead before anything was asked is replaced.
 func withLease[T any](ctx context.Context, p *pool, at actuators.Place, f func(lease) (T, error)) (T, error) {
 	for {
 		l, err := p.lease(ctx, at)
@@ -282,8 +283,7 @@ func withLease[T any](ctx context.Context, p *pool, at actuators.Place, f func(l
 			return none, err
 		}
 		got, err := f(l)
-		var refused *ssh.OpenChannelError
-		if err == nil || !l.reused || errors.As(err, &refused) || errors.Is(err, errBegun) || ctx.Err() != nil {
+		if !l.reused || !errors.Is(err, errLost) || ctx.Err() != nil {
 			return got, err
 		}
 		p.lost(l.link, l.client)

@@ -35,12 +35,17 @@ const (
 	lastWords = 200 * time.Millisecond
 )
 
-// errBegun marks an error after the command was handed over: it may have happened (law 14).
-var errBegun = errors.New("the connection was lost while the command ran")
+var (
+	// errLost marks a connection that turned out to have ended when something was to be begun on it.
+	errLost = errors.New("the connection was lost")
 
-var errEnded = errors.New("it has ended")
+	// errBegun marks an error after the command was handed over: it may have happened (law 14).
+	errBegun = errors.New("the connection was lost while the command ran")
 
-// exec runs one command in a session of its own. An error means that its end was not seen; unless it is errBegun, nothing was begun.
+	errEnded = errors.New("it has ended")
+)
+
+// exec runs one command in a session of its own. An error means that its end was not seen; when it is errLost, nothing was begun.
 func (p *pool) exec(ctx context.Context, at actuators.Place, r request) (outcome, error) {
 	if len(r.command) > maxCommand {
 		return outcome{}, fmt.Errorf("the command is %d bytes long, at most %d can be sent; put long scripts into a file", len(r.command), maxCommand)
@@ -88,16 +93,27 @@ type session struct {
 // open tries for a while when sshd refuses: it counts a session a little longer than the session lasts (MaxSessions).
 func (l lease) open(ctx context.Context) (*session, error) {
 	return backoff.Retry(ctx, func() (*session, error) {
-		s, err := await(ctx, l.client.ended, func() (*session, error) { return openSession(l.client.Client) }, func(s *session) { s.channel.Close() })
+		s, err := openChannel(ctx, l, openSession, func(s *session) { s.channel.Close() })
 		var refused *ssh.OpenChannelError
 		switch {
 		case errors.As(err, &refused):
 			return nil, fmt.Errorf("sshd refuses another session (%w); look at MaxSessions there", err)
 		case err != nil:
-			return nil, backoff.Permanent(fmt.Errorf("the connection was lost: %w", err))
+			return nil, backoff.Permanent(err)
 		}
 		return s, nil
 	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)), backoff.WithMaxElapsedTime(2*time.Second))
+}
+
+// openChannel opens a channel of the lease's connection. The error is an *ssh.OpenChannelError when the peer refuses, and errLost when the
+// connection has ended.
+func openChannel[T any](ctx context.Context, l lease, open func(*ssh.Client) (T, error), late func(T)) (T, error) {
+	channel, err := await(ctx, l.client.ended, func() (T, error) { return open(l.client.Client) }, late)
+	var refused *ssh.OpenChannelError
+	if err != nil && !errors.As(err, &refused) && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", errLost, err)
+	}
+	return channel, err
 }
 
 func openSession(client *ssh.Client) (*session, error) {

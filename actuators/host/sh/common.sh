@@ -4,7 +4,7 @@ set -u
 
 # fail CODE MESSAGE: the agent knows the code, a person the message.
 fail() {
-	echo "windlass: $2" >&2
+	printf 'windlass: %s\n' "$2" >&2
 	exit "$1"
 }
 
@@ -75,7 +75,7 @@ begin() {
 # report writes what the agent wants to know, a line each.
 report() {
 	begin
-	if first "$root/machine-id" /etc/machine-id /var/lib/dbus/machine-id; then echo "machine $line"; fi
+	if first "$root/machine-id" /etc/machine-id /var/lib/dbus/machine-id; then printf 'machine %s\n' "$line"; fi
 	date '+now %s.%N'
 	if first "$dir/job/current"; then job "$line"; fi
 	echo end
@@ -95,6 +95,7 @@ job() {
 		echo "job $1 interrupted 0"
 	fi
 	if [ "$code" = 0 ]; then return; fi
-	if first "$dir/job/$1.step"; then echo "step $line"; fi
-	tail -q -c 4096 "$dir/job/$1.output" "$dir/job/$1.output.end" 2>/dev/null | sed 's/^/|/;$s/$/\n/'
+	if first "$dir/job/$1.step"; then printf 'step %s\n' "$line"; fi
+	# More than is shown: a secret that begins before that is known by its beginning.
+	tail -q -c 12288 "$dir/job/$1.output" "$dir/job/$1.output.end" 2>/dev/null | tail -c 12288 | sed 's/^/|/;$s/$/\n/'
 }

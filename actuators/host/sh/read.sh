@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# Reports, then writes the record as it is. Changes nothing.
+# Reports, then writes the record as it is, and a last line that tells a whole answer from one that has not all come yet. Changes nothing.
 writable
 report
-if [ -s "$dir/record.json" ]; then exec head -c 65537 "$dir/record.json"; fi
+if [ -s "$dir/record.json" ]; then head -c 65537 "$dir/record.json" || fail $UNWRITABLE "$dir/record.json cannot be read"; fi
+printf '\nend\n'

@@ -1,23 +1,27 @@
 # shellcheck shell=sh
 # Follows write.sh: starts a job under the lock that the record was written under, or attaches to it, and reports when it has ended.
-# Arguments, after those of write.sh: key, the claim's nonce, free KB it needs, its time limit in seconds, the runner script, the sizes of
-# the files on standard input; then what the runner takes.
+# Arguments, after those of write.sh: key, free KB it needs, its time limit in seconds, the runner script, the sizes of the files on
+# standard input; then what the runner takes.
+written=$5
 shift 5
-key=$1 nonce=$2 need=$3 limit=$4 runner=$5 sizes=$6
-shift 6
+key=$1 need=$2 limit=$3 runner=$4 sizes=$5
+shift 5
 
 if [ ! -w job ]; then fail $UNWRITABLE "$dir/job is not writable"; fi
 
 # receive stages the files while no lock is held, so that a connection lost in the middle holds up nobody.
 receive() {
-	stage=job/.stage-$key-$$
+	stage=
 	if [ -z "$sizes" ]; then return; fi
 	unlock
-	mkdir -m 700 "$stage" || fail $UNWRITABLE "$dir/$stage cannot be created"
+	stage=$(mktemp -d job/.stage-XXXXXX) || fail $UNWRITABLE "$dir/job/.stage-… cannot be created"
 	i=0
 	for size in $sizes; do
 		i=$((i + 1))
-		head -c "$size" >"$stage/$i" || fail $FULL "$dir/$stage/$i cannot be written"
+		if ! head -c "$size" >"$stage/$i"; then
+			rm -rf "$stage"
+			fail $FULL "$dir/$stage/$i cannot be written"
+		fi
 	done
 	if ! read -r line || [ "$line" != end ]; then
 		rm -rf "$stage"
@@ -25,17 +29,17 @@ receive() {
 	fi
 }
 
-# claimed fails unless the record carries the nonce in a claim that has not expired by this node's clock.
+# claimed fails unless the record is the one that this call wrote, but for its claim's expiry, which renewals move, and that has not
+# come by this node's clock. The agent that wrote another one has given this call up, even if the claim is still its own.
 claimed() {
-	held='' until=''
-	while read -r word value; do
-		case $word in
-		'"nonce":') held=$value ;;
-		'"expires":') until=$value && break ;;
-		esac
-	done <record.json
-	if [ "$held" != "\"$nonce\"," ]; then fail $CHANGED 'the claim is not ours any more'; fi
-	until=${until#\"} && until=${until%%[.Z]*}
+	expiry='"expires": "' # a line of its own: within a JSON string, quotes are escaped
+	held=$(cat record.json)
+	until=${held#*"$expiry"} && until=${until%%\"*}
+	ours=${written#*"$expiry"} && ours=${ours%%\"*}
+	if [ "${held%%"$expiry"*}" != "${written%%"$expiry"*}" ] || [ "${held#*"$expiry$until"}" != "${written#*"$expiry$ours"}" ]; then
+		fail $CHANGED 'the record is another one now'
+	fi
+	until=${until%%[.Z]*}
 	IFS='-:T' read -r year month day hour minute second <<-END
 		$until
 	END
@@ -47,9 +51,11 @@ claimed() {
 # because a shell makes what it starts in the background deaf to SIGINT, and with it every service that a step starts.
 start() {
 	prune
-	if [ -e "job/$key.limit" ]; then rm -rf "job/$key".*; fi
-	if [ -n "$sizes" ]; then mv "$stage" "job/$key.files" || fail $BROKEN 'the staged files are gone'; fi
-	if ! echo "$limit" >"job/$key.limit" || ! echo "$key" >job/current; then
+	for left in "job/$key".*; do # of a try that was cut off, however early
+		if [ -e "$left" ]; then rm -rf "$left"; fi
+	done
+	if [ -n "$stage" ]; then mv -T "$stage" "job/$key.files" || fail $BROKEN 'the staged files are gone'; fi
+	if ! echo "$limit" >"job/$key.limit" || ! : >job/group || ! echo "$key" >job/current; then
 		space "$need"
 		fail $UNWRITABLE "$dir/job cannot be written"
 	fi
@@ -63,7 +69,7 @@ start() {
 drain() {
 	trap '' XFSZ
 	ulimit -f 2048 # of 512 bytes; writing on is then an error
-	cat >"job/$key.output" || tail -c 65536 >"job/$key.output.end"
+	cat >"job/$key.output" || tail -c 65536 >"job/$key.output.end" || cat # a step must not fail because nobody reads
 	: >"job/$key.drained"
 }
 
@@ -82,9 +88,14 @@ prune() {
 # await blocks until the newest job has ended. Its time-outs are enforced by its runner; one that outlives all of them while we watch is
 # killed.
 await() {
-	if ! first job/current || ! first "job/$line.limit"; then line=$limit; fi
+	first job/current
+	watched=$line
+	first "job/$watched.limit" || line=$limit
 	if flock -s -w "$line" 7 7<job/lock; then return; fi
-	if first job/current && first job/group; then kill -s KILL -- "-$line"; fi
+	lock # so that no other job begins just now
+	first job/current
+	if [ "$line" != "$watched" ]; then return; fi
+	if first job/group && [ "$line" -gt 1 ]; then kill -s KILL -- "-$line"; fi
 	flock -s -w 10 7 7<job/lock || fail $BUSY 'the job before does not end, not even when killed'
 }
 

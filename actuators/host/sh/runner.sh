@@ -41,10 +41,10 @@ place() {
 	if same "$@"; then return; fi
 	parent=${2%/*}/
 	if [ ! -d "$parent" ]; then
-		echo "windlass: cannot place $2: directory $parent does not exist; create it in a prepare step"
+		printf '%s\n' "windlass: cannot place $2: directory $parent does not exist; create it in a prepare step"
 		return 1
 	fi
-	temporary=$(mktemp "$2.XXXXXX") || return 1
+	temporary=$(mktemp "$parent.${2##*/}.XXXXXX") || return 1 # hidden from what reads all of a conf.d
 	if cat "$1" >"$temporary" && { [ -z "$4" ] || chown -- "$4" "$temporary"; } && chmod -- "$3" "$temporary" &&
 		sync "$temporary" && mv -fT -- "$temporary" "$2" && sync "$parent"; then return; fi
 	rm -f "$temporary"
@@ -67,11 +67,12 @@ leave='echo "$PPID" >"$WINDLASS_DIR/job/group"; exec 8>&-'
 
 # step NAME LIMIT COMMAND runs a step, and ends the job when it fails.
 step() {
-	echo "$1" >"$job.step"
+	printf '%s\n' "$1" >"$job.step"
 	(cd "${where:-$dir}" && exec timeout -k 10 "$2" sh -c "$leave; $3") </dev/null
 	code=$?
+	: >"$dir/job/group"
 	if timed_out "$2" $code; then
-		echo "windlass: step $1 was ended after $2 s, its time-out"
+		printf '%s\n' "windlass: step $1 was ended after $2 s, its time-out"
 		code=124
 	fi
 	if [ $code != 0 ]; then finish $code; fi
@@ -98,7 +99,7 @@ count=$1 i=0
 shift
 while [ $i -lt "$count" ]; do
 	i=$((i + 1))
-	echo "place $1" >"$job.step"
+	printf 'place %s\n' "$1" >"$job.step"
 	place "$job.files/$i" "$1" "$2" "$3" "$4" || finish 1
 	shift 4
 done
