@@ -445,6 +445,32 @@ func TestRunThatNeverWritesGivesItsTurnBack(t *testing.T) {
 	})
 }
 
+// lateAnswer is a host that writes at once and answers late, a deadline notwithstanding, by a clock that was set forward meanwhile.
+type lateAnswer struct {
+	Host
+	by, ahead time.Duration
+}
+
+func (h lateAnswer) Write(_ context.Context, _ actuators.Place, _ string, r actuators.NodeRecord) (actuators.HostState, error) {
+	time.Sleep(h.by)
+	return actuators.HostState{Record: r, Version: "v", Machine: "m", Now: time.Now().Add(h.ahead)}, nil
+}
+
+// Law 18: a claim whose renewal was answered too late, or by a clock that was set, does not carry a call.
+func TestLaw18LateRenewalHoldsNothing(t *testing.T) {
+	for _, h := range []lateAnswer{{by: 35 * time.Second}, {ahead: 25 * time.Second}, {by: time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSession()
+			s.state.Now, s.readAt = time.Now(), time.Now()
+			s.state.Record.Claim = &actuators.Claim{Nonce: "n"}
+			err := s.hold(t.Context(), h, actuators.Place{}, plan.Agent{Nonce: "n"}, balancerDeadline)
+			if left := time.Until(s.until); (err == nil) != (left > balancerDeadline) {
+				t.Errorf("by %v, ahead %v: %v with %v left", h.by, h.ahead, err, left)
+			}
+		})
+	}
+}
+
 // nodes that do not answer hold up the readings of those that do only once.
 func TestDeadNodesDoNotHoldUpReadings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

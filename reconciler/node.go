@@ -217,18 +217,31 @@ func (s *session) renew(ctx context.Context, host Host, at actuators.Place, agen
 	return s.put(ctx, host, at, r)
 }
 
-// hold makes sure that the claim outlives a call of this length (law 18).
+// hold makes sure that the claim outlives a call of this length (law 18), and renews it where it would not.
 func (s *session) hold(ctx context.Context, host Host, at actuators.Place, agent plan.Agent, call time.Duration) error {
-	if err := s.take(ctx); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
+	defer cancel()
+	held, err := s.outlives(ctx, call)
+	if held || err != nil {
 		return err
 	}
-	held := time.Until(s.until) > call
-	s.give()
-	if held {
-		return nil
+	if _, err := s.renew(ctx, host, at, agent); err != nil {
+		return err
 	}
-	_, err := s.renew(ctx, host, at, agent)
+	if held, err = s.outlives(ctx, call); !held && err == nil {
+		err = errors.New("the claim was renewed too late for what was to be done under it; it is tried again")
+	}
 	return err
+}
+
+// outlives reports whether the claim lasts for longer than a call, by both of this machine's clocks: one stands still while the machine is
+// suspended, the other may be set.
+func (s *session) outlives(ctx context.Context, call time.Duration) (bool, error) {
+	if err := s.take(ctx); err != nil {
+		return false, err
+	}
+	defer s.give()
+	return min(time.Until(s.until), s.until.Round(0).Sub(time.Now().Round(0))) > call, nil
 }
 
 // stamp fills in what only the moment of writing knows. Seconds are enough, and every node's shell can compare them.

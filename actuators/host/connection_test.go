@@ -480,10 +480,11 @@ func TestCheckRunsACommand(t *testing.T) {
 		exit    int
 		tail    string
 	}{
-		"passes":         {"true", 0, ""},
-		"fails":          {`echo "$WINDLASS_RELEASE"; echo on stderr >&2; exit 83`, 83, "v1\non stderr"},
-		"too slow":       {"sleep 60", 124, ""},
-		"talks for ever": {"yes", 124, ""},
+		"passes":          {"true", 0, ""},
+		"fails":           {`echo "$WINDLASS_RELEASE"; echo on stderr >&2; exit 83`, 83, "v1\non stderr"},
+		"too slow":        {"sleep 60", 124, ""},
+		"talks for ever":  {"yes", 124, ""},
+		"does not listen": {"trap '' TERM; sleep 60", 137, ""},
 	} {
 		exit, tail, err := h.Check(ctx, at, []string{"WINDLASS_RELEASE=v1"}, c.command, 300*time.Millisecond+time.Duration(len(c.tail))*time.Second)
 		if err != nil || exit != c.exit || c.tail != "" && tail != c.tail || len(tail) > 4<<10 {

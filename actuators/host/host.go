@@ -181,8 +181,8 @@ func versionOf(b []byte) string {
 }
 
 // Check runs a health check's command on the node, with env (NAME=value) added to its environment, and returns its exit status and the
-// end of its output. A command that outlives the time-out is ended there and has status 124. An error says that the command could not be
-// run or that its end was not seen, and nothing about the node's service.
+// end of its output. A command that outlives the time-out is ended there and has status 124, or 137 when it had to be killed. An error
+// says that the command could not be run or that its end was not seen, and nothing about the node's service.
 func (h *Host) Check(ctx context.Context, at actuators.Place, env []string, command string, timeout time.Duration) (exit int, tail string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout+at.SSH.ConnectTimeout+2*time.Second)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -226,7 +227,7 @@ func (p *ports) Run(ctx context.Context, at actuators.Place, old string, r actua
 	err = p.onHost(ctx, at, "write", func(m *machine) (err error) {
 		now, err = p.world.write(p, m, old, r)
 		if err == nil && p.world.roll("goes on/"+m.name).IntN(2) == 0 {
-			_, _ = p.world.begin(p, m, r.Claim.Nonce, job) // follow asks again
+			_, _ = p.world.begin(p, m, m.record, job) // follow asks again
 		}
 		return err
 	})
@@ -234,15 +235,15 @@ func (p *ports) Run(ctx context.Context, at actuators.Place, old string, r actua
 		return state, err
 	}
 	written(now)
-	return p.follow(ctx, at, r.Claim.Nonce, job)
+	return p.follow(ctx, at, now.Record, job)
 }
 
 // follow starts the job, or attaches to it, and waits for its end.
-func (p *ports) follow(ctx context.Context, at actuators.Place, nonce string, job actuators.Job) (state actuators.JobState, err error) {
+func (p *ports) follow(ctx context.Context, at actuators.Place, written actuators.NodeRecord, job actuators.Job) (state actuators.JobState, err error) {
 	for {
 		var wait chan struct{}
 		err = p.onHost(ctx, at, "run", func(m *machine) error {
-			wait, err = p.world.begin(p, m, nonce, job)
+			wait, err = p.world.begin(p, m, written, job)
 			state = m.job
 			return err
 		})
@@ -252,19 +253,42 @@ func (p *ports) follow(ctx context.Context, at actuators.Place, nonce string, jo
 		select {
 		case <-wait:
 		case <-ctx.Done():
+			p.linger(at, wait, written, job)
 			return state, ctx.Err()
 		}
 	}
 }
 
+// linger is a call's script, which goes on waiting on the machine when nobody waits for it any more.
+func (p *ports) linger(at actuators.Place, wait chan struct{}, written actuators.NodeRecord, job actuators.Job) {
+	w := p.world
+	w.mu.Lock()
+	wakes := time.Duration(1 + w.roll(p.nonce+"/lingers/"+at.Node.Name).IntN(8_000_000))
+	w.mu.Unlock()
+	w.running.Go(func() {
+		select {
+		case <-wait:
+		case <-w.end.Done():
+			return
+		}
+		time.Sleep(wakes)
+		_ = w.happen(func() (err error) {
+			if m := w.machines[at.Node.ID]; m != nil && !m.dead {
+				_, err = w.begin(p, m, written, job)
+			}
+			return err
+		})
+	})
+}
+
 // begin starts the job unless one runs or this one ran; it returns what to wait for before asking again.
-func (w *World) begin(p *ports, m *machine, nonce string, job actuators.Job) (chan struct{}, error) {
+func (w *World) begin(p *ports, m *machine, written actuators.NodeRecord, job actuators.Job) (chan struct{}, error) {
 	switch {
 	case m.job.Running:
 		return m.ends, nil
 	case m.job.Key == job.Key && m.job.Exited:
 		return nil, nil
-	case m.record.Claim == nil || m.record.Claim.Nonce != nonce || !w.clock(m).Before(m.record.Claim.Expires):
+	case !renewed(m.record, written) || !w.clock(m).Before(m.record.Claim.Expires):
 		return nil, actuators.ErrChanged
 	}
 	if err := w.deny("run"); err != nil {
@@ -273,6 +297,16 @@ func (w *World) begin(p *ports, m *machine, nonce string, job actuators.Job) (ch
 	w.laws.alone(w, m, "job")
 	w.start(p, m, job)
 	return m.ends, nil
+}
+
+// renewed reports whether a record is the one written, but for its claim's expiry.
+func renewed(record, written actuators.NodeRecord) bool {
+	if record.Claim == nil {
+		return false
+	}
+	record = record.Clone()
+	record.Claim.Expires = written.Claim.Expires
+	return reflect.DeepEqual(record, written)
 }
 
 // start lets a job run on the machine by itself, whatever becomes of the agent.
