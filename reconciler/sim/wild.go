@@ -358,13 +358,20 @@ func (l *laws) pruning(w *World, g *group, m *machine) {
 	}
 }
 
-// expected: nobody leaves while fewer nodes are found than expected, for longer than an agent takes to notice.
+// expected: nobody leaves while fewer nodes are found than expected, for longer than an agent takes to notice. A node that is excluded and
+// not found is not missed.
 func (l *laws) expected(w *World, m *machine) {
-	if !w.story.Wild.On || w.fleet.Nodes.Expect <= len(w.alive()) {
+	found := len(w.alive())
+	for _, e := range w.fleet.Nodes.Exclude {
+		if !slices.ContainsFunc(w.alive(), func(o *machine) bool { return o.name == e.Name }) {
+			found++
+		}
+	}
+	if !w.story.Wild.On || w.fleet.Nodes.Expect <= found {
 		return
 	}
 	for _, o := range w.machines {
-		if o.dead && w.now().Sub(o.died) < 2*time.Minute {
+		if o.dead && w.now().Sub(o.died) < 2*time.Minute || w.now().Sub(w.wild.moved[o.id]) < 2*time.Minute {
 			return
 		}
 	}
