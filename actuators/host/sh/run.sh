@@ -55,7 +55,7 @@ start() {
 		if [ -e "$left" ]; then rm -rf "$left"; fi
 	done
 	if [ -n "$stage" ]; then mv -T "$stage" "job/$key.files" || fail $BROKEN 'the staged files are gone'; fi
-	if ! echo "$limit" >"job/$key.limit" || ! : >job/group || ! echo "$key" >job/current; then
+	if ! echo "$limit" >"job/$key.limit" || ! true >job/group || ! echo "$key" >job/current; then
 		space "$need"
 		fail $UNWRITABLE "$dir/job cannot be written"
 	fi

@@ -70,7 +70,7 @@ step() {
 	printf '%s\n' "$1" >"$job.step"
 	(cd "${where:-$dir}" && exec timeout -k 10 "$2" sh -c "$leave; $3") </dev/null
 	code=$?
-	: >"$dir/job/group"
+	true >"$dir/job/group"
 	if timed_out "$2" $code; then
 		printf '%s\n' "windlass: step $1 was ended after $2 s, its time-out"
 		code=124
