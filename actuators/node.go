@@ -3,6 +3,7 @@ package actuators
 // A Node is a machine of a fleet as the inventory names it.
 type Node struct {
 	Name    string // unique in the fleet, well-formed
+	Alias   string // its tag Name where that is not its name, since another has it too or it is ill-formed; to compare with, not to show
 	ID      string // the instance id; empty for a static node, whose identity is its machine id
 	Address string // host or host:port-less IP that SSH and direct checks go to
 	Zone    string // empty: unknown

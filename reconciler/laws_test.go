@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -190,6 +191,27 @@ func TestExcludedNodesRevisionBlocksNobody(t *testing.T) {
 			t.Errorf("nodes %v, excluded %v", f.Nodes, f.Excluded)
 		}
 	})
+}
+
+// exclude: an exclusion that names nobody, or more than one, says so: it does not do what somebody wanted it to.
+func TestExclusionSaysWhenItIsNotOfOneNode(t *testing.T) {
+	for name, want := range map[string]string{
+		"web-2":    "hostile",
+		"i-0a":     "hostile",
+		"web-twin": "hostile; 2 nodes carry this name: exclude by instance id to tell them apart",
+		"wbe-2":    "hostile; no node that was found has this name or id",
+	} {
+		a := newActor("web", Deps{Log: slog.New(slog.DiscardHandler)}, func(Status) {})
+		a.want.Fleet = excluding(webFleet("v1"), name)
+		if got := a.status().Excluded[0].Reason; got != "hostile" {
+			t.Errorf("%s, while nobody was looked for: %q", name, got)
+		}
+		a.found.At = time.Now()
+		a.meet([]actuators.Node{{Name: "i-0a", ID: "i-0a", Alias: "web-twin"}, {Name: "i-0b", ID: "i-0b", Alias: "web-twin"}, {Name: "web-2", ID: "i-02"}})
+		if got := a.status().Excluded[0].Reason; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
 }
 
 type only struct{ revision string }

@@ -2,9 +2,11 @@ package reconciler
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
+	"windlass/desired"
 	"windlass/reconciler/plan"
 )
 
@@ -20,7 +22,7 @@ func (a *actor) status() Status {
 	if a.want.Fleet != nil {
 		v := a.want.Version
 		s.Desired = Desired{Release: v.Release, Revision: v.Revision, Digest: v.Digest, Committed: a.meta.committed}
-		s.Excluded = slices.Clone(a.want.Fleet.Nodes.Exclude)
+		s.Excluded = a.exclusions()
 		for _, c := range a.want.Fleet.Health {
 			s.Checks = append(s.Checks, c.Name)
 		}
@@ -91,6 +93,30 @@ func (s *Status) addMissing(a *actor) {
 	for range a.want.Fleet.Nodes.Expect - len(a.want.Fleet.Nodes.Exclude) - len(a.plan.Nodes) {
 		s.Nodes = append(s.Nodes, Node{NodeStatus: plan.NodeStatus{State: plan.Missing, Reason: "expected, and not found"}})
 	}
+}
+
+// exclusions are the fleet file's. One that names nobody, as it does after a slip, leaves nobody alone, and one that names several leaves all
+// of them alone: both say so.
+func (a *actor) exclusions() []desired.Exclusion {
+	all := slices.Clone(a.want.Fleet.Nodes.Exclude)
+	if !a.found.Complete() {
+		return all
+	}
+	for i, e := range all {
+		named := 0
+		for _, n := range a.order {
+			if plan.Means(e, n.Node.Node) {
+				named++
+			}
+		}
+		switch {
+		case named == 0:
+			all[i].Reason += "; no node that was found has this name or id"
+		case named > 1:
+			all[i].Reason += fmt.Sprintf("; %d nodes carry this name: exclude by instance id to tell them apart", named)
+		}
+	}
+	return all
 }
 
 // holdings are the machines and groups the fleet works with.

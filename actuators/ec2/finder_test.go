@@ -71,8 +71,15 @@ func TestNamesAreUniqueAndWellFormed(t *testing.T) {
 	set := tagged("app", "web")
 	set.Static = []desired.StaticNode{{Name: "front", Address: "10.9.9.9", Target: "10.9.9.9"}}
 	want := []string{"front", "i-00000002", "i-00000003", "i-00000004", "i-00000005", "i-00000006", "i-00000007", "i-00000008", "i-00000009", "web-1"}
-	if got := names(w.nodes(set)); !slices.Equal(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
+	got := w.nodes(set)
+	if !slices.Equal(names(got), want) {
+		t.Errorf("got  %v\nwant %v", names(got), want)
+	}
+	aliases := map[string]string{"i-00000002": "twin", "i-00000003": "twin", "i-00000005": "two words", "i-00000006": "-web", "i-00000007": "web/../1", "i-00000009": "front"}
+	for _, node := range got.Nodes {
+		if node.Alias != aliases[node.Name] {
+			t.Errorf("%s has the alias %q, want %q", node.Name, node.Alias, aliases[node.Name])
+		}
 	}
 }
 

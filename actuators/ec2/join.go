@@ -88,6 +88,9 @@ func instanceNode(i instance, name string, kind desired.AddressKind) actuators.N
 		Name: name, ID: i.id, Address: i.private, Zone: i.zone,
 		Targets: actuators.Targets{Instance: i.id, IP: i.private},
 	}
+	if i.name != name && !isInstanceID(i.name) { // an id means nobody but the instance that has it
+		node.Alias = i.name
+	}
 	if kind == desired.PublicAddress {
 		node.Address = i.public
 	}

@@ -330,6 +330,18 @@ func TestExcludedNodeIsNotExpected(t *testing.T) {
 	}
 }
 
+// exclude: a second instance with the same tag Name takes the excluded one's name away, and not what keeps it excluded.
+func TestExcludedNodeStaysSoWhenAnotherHasItsTag(t *testing.T) {
+	w := fleetOf(4, "v1")
+	for i := 2; i < 4; i++ {
+		w.Nodes[i].Alias = "web-twin"
+	}
+	p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Nodes.Exclude = []desired.Exclusion{{Name: "web-twin", Reason: "disk swap"}} }), w)
+	if len(p.Nodes) != 2 || p.Nodes[0].Name != "web-1" || p.Nodes[1].Name != "web-2" {
+		t.Errorf("web-3 and web-4 carry the tag web-twin, which is excluded; the plan has %+v", p.Nodes)
+	}
+}
+
 // exclude: what an excluded node's record says binds nobody: it is how a hostile or broken one is got rid of.
 func TestExcludedNodesGroupsBlockNobody(t *testing.T) {
 	w := fleetOf(4, "v1")

@@ -149,10 +149,15 @@ func (f *fleet) look() {
 	f.twins, f.unread = twins(f.views), f.recordsUnread()
 }
 
-// Excludes reports whether the fleet file excludes the node, by its name or its instance id. Nothing is built on what its record says,
-// and nothing is written there.
+// Excludes reports whether the fleet file excludes the node. Nothing is built on what its record says, and nothing is written there.
 func Excludes(f *desired.Fleet, n actuators.Node) bool {
-	return slices.ContainsFunc(f.Nodes.Exclude, func(e desired.Exclusion) bool { return e.Name == n.Name || e.Name == n.ID })
+	return slices.ContainsFunc(f.Nodes.Exclude, func(e desired.Exclusion) bool { return Means(e, n) })
+}
+
+// Means reports whether the exclusion is of the node: by its name, its instance id, or a tag Name that it shares with others. A node that
+// somebody works on stays excluded when another with the same tag appears, and so does that one: nobody can tell which was meant.
+func Means(e desired.Exclusion, n actuators.Node) bool {
+	return e.Name == n.Name || e.Name == n.ID || e.Name == n.Alias
 }
 
 // twins finds two nodes that name the same machine: a record could not tell them apart (law 4).
