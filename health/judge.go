@@ -12,10 +12,10 @@ import (
 //     the newest of them.
 //   - Failing or Contradicted: not passing although p.Steady and p.Within are over; Contradicted when the newest answer named
 //     another release.
-//   - Unknown: the same, when no try had an answer: nothing can be said of the subject.
+//   - Unknown: the same, when no try had an answer, or the newest had none: the subject may have mended since it was last seen.
 //   - Pending: anything else, until Deadline.
 //
-// NoAnswer says nothing about the subject: it neither passes nor fails, and it breaks no streak.
+// NoAnswer says nothing about the subject: it neither passes nor fails, it breaks no streak, and a time that ends with it shows nothing.
 func Judge(samples []Sample, p Policy, now time.Time) Verdict {
 	s := tallySamples(samples, p)
 	deadline := p.Since.Add(p.Steady + p.Within)
@@ -25,7 +25,7 @@ func Judge(samples []Sample, p Policy, now time.Time) Verdict {
 		v.Status, v.Reason = Passing, s.passing(p)
 	case now.Before(deadline):
 		v.Status, v.Reason, v.Deadline = Pending, s.pending(p), deadline
-	case s.newest == "":
+	case s.silent || s.newest == "":
 		v.Status, v.Reason = Unknown, s.failing(p)
 	case s.newest == Contradict:
 		v.Status, v.Reason = Contradicted, s.failing(p)
@@ -40,6 +40,7 @@ func wanted(p Policy) int { return max(1, p.Successes) }
 // A tally is what a verdict needs to know of the samples that count.
 type tally struct {
 	tries, unanswered int
+	silent            bool      // the newest try had no answer
 	streak            int       // passes in a row up to the newest conclusive sample
 	flaps             int       // turns from pass to failure
 	newest            Result    // of the conclusive ones; empty: there was none
@@ -60,6 +61,7 @@ func tallySamples(samples []Sample, p Policy) tally {
 
 func (t *tally) add(s Sample) {
 	t.tries++
+	t.silent = false
 	switch s.Result {
 	case Pass:
 		t.streak++
@@ -72,6 +74,7 @@ func (t *tally) add(s Sample) {
 		t.streak, t.newest, t.failedAt = 0, s.Result, s.At
 	default:
 		t.unanswered++
+		t.silent = true
 	}
 	t.detail = s.Detail
 }
