@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +53,9 @@ type Events struct {
 	git         *prometheus.HistogramVec
 
 	known map[string][]string // fleets that have their series, with their checks; of the scrape alone
+
+	mu    sync.RWMutex    // held for writing while series come and go
+	ended map[string]bool // fleets that had theirs taken away
 }
 
 var _ reconciler.Observer = (*Events)(nil)
@@ -72,6 +76,7 @@ func NewEvents() *Events {
 		pass:        histogram("windlass_reconcile_duration_seconds", "How long passes took to plan and to start what is due.", passBuckets, "fleet"),
 		git:         histogram("windlass_git_operation_duration_seconds", "How long exchanges with the git server took: list, fetch, or clone of the whole history.", gitBuckets, "operation", "result"),
 		known:       map[string][]string{},
+		ended:       map[string]bool{},
 	}
 	for _, operation := range gitOperations {
 		for _, result := range results {
@@ -89,28 +94,41 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
 
+// of counts what happened to a fleet. What comes late, after the fleet has ended, makes no series of it anew.
+func (e *Events) of(fleet string, count func(fleet string)) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if fleet = label(fleet); !e.ended[fleet] {
+		count(fleet)
+	}
+}
+
 // StepDone counts a stage and, when it ended a correction, the correction.
 func (e *Events) StepDone(d reconciler.StepDone) {
-	e.step.WithLabelValues(label(d.Fleet), label(d.Step), label(d.Result)).Observe(d.Took.Seconds())
-	if d.Corrected != "" {
-		e.corrections.WithLabelValues(label(d.Fleet), label(d.Corrected)).Inc()
-	}
+	e.of(d.Fleet, func(fleet string) {
+		e.step.WithLabelValues(fleet, label(d.Step), label(d.Result)).Observe(d.Took.Seconds())
+		if d.Corrected != "" {
+			e.corrections.WithLabelValues(fleet, label(d.Corrected)).Inc()
+		}
+	})
 }
 
 // RolloutDone counts a rollout.
 func (e *Events) RolloutDone(d reconciler.RolloutDone) {
-	fleet, result := label(d.Fleet), label(string(d.Rollout.Result))
-	e.rollouts.WithLabelValues(fleet, label(string(d.Rollout.Trigger)), result).Inc()
-	e.rollout.WithLabelValues(fleet, result).Observe(d.Rollout.Ended.Sub(d.Rollout.Started).Seconds())
-	e.paused.WithLabelValues(fleet, result).Observe(d.Rollout.Paused.Seconds())
-	if d.Lead > 0 {
-		e.lead.WithLabelValues(fleet).Observe(d.Lead.Seconds())
-	}
+	result := label(string(d.Rollout.Result))
+	e.of(d.Fleet, func(fleet string) {
+		e.rollouts.WithLabelValues(fleet, label(string(d.Rollout.Trigger)), result).Inc()
+		e.rollout.WithLabelValues(fleet, result).Observe(d.Rollout.Ended.Sub(d.Rollout.Started).Seconds())
+		e.paused.WithLabelValues(fleet, result).Observe(d.Rollout.Paused.Seconds())
+		if d.Lead > 0 {
+			e.lead.WithLabelValues(fleet).Observe(d.Lead.Seconds())
+		}
+	})
 }
 
 // PassDone counts a pass.
 func (e *Events) PassDone(fleet string, took time.Duration) {
-	e.pass.WithLabelValues(label(fleet)).Observe(took.Seconds())
+	e.of(fleet, func(fleet string) { e.pass.WithLabelValues(fleet).Observe(took.Seconds()) })
 }
 
 // CheckDone counts a try of a check. An answer that names another release is no pass.
@@ -122,17 +140,17 @@ func (e *Events) CheckDone(fleet, check string, result health.Result) {
 	case health.NoAnswer:
 		word = "error"
 	}
-	e.checks.WithLabelValues(label(fleet), label(check), word).Inc()
+	e.of(fleet, func(fleet string) { e.checks.WithLabelValues(fleet, label(check), word).Inc() })
 }
 
 // Rejected counts a commit's file of a fleet.
 func (e *Events) Rejected(fleet string, why desired.Reason) {
-	e.rejected.WithLabelValues(label(fleet), label(string(why))).Inc()
+	e.of(fleet, func(fleet string) { e.rejected.WithLabelValues(fleet, label(string(why))).Inc() })
 }
 
 // SSHSession counts a session with a node; it is a host.Options.Observe.
 func (e *Events) SSHSession(fleet, result string) {
-	e.ssh.WithLabelValues(label(fleet), label(result)).Inc()
+	e.of(fleet, func(fleet string) { e.ssh.WithLabelValues(fleet, label(result)).Inc() })
 }
 
 // GitOperation counts an exchange with the git server; it is a gitrepo.Options.Observe.
@@ -153,6 +171,8 @@ func (e *Events) AWSRequest(service, operation, code string) {
 // scrape is answered is soon enough: no scrape sees a counter for the first time at one, which increase() would miss. Calls
 // come one at a time.
 func (e *Events) follow(fleets []reconciler.Status) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	gone := e.known
 	e.known = make(map[string][]string, len(fleets))
 	for _, f := range fleets {
@@ -184,6 +204,7 @@ func (e *Events) followChecks(fleet string, before, now []string) {
 }
 
 func (e *Events) begin(fleet string) {
+	delete(e.ended, fleet)
 	for _, result := range reconciler.Results {
 		e.rollout.WithLabelValues(fleet, string(result))
 		e.paused.WithLabelValues(fleet, string(result))
@@ -210,6 +231,7 @@ func (e *Events) begin(fleet string) {
 }
 
 func (e *Events) end(fleet string) {
+	e.ended[fleet] = true
 	match := prometheus.Labels{"fleet": fleet}
 	for _, c := range []*prometheus.CounterVec{e.rollouts, e.corrections, e.checks, e.ssh, e.rejected} {
 		c.DeletePartialMatch(match)

@@ -129,6 +129,12 @@ func golden(t *testing.T, name, got string) {
 
 func happened() *metrics.Events {
 	events := metrics.NewEvents()
+	tell(events)
+	return events
+}
+
+// tell tells of events of every kind.
+func tell(events *metrics.Events) {
 	events.StepDone(reconciler.StepDone{Fleet: "web-live", Node: "web-1", Step: "drain", Result: "success", Took: 20 * time.Second})
 	events.StepDone(reconciler.StepDone{Fleet: "web-live", Node: "web-1", Step: "bake", Result: "success", Took: 10 * time.Second, Corrected: "release"})
 	events.RolloutDone(reconciler.RolloutDone{
@@ -144,7 +150,6 @@ func happened() *metrics.Events {
 	events.GitOperation("list", 30*time.Second, true)
 	events.PassDone("web-live", 2*time.Millisecond)
 	events.AWSRequest("elasticloadbalancing", "DescribeTargetHealth", "ok")
-	return events
 }
 
 func TestStatesAndEventsOfARollout(t *testing.T) {
@@ -183,6 +188,10 @@ func TestAFleetThatGoesTakesItsSeriesAlongAndComesBackAtZero(t *testing.T) {
 	a.fleets = []reconciler.Status{paused()}
 	if text := exposition(t, g); strings.Contains(text, "web-live") {
 		t.Errorf("series of a fleet that is gone:\n%s", text)
+	}
+	tell(events) // late
+	if text := exposition(t, g); strings.Contains(text, "web-live") {
+		t.Errorf("series of a fleet that is gone, made anew by what came late:\n%s", text)
 	}
 	a.fleets = []reconciler.Status{rolling()}
 	if n := value(t, g, "windlass_rollouts_total"); n != 0 {
