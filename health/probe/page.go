@@ -47,6 +47,11 @@ func (p *Prober) page(ctx context.Context, at actuators.Place, check desired.Che
 	}
 	target := "http://" + net.JoinHostPort(host, strconv.Itoa(check.HTTP.Port)) + check.HTTP.Path
 	status, body, err := get(ctx, c, target)
+	if err != nil && reached.Load() && check.HTTP.Via == desired.OverSSH {
+		// The way to the node may be what broke off: asked again it is made anew, and the service tells whether it was to blame.
+		_, _, again := get(ctx, c, target)
+		reached.Store(reached.Load() && again != nil)
+	}
 	asked := "GET " + target + ": "
 	switch {
 	case err != nil && !reached.Load():
@@ -101,9 +106,17 @@ func get(ctx context.Context, c *http.Client, target string) (int, string, error
 		return 0, "", err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
 	if err != nil { // also of an answer that breaks off: what follows a release may make it another one
 		return 0, "", err
 	}
-	return response.StatusCode, string(body), nil
+	return response.StatusCode, whole(string(body)), nil
+}
+
+// whole is what is looked at of a body, without a last word that is cut: v1.4.2 may be the beginning of v1.4.2-rc.
+func whole(body string) string {
+	if len(body) <= maxBody {
+		return body
+	}
+	return strings.TrimRightFunc(body[:maxBody], func(r rune) bool { return word.MatchString(string(r)) })
 }

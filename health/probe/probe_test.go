@@ -26,6 +26,7 @@ type fakeShell struct {
 	exit    int
 	tail    string
 	hang    bool
+	breaks  int // so many connections through it break off; then err is what dialling says
 	command string
 	env     []string
 }
@@ -43,6 +44,12 @@ func (f *fakeShell) Dial(ctx context.Context, _ actuators.Place, address string)
 	if f.hang {
 		<-ctx.Done()
 		return nil, ctx.Err()
+	}
+	if f.breaks > 0 {
+		f.breaks--
+		here, there := net.Pipe()
+		there.Close()
+		return here, nil
 	}
 	if f.err != nil {
 		return nil, f.err
@@ -156,6 +163,18 @@ func TestPageThatBreaksOff(t *testing.T) {
 	expect(t, probe.New(nil).Probe(t.Context(), place(), page(port, "{release}"), "v1.4.2"), health.Fail, "unexpected EOF")
 }
 
+// The same holds of an answer that is too long to be looked at whole.
+func TestPageThatIsCut(t *testing.T) {
+	for text, want := range map[string]health.Result{" v1.4.2-rc": health.Contradict, " v1.4.2": health.Contradict, " v1.4.2\n": health.Pass} {
+		body := strings.Repeat(" ", 64<<10-len(" v1.4.2")) + text + strings.Repeat("x", 100)
+		if text == " v1.4.2\n" {
+			body = body[1:]
+		}
+		port := service(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
+		expect(t, probe.New(nil).Probe(t.Context(), place(), page(port, "{release}"), "v1.4.2"), want, "200")
+	}
+}
+
 func TestPageThatDoesNotCome(t *testing.T) {
 	release := make(chan struct{})
 	port := service(t, func(_ http.ResponseWriter, r *http.Request) { <-release })
@@ -181,6 +200,25 @@ func TestOverSSHTellsTheNodeFromItsService(t *testing.T) {
 	expect(t, probe.New(&fakeShell{err: refused}).Probe(t.Context(), place(), check, "v1"), health.Fail, "connection refused")
 	check.Timeout = 50 * time.Millisecond
 	expect(t, probe.New(&fakeShell{hang: true}).Probe(t.Context(), place(), check, "v1"), health.NoAnswer, "")
+}
+
+// What breaks off on the way through SSH is the service's failure only when it does so again over a connection that holds.
+func TestOverSSHBreaksOff(t *testing.T) {
+	check := page(service(t, func(http.ResponseWriter, *http.Request) {}), "")
+	check.HTTP.Via = desired.OverSSH
+	for name, c := range map[string]struct {
+		shell fakeShell
+		want  health.Result
+	}{
+		"the connection alone":       {fakeShell{breaks: 1}, health.NoAnswer},
+		"the connection, for longer": {fakeShell{breaks: 1, err: errors.New("cannot connect")}, health.NoAnswer},
+		"the service":                {fakeShell{breaks: 2}, health.Fail},
+		"the service is gone":        {fakeShell{breaks: 1, err: syscall.ECONNREFUSED}, health.Fail},
+	} {
+		t.Run(name, func(t *testing.T) {
+			expect(t, probe.New(&c.shell).Probe(t.Context(), place(), check, "v1"), c.want, "GET ")
+		})
+	}
 }
 
 func TestTCP(t *testing.T) {
