@@ -17,21 +17,34 @@ type rule struct {
 	replace string
 }
 
+const (
+	// key is a name that only secrets have; pass and pwd alone are ordinary words.
+	key = `[\w-]*(?:passw(?:or)?d|passphrase|secret|token|(?:api|access|private|signing|encryption)[_-]?key|credential)[\w-]*|[\w-]*[_-](?:pass|pwd)`
+	// value is quoted, with what is joined to it by a backslash; quoted to the end of the line, its end cut off; or a word.
+	value = `(?:"(?:\\.|[^"\\])*"(?:\\\S+)?|'[^']*'(?:\\\S+)?|["'][^\r\n]*|(?:\\.|[^\s"'\\])+)`
+)
+
+// colour is what a terminal takes for a colour; it may stand in the middle of what is looked for.
+var colour = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
 var rules = []rule{
 	{regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----|\z)`), Mark},
 	{regexp.MustCompile(`(?:[A-Za-z0-9+/=]{1,76}\s+)*-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----`), Mark}, // its beginning was cut off
 	{regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^/\s"']*@`), "${1}" + Mark + "@"},
-	{regexp.MustCompile(`(?i)(\b(?:proxy-)?authorization["']?\s*[:=]\s*["']?)[^\r\n"']+`), "${1}" + Mark},
+	{regexp.MustCompile(`(?i)(\b(?:(?:proxy-)?authorization|(?:set-)?cookie)["']?\s*[:=]\s*["']?)[^\r\n"']+`), "${1}" + Mark},
 	{regexp.MustCompile(`(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}`), "${1}" + Mark},
 	{regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`), Mark},
-	{regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{8,})`), Mark},
-	{regexp.MustCompile(`(?i)([\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w-]*["']?\s*[:=]\s*)("[^"\r\n]*"|'[^'\r\n]*'|[^\s"',;&]+)`), "${1}" + Mark},
+	{regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|npm_[A-Za-z0-9]{16,}|xox[abprs]-[\w-]{8,})`), Mark},
+	{regexp.MustCompile(`\beyJ[\w-]+\.[\w-]+\.[\w-]*`), Mark}, // JWT
+	{regexp.MustCompile(`(\bcurl\b[^\r\n]*?\s(?:-u\s*|--user[\s=]+)["']?)[^\s"':]+:[^\s"']+`), "${1}" + Mark},
+	{regexp.MustCompile(`(?i)((?:` + key + `)\\*["']?\s*(?:=>|:=|[:=])\s*)` + value), "${1}" + Mark},
 	{regexp.MustCompile(`(?i)(--?[\w-]*(?:passw(?:or)?d|secret|token|api-key)[\w-]*\s+)("[^"\r\n]*"|'[^'\r\n]*'|[^\s"'-][^\s"']*)`), "${1}" + Mark},
 }
 
-// Text returns s with what looks like a secret replaced by Mark: the user part of a URL, authorization headers, bearer tokens, keys
+// Text returns s without colours and with what looks like a secret replaced by Mark: the user part of a URL, authorization headers, bearer tokens, keys
 // of AWS and of forges, private key blocks, and the value of whatever is named like a password. It errs on the side of hiding.
 func Text(s string) string {
+	s = colour.ReplaceAllString(s, "")
 	for _, r := range rules {
 		s = r.pattern.ReplaceAllString(s, r.replace)
 	}

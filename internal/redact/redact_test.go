@@ -29,6 +29,26 @@ func TestSecretsGo(t *testing.T) {
 		"-----BEGIN RSA PRIVATE KEY-----\ns3cr3tvalue (torn off",
 		"s3cr3tvalue+x=\nAAAA\n-----END RSA PRIVATE KEY-----\n",
 		"?access_token=s3cr3tvalue&x=1",
+		"\x1b[36mpassword\x1b[0m=\x1b[1ms3cr3t\x1b[0mvalue",
+		"DB_PASS=s3cr3tvalue",
+		"db_pwd: s3cr3tvalue",
+		"SIGNING_KEY=s3cr3tvalue",
+		"Cookie: theme=dark; sid=s3cr3tvalue",
+		"Set-Cookie: sid=s3cr3tvalue; Path=/",
+		"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.s3cr3tvalue",
+		"npm_0123456789abcdefs3cr3tvalue",
+		"password=ab,s3cr3tvalue",
+		"PASSWORD=ab&s3cr3tvalue",
+		"PASSWORD=ab;s3cr3tvalue",
+		`{"password":"ab\"s3cr3tvalue"}`,
+		`{\"password\":\"s3cr3tvalue\"}`,
+		`PASSWORD='ab'\''s3cr3tvalue'`,
+		"password: \"ab\ns3cr3tvalue\"",
+		`token = "ab s3cr3tvalue`,
+		`password => "s3cr3tvalue"`,
+		"password := s3cr3tvalue",
+		"curl -fsS -u admin:s3cr3tvalue http://x",
+		"curl --user 'admin:s3cr3tvalue' http://x",
 	} {
 		got := redact.Text(s)
 		if strings.Contains(got, secret) || !strings.Contains(got, redact.Mark) {
@@ -49,6 +69,8 @@ func TestTheRestStays(t *testing.T) {
 		"git@github.com:org/repo.git",
 		"E: Unable to locate package web\nexit 100",
 		"i-0abc serves v1.4.2+build.7",
+		"pass 3 of 5; pass: 12, compass=north, bypass=1, PWD=/srv/web",
+		"docker run -u 1000:1000 web, cookies are on",
 	} {
 		if got := redact.Text(s); got != s {
 			t.Errorf("%q became %q", s, got)
