@@ -132,7 +132,9 @@ func (f *fleet) stay(v *view, why string) {
 		f.cap.away--
 		v.held, v.awaits = true, f.tooFew() == ""
 	case f.balanced() && len(f.missing(v)) > 0:
-		f.restore(v)
+		if f.restore(v); v.status.State == OutOfService {
+			v.status.Reason += "; it cannot leave either: " + why
+		}
 	case f.balanced() && !v.serving && v.mayServeBy(f):
 		f.hold(v, why)
 	default:

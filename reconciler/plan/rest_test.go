@@ -81,6 +81,9 @@ func TestLaw15NodeThatCanNeitherServeNorLeaveLetsOthersGo(t *testing.T) {
 	if got := kindsOf(p, ""); got != "configure web-2" && !p.Refresh {
 		t.Errorf("steps %q; %s; web-1 %s, web-2 %s", got, p.Reason, p.Nodes[0].Reason, p.Nodes[1].Reason)
 	}
+	if why := p.Nodes[0].Reason; !strings.Contains(why, "its checks fail") || !strings.HasSuffix(why, "it cannot leave either: it is the last member of its load balancers; rollout.allowOutage lets it leave") {
+		t.Errorf("web-1 %s", why)
+	}
 }
 
 // Law 11: a verdict is written on nodes under way too: no other record may have it.

@@ -48,7 +48,8 @@ func (l *laws) check(w *World) {
 		if _, excluded := w.wild.excluded[m.id]; excluded || was && (m.since.Before(moved) || w.now().Sub(moved) < 30*time.Minute) {
 			continue // what an excluded machine serves counts for nothing, nor what it brings back
 		}
-		if len(w.groups) > 0 && w.inRotation(m) && m.digest != "" && !l.proven[m.digest] {
+		known := slices.ContainsFunc(w.groups, func(g *group) bool { return w.inRotationOf(m, g) && w.knows(m, g) })
+		if known && m.digest != "" && !l.proven[m.digest] {
 			unproven[m.digest]++
 		}
 	}

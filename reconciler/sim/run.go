@@ -329,7 +329,7 @@ func (d *director) settledLocked() string {
 	_, halted := w.laws.halted[verdict(digest, w.fleet.Retry)]
 	for _, m := range w.alive() {
 		switch {
-		case m.sick || m.record.Stage == actuators.Leaving && m.record.Spoiled && d.excused(m):
+		case m.sick || m.record.Stage == actuators.Leaving && (m.record.Spoiled || !w.serves(m)) && d.excused(m):
 		case halted && m.record.Stage == actuators.Configuring && m.record.On.Digest != digest && !m.job.Running: // waits for another version
 		case halted && m.record.Stage == actuators.Configuring && !m.job.Running && (w.story.Wild.On || w.served(digest)): // waits for a place that another holds
 		case halted && m.record.Stage == actuators.Leaving && m.record.Spoiled && m.record.On.Digest != digest && !w.inRotation(m): // the same
@@ -389,6 +389,7 @@ func (d *director) happen(ctx context.Context, e Event) {
 	w.mu.Lock()
 	w.tell("event: %s %s (node %d)", e.What, e.To, e.Node)
 	w.settle()
+	w.laws.check(w) // of what an agent may still read, though it ends with the event
 	m := w.nth(e.Node)
 	wild, commit := w.runWild(e, m)
 	if !wild {

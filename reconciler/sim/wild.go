@@ -351,31 +351,35 @@ func (l *laws) pruning(w *World, g *group, m *machine) {
 	switch {
 	case !w.story.Wild.Prune:
 		l.breaks(w, "law prune: %s leaves %s, and nobody asked for it", m.name, g.Name)
-	case w.fleet.Nodes.Expect > len(w.alive()):
+	case w.misses():
 		l.breaks(w, "law prune: %s leaves %s with fewer nodes than expected", m.name, g.Name)
 	case others < floor-1:
 		l.breaks(w, "law 9: %s is pruned and %d of %d stay in service, floor is %d", m.name, others, size, floor)
 	}
 }
 
-// expected: nobody leaves while fewer nodes are found than expected, for longer than an agent takes to notice. A node that is excluded and
-// not found is not missed.
+// expected: nobody leaves while fewer nodes are found than expected.
 func (l *laws) expected(w *World, m *machine) {
+	if w.story.Wild.On && w.misses() {
+		l.breaks(w, "law expect: %s leaves with %d of %d found", m.name, len(w.alive()), w.fleet.Nodes.Expect)
+	}
+}
+
+// misses reports whether fewer nodes are found than expected, for longer than an agent takes to notice. A node that is excluded and not
+// found is not missed.
+func (w *World) misses() bool {
 	found := len(w.alive())
 	for _, e := range w.fleet.Nodes.Exclude {
 		if !slices.ContainsFunc(w.alive(), func(o *machine) bool { return o.name == e.Name }) {
 			found++
 		}
 	}
-	if !w.story.Wild.On || w.fleet.Nodes.Expect <= found {
-		return
-	}
 	for _, o := range w.machines {
 		if o.dead && w.now().Sub(o.died) < 2*time.Minute || w.now().Sub(w.wild.moved[o.id]) < 2*time.Minute {
-			return
+			return false
 		}
 	}
-	l.breaks(w, "law expect: %s leaves with %d of %d found", m.name, len(w.alive()), w.fleet.Nodes.Expect)
+	return w.fleet.Nodes.Expect > found
 }
 
 // missing: nobody leaves while a group that the file names is said not to exist (law 1).

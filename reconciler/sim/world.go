@@ -183,10 +183,12 @@ func (m *machine) recorded(g *group) bool {
 
 // inRotation reports whether some group may send the machine traffic.
 func (w *World) inRotation(m *machine) bool {
-	return slices.ContainsFunc(w.groups, func(g *group) bool {
-		e := g.members[m.id]
-		return e != nil && e.draining.IsZero()
-	})
+	return slices.ContainsFunc(w.groups, func(g *group) bool { return w.inRotationOf(m, g) })
+}
+
+func (w *World) inRotationOf(m *machine, g *group) bool {
+	e := g.members[m.id]
+	return e != nil && e.draining.IsZero()
 }
 
 // targets is a truthful reading of a group.
