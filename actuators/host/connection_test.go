@@ -521,8 +521,16 @@ func TestDialThroughTheNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
-	if b, _ := io.ReadAll(conn); !bytes.HasSuffix(b, []byte("v1")) {
-		t.Errorf("got %q", b)
+	if b, err := io.ReadAll(conn); err != nil || !bytes.HasSuffix(b, []byte("v1")) {
+		t.Errorf("got %q, %v", b, err)
+	}
+	conn.Close()
+	if conn, err = h.Dial(t.Context(), at, l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(20*time.Millisecond, s.Drop)
+	if b, err := io.ReadAll(conn); err == nil {
+		t.Errorf("the connection to the node was dropped: got %q, as if the service had ended it", b)
 	}
 	conn.Close()
 	web.Close()

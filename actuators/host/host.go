@@ -200,7 +200,8 @@ func (h *Host) Check(ctx context.Context, at actuators.Place, env []string, comm
 }
 
 // Dial connects to an address as seen from the node, such as 127.0.0.1:8080. The error wraps syscall.ECONNREFUSED when the node was
-// reached and could not connect; any other error says nothing about that address.
+// reached and could not connect; any other error says nothing about that address. Reading and writing fail with io.EOF when the other side
+// has ended the connection, and with another error when the one to the node has ended.
 func (h *Host) Dial(ctx context.Context, at actuators.Place, address string) (net.Conn, error) {
 	conn, err := h.pool.dialThrough(ctx, at, address)
 	var refused *ssh.OpenChannelError

@@ -260,18 +260,47 @@ func (p *pool) dialThrough(ctx context.Context, at actuators.Place, address stri
 			l.release()
 			return nil, err
 		}
-		return &leasedConn{Conn: conn, release: l.release}, nil
+		return &leasedConn{conn, l}, nil
 	})
 }
 
+// A leasedConn is a connection from a node to somewhere.
 type leasedConn struct {
 	net.Conn
-	release func()
+	lease lease
+}
+
+func (c *leasedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	return n, c.why(err)
+}
+
+func (c *leasedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return n, c.why(err)
+}
+
+// why is errLost where x/crypto says io.EOF although it is the connection to the node that has ended.
+func (c *leasedConn) why(err error) error {
+	if err != nil && c.lease.client.over() {
+		return errLost
+	}
+	return err
 }
 
 func (c *leasedConn) Close() error {
-	defer c.release()
+	defer c.lease.release()
 	return c.Conn.Close()
+}
+
+// over reports whether the connection has ended, which is known a moment after its channels have.
+func (c *client) over() bool {
+	select {
+	case <-c.ended:
+		return true
+	case <-time.After(20 * time.Millisecond):
+		return false
+	}
 }
 
 // withLease calls f with a lease that f releases. A kept connection that turns out dead before anything was asked is replaced.

@@ -47,11 +47,6 @@ func (p *Prober) page(ctx context.Context, at actuators.Place, check desired.Che
 	}
 	target := "http://" + net.JoinHostPort(host, strconv.Itoa(check.HTTP.Port)) + check.HTTP.Path
 	status, body, err := get(ctx, c, target)
-	if err != nil && reached.Load() && check.HTTP.Via == desired.OverSSH {
-		// The way to the node may be what broke off: asked again it is made anew, and the service tells whether it was to blame.
-		_, _, again := get(ctx, c, target)
-		reached.Store(reached.Load() && again != nil)
-	}
 	asked := "GET " + target + ": "
 	switch {
 	case err != nil && !reached.Load():
@@ -86,9 +81,34 @@ func judgePage(check desired.Check, status int, body, release, node string) (hea
 func (p *Prober) through(at actuators.Place, reached *atomic.Bool) dialFunc {
 	return func(ctx context.Context, _, address string) (net.Conn, error) {
 		conn, err := p.shell.Dial(ctx, at, address)
-		reached.Store(err == nil || errors.Is(err, syscall.ECONNREFUSED))
-		return conn, err
+		if reached.Store(err == nil || errors.Is(err, syscall.ECONNREFUSED)); err != nil {
+			return nil, err
+		}
+		return way{conn, reached}, nil
 	}
+}
+
+// A way is a connection through a node. When something else than the service ends it, the node was not reached after all.
+type way struct {
+	net.Conn
+	reached *atomic.Bool
+}
+
+func (w way) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	return n, w.judge(err)
+}
+
+func (w way) Write(b []byte) (int, error) {
+	n, err := w.Conn.Write(b)
+	return n, w.judge(err)
+}
+
+func (w way) judge(err error) error {
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.reached.Store(false)
+	}
+	return err
 }
 
 func get(ctx context.Context, c *http.Client, target string) (int, string, error) {

@@ -24,7 +24,7 @@ import (
 // syscall.ECONNREFUSED if and only if the node was reached and refused the connection.
 type Shell interface {
 	Check(ctx context.Context, at actuators.Place, env []string, command string, timeout time.Duration) (exit int, tail string, err error)
-	Dial(ctx context.Context, at actuators.Place, address string) (net.Conn, error)
+	Dial(ctx context.Context, at actuators.Place, address string) (net.Conn, error) // fails with io.EOF alone when the other side ends it
 }
 
 // A Prober makes single tries of checks. It satisfies reconciler.Prober; its methods may be called side by side.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,7 +27,7 @@ type fakeShell struct {
 	exit    int
 	tail    string
 	hang    bool
-	breaks  int // so many connections through it break off; then err is what dialling says
+	ends    error // how connections through it end at once; nil: they do not
 	command string
 	env     []string
 }
@@ -45,11 +46,8 @@ func (f *fakeShell) Dial(ctx context.Context, _ actuators.Place, address string)
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	if f.breaks > 0 {
-		f.breaks--
-		here, there := net.Pipe()
-		there.Close()
-		return here, nil
+	if f.ends != nil {
+		return endingConn{err: f.ends}, nil
 	}
 	if f.err != nil {
 		return nil, f.err
@@ -202,22 +200,22 @@ func TestOverSSHTellsTheNodeFromItsService(t *testing.T) {
 	expect(t, probe.New(&fakeShell{hang: true}).Probe(t.Context(), place(), check, "v1"), health.NoAnswer, "")
 }
 
-// What breaks off on the way through SSH is the service's failure only when it does so again over a connection that holds.
+// endingConn ends as soon as something is asked.
+type endingConn struct {
+	net.Conn
+	err error
+}
+
+func (c endingConn) Read([]byte) (int, error)    { return 0, c.err }
+func (c endingConn) Write(b []byte) (int, error) { return len(b), nil }
+func (c endingConn) Close() error                { return nil }
+
+// Law 19: a connection to the node that is lost during a check says nothing of its service.
 func TestOverSSHBreaksOff(t *testing.T) {
-	check := page(service(t, func(http.ResponseWriter, *http.Request) {}), "")
+	check := page(1, "")
 	check.HTTP.Via = desired.OverSSH
-	for name, c := range map[string]struct {
-		shell fakeShell
-		want  health.Result
-	}{
-		"the connection alone":       {fakeShell{breaks: 1}, health.NoAnswer},
-		"the connection, for longer": {fakeShell{breaks: 1, err: errors.New("cannot connect")}, health.NoAnswer},
-		"the service":                {fakeShell{breaks: 2}, health.Fail},
-		"the service is gone":        {fakeShell{breaks: 1, err: syscall.ECONNREFUSED}, health.Fail},
-	} {
-		t.Run(name, func(t *testing.T) {
-			expect(t, probe.New(&c.shell).Probe(t.Context(), place(), check, "v1"), c.want, "GET ")
-		})
+	for ends, want := range map[error]health.Result{errors.New("the connection was lost"): health.NoAnswer, io.EOF: health.Fail} {
+		expect(t, probe.New(&fakeShell{ends: ends}).Probe(t.Context(), place(), check, "v1"), want, "GET ")
 	}
 }
 
