@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,18 +75,21 @@ func (k keeper) load(revision string, load loader) (desired.Tree, error) {
 	return load(archive)
 }
 
-// write keeps the accepted commit and the files that were read from it, in this order, so that what accepted.json names is
-// always there. Archives that no version needs any more are removed afterwards; one left behind does no harm.
-func (k keeper) write(accepted kept, files *treeFS) error {
+// write keeps the accepted commit after the files that were read from the commits it needs, by their hashes, so that what
+// accepted.json names is always there. Archives that no version needs any more are removed afterwards; one left behind does no
+// harm.
+func (k keeper) write(accepted kept, files map[string]*treeFS) error {
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return fmt.Errorf("cannot keep the accepted commit: %w", err)
 	}
-	archive, err := pack(files)
-	if err != nil {
-		return fmt.Errorf("cannot keep the files of commit %s: %w", accepted.Revision, err)
-	}
-	if err := durable.Replace(k.archive(accepted.Revision), archive); err != nil {
-		return fmt.Errorf("cannot keep the files of commit %s: %w", accepted.Revision, err)
+	needed := accepted.commits()
+	for _, revision := range slices.Sorted(maps.Keys(files)) {
+		if !needed[revision] {
+			continue
+		}
+		if err := k.writeArchive(revision, files[revision]); err != nil {
+			return fmt.Errorf("cannot keep the files of commit %s: %w", revision, err)
+		}
 	}
 	text, err := json.MarshalIndent(accepted, "", "  ")
 	if err != nil {
@@ -93,8 +98,16 @@ func (k keeper) write(accepted kept, files *treeFS) error {
 	if err := durable.Replace(k.index(), append(text, '\n')); err != nil {
 		return fmt.Errorf("cannot keep the accepted commit: %w", err)
 	}
-	k.prune(accepted)
+	k.prune(needed)
 	return nil
+}
+
+func (k keeper) writeArchive(revision string, files *treeFS) error {
+	archive, err := pack(files)
+	if err != nil {
+		return err
+	}
+	return durable.Replace(k.archive(revision), archive)
 }
 
 // pack zips exactly the files that were read, and the directories whose presence counts.
@@ -121,14 +134,19 @@ func pack(files *treeFS) ([]byte, error) {
 	return packed.Bytes(), err
 }
 
-func (k keeper) prune(accepted kept) {
-	needed := map[string]bool{k.archive(accepted.Revision): true}
-	for _, fleet := range accepted.Fleets {
-		needed[k.archive(fleet.Revision)] = true
+// commits are those whose files are needed: the accepted one's, and each that a fleet's version is of.
+func (k kept) commits() map[string]bool {
+	needed := map[string]bool{k.Revision: true}
+	for _, fleet := range k.Fleets {
+		needed[fleet.Revision] = true
 	}
+	return needed
+}
+
+func (k keeper) prune(needed map[string]bool) {
 	archives, _ := filepath.Glob(k.archive("*"))
 	for _, path := range archives {
-		if !needed[path] && isRevision(strings.TrimSuffix(filepath.Base(path), ".zip")) {
+		if revision := strings.TrimSuffix(filepath.Base(path), ".zip"); !needed[revision] && isRevision(revision) {
 			os.Remove(path)
 		}
 	}

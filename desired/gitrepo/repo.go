@@ -249,7 +249,7 @@ func (r *Repo) judge(got *fetched, past history) error {
 	if err != nil {
 		return fail(Corrupt, "cannot read commit %s: %w", got.head, err)
 	}
-	tree, files, err := r.read(got, commit)
+	tree, own, err := r.read(got, commit)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.refuse(got.head, fmt.Sprintf("commit %s has no directory %s: put the fleet files there, or name another directory with --path",
 			got.head, path.Join(r.options.Path, fleetsDir)))
@@ -258,10 +258,11 @@ func (r *Repo) judge(got *fetched, past history) error {
 	if err != nil {
 		return err
 	}
-	before := r.force.Fleets
+	before, files := r.force.Fleets, map[string]*treeFS{}
 	if r.seen.IsZero() {
-		before = r.recall(got, commit, tree, before)
+		before, files = r.recall(got, commit, tree, before)
 	}
+	files[commit.Hash.String()] = own
 	next := advance(before, tree, commit)
 	next.Checked = time.Now()
 	byHand := r.byHand || r.acceptedByHand(got.head, past)
@@ -273,7 +274,7 @@ func (r *Repo) judge(got *fetched, past history) error {
 	return nil
 }
 
-func (r *Repo) keep(accepted kept, files *treeFS) error {
+func (r *Repo) keep(accepted kept, files map[string]*treeFS) error {
 	if r.options.ReadOnly {
 		return nil
 	}

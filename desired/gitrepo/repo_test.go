@@ -482,12 +482,21 @@ func TestLaw2LostStateDirectoryRecallsTheLastGoodVersion(t *testing.T) {
 	good := server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
 	server.commit(files{"fleets/web.yaml": broken("web"), "fleets/db.yaml": garbled(), "fleets/new.yaml": broken("new")})
 	server.gap(5)
-	state := poll(t, server.open(server.options()))
-	wantReleases(t, state, map[string]string{"web": "v2", "db": "v1"})
+	options, want := server.options(), map[string]string{"web": "v2", "db": "v1"}
+	state := poll(t, server.open(options))
+	wantReleases(t, state, want)
 	wantRejected(t, state, "web", "db", "new")
 	if state.Fleets["web"].Revision != good {
 		t.Errorf("web is of %s, want %s", state.Fleets["web"].Revision, good)
 	}
+
+	repo := server.open(options) // before it reads the repo, and when the good versions are too far back
+	wantReleases(t, repo.State(), want)
+	server.gap(120)
+	wantReleases(t, poll(t, repo), want)
+	repo = server.open(options)
+	wantReleases(t, poll(t, repo), want)
+	wantProblem(t, repo.State())
 }
 
 func TestLaw3BrokenFleetKeepsItsLastGoodVersionAcrossRestarts(t *testing.T) {

@@ -105,9 +105,10 @@ func describe(state desired.State, byHand bool, accepted []string) kept {
 }
 
 // recall looks in the fetched history for the last good version of fleets that are broken now and of which nothing is known:
-// the state directory was lost, or this is the first day. It follows first parents, as far as the fetch went.
-func (r *Repo) recall(got *fetched, head *object.Commit, tree desired.Tree, before map[string]desired.Version) map[string]desired.Version {
-	recalled := maps.Clone(before)
+// the state directory was lost, or this is the first day. It follows first parents, as far as the fetch went, and returns with
+// the versions the files of the commits that it found them in.
+func (r *Repo) recall(got *fetched, head *object.Commit, tree desired.Tree, before map[string]desired.Version) (map[string]desired.Version, map[string]*treeFS) {
+	recalled, files := maps.Clone(before), map[string]*treeFS{}
 	if recalled == nil {
 		recalled = map[string]desired.Version{}
 	}
@@ -117,13 +118,14 @@ func (r *Repo) recall(got *fetched, head *object.Commit, tree desired.Tree, befo
 			break // the fetch ends here
 		}
 		commit = parent
-		older, _, err := r.read(got, commit)
+		older, read, err := r.read(got, commit)
 		if err != nil {
 			continue
 		}
 		for name, fleet := range older.Fleets {
 			if _, known := recalled[name]; !known && rejects(tree, name, fleet.Path) {
 				recalled[name] = desired.Version{Fleet: fleet, Revision: commit.Hash.String(), Committed: commit.Committer.When}
+				files[commit.Hash.String()] = read
 			}
 		}
 	}
@@ -132,7 +134,7 @@ func (r *Repo) recall(got *fetched, head *object.Commit, tree desired.Tree, befo
 			delete(recalled, name) // of another commit than what it shares a node with
 		}
 	}
-	return recalled
+	return recalled, files
 }
 
 // lacking reports whether some broken fleet has no good version yet.
