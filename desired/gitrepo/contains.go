@@ -51,7 +51,7 @@ func (r *Repo) recallAncestor(revision string) (contained, told bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was := revision == r.force.Revision || slices.Contains(r.kept, revision) || r.past.has(plumbing.NewHash(revision))
-	contained = r.force.Revision != "" && (r.byHand || was)
+	contained = r.force.Revision != "" && (len(r.byHand) > 0 || was)
 	return contained, contained || r.past.whole()
 }
 

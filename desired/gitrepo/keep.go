@@ -32,6 +32,7 @@ type kept struct {
 	Committed time.Time            `json:"committed"`
 	Checked   time.Time            `json:"checked"`
 	ByHand    bool                 `json:"acceptedByHand,omitempty"` // a person accepted a rewritten history up to here
+	Named     []string             `json:"namedByHand,omitempty"`    // the commits of it that were named with --accept-revision
 	Accepted  []string             `json:"accepted,omitempty"`       // the newest commits that were in force, newest last
 	Fleets    map[string]keptFleet `json:"fleets"`
 }

@@ -39,7 +39,7 @@ type Repo struct {
 	mu      sync.Mutex
 	force   desired.State // what is in force; Problem is composed when it is handed out
 	kept    []string      // commits that were in force, newest last, the accepted one among them
-	byHand  bool          // a person accepted the history that force.Revision is of
+	byHand  []string      // the commits whose histories a person accepted; empty: none that force.Revision is of
 	past    history       // of force.Revision
 	seen    plumbing.Hash // the newest head that was judged; zero: none by this process
 	refusal string        // why seen, or something that was kept, is not in force; empty: it is
@@ -92,7 +92,10 @@ func (r *Repo) resume() error {
 		return trees[revision]
 	}
 	r.force = desired.State{Revision: kept.Revision, Committed: kept.Committed, Checked: kept.Checked, Fleets: map[string]desired.Version{}}
-	r.kept, r.byHand, r.stats.LastSuccess = kept.Accepted, kept.ByHand, kept.Checked
+	r.kept, r.byHand, r.stats.LastSuccess = kept.Accepted, kept.Named, kept.Checked
+	if kept.ByHand && len(kept.Named) == 0 {
+		r.byHand = []string{kept.Revision} // kept by a windlass that did not note which
+	}
 	for _, name := range slices.Sorted(maps.Keys(kept.Fleets)) {
 		version := kept.Fleets[name]
 		fleet := tree(version.Revision).Fleets[name]
@@ -171,21 +174,32 @@ func (r *Repo) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !r.follows(past) && !r.acceptedByHand(got.head, past) {
+	if !r.follows(past) && (r.usedUp() || !r.acceptedByHand(got.head, past)) {
 		r.count(func(s *Stats) { s.Rewrites++ })
-		r.refuse(got.head, r.rewritten(got.head))
+		r.refuse(got.head, r.rewritten(got.head, past))
 		return nil
 	}
 	return r.judge(got, past)
 }
 
-func (r *Repo) rewritten(head plumbing.Hash) string {
-	why := fmt.Sprintf("the history of branch %s was rewritten: commit %s does not follow the accepted commit %s, which stays in force; if that is intended, run `windlass run --accept-revision %s`",
-		r.options.Branch, head, r.force.Revision, head)
-	if given := r.options.AcceptRevision; given != "" {
+func (r *Repo) rewritten(head plumbing.Hash, past history) string {
+	why := fmt.Sprintf("the history of branch %s was rewritten: commit %s does not follow the accepted commit %s, which stays in force; if that is intended, ",
+		r.options.Branch, head, r.force.Revision)
+	given := r.options.AcceptRevision
+	if r.acceptedByHand(head, past) {
+		return why + fmt.Sprintf("push a commit on top of it and name that one: --accept-revision %s was used up when the commit was accepted before", given)
+	}
+	why += fmt.Sprintf("run `windlass run --accept-revision %s`", head)
+	if given != "" {
 		why += fmt.Sprintf("; --accept-revision %s is another commit", given)
 	}
 	return why
+}
+
+// usedUp reports whether --accept-revision did its work before: left in a unit file it must not accept that the branch is
+// set back to the same commit later.
+func (r *Repo) usedUp() bool {
+	return slices.ContainsFunc(r.byHand, func(commit string) bool { return strings.HasPrefix(commit, r.options.AcceptRevision) })
 }
 
 // follows reports whether the accepted commit, if there is one, is in a head's past.
@@ -265,7 +279,10 @@ func (r *Repo) judge(got *fetched, past history) error {
 	files[commit.Hash.String()] = own
 	next := advance(before, tree, commit)
 	next.Checked = time.Now()
-	byHand := r.byHand || r.acceptedByHand(got.head, past)
+	byHand := r.byHand
+	if r.acceptedByHand(got.head, past) && !r.usedUp() {
+		byHand = append(slices.Clone(byHand), next.Revision)
+	}
 	accepted := remember(r.kept, next.Revision)
 	if err := r.keep(describe(next, byHand, accepted), files); err != nil {
 		return &failure{Other, fmt.Errorf("commit %s is not in force yet: %w", got.head, err), true}
@@ -292,7 +309,7 @@ func remember(accepted []string, revision string) []string {
 	return accepted[max(0, len(accepted)-mostRemembered):]
 }
 
-func (r *Repo) adopt(head plumbing.Hash, next desired.State, past history, byHand bool, accepted []string) {
+func (r *Repo) adopt(head plumbing.Hash, next desired.State, past history, byHand, accepted []string) {
 	if past.has(plumbing.NewHash(r.force.Revision)) {
 		past = past.join(r.past)
 	}

@@ -346,6 +346,39 @@ func TestG34RewrittenHistoryIsRefusedUntilAPersonAcceptsIt(t *testing.T) {
 	wantContains(t, repo, accepted, true)
 }
 
+func TestG39ARevisionIsAcceptedByHandOnce(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	base := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	options := server.options()
+	poll(t, server.open(options))
+	server.rewind(base)
+	head := server.commit(files{"fleets/web.yaml": fleet("web", "v3")})
+	options.AcceptRevision = head[:12]
+	wantReleases(t, poll(t, server.open(options)), map[string]string{"web": "v3"})
+
+	repo := server.open(options) // the flag stays in a unit file
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v3"})
+	wantProblem(t, state)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v4")})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v4"})
+
+	server.rewind(head)
+	server.push()
+	for _, repo := range []*Repo{repo, server.open(options)} {
+		state := poll(t, repo)
+		wantReleases(t, state, map[string]string{"web": "v4"})
+		wantProblem(t, state, "push a commit on top of it and name that one", "--accept-revision "+head[:12]+" was used up")
+	}
+	again := server.commit(files{})
+	options.AcceptRevision = again
+	state = poll(t, server.open(options))
+	wantReleases(t, state, map[string]string{"web": "v3"})
+	wantProblem(t, state)
+}
+
 func TestG39ReplayOfAnOlderCommitIsARewrite(t *testing.T) {
 	t.Parallel()
 	server := newGitServer(t)

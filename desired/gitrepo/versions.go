@@ -88,13 +88,14 @@ func attribute(rejected map[string]desired.Rejection, revision string, known map
 }
 
 // describe is what must be kept of a State to have it again.
-func describe(state desired.State, byHand bool, accepted []string) kept {
+func describe(state desired.State, byHand, accepted []string) kept {
 	description := kept{
 		Schema:    keptSchema,
 		Revision:  state.Revision,
 		Committed: state.Committed,
 		Checked:   state.Checked,
-		ByHand:    byHand,
+		ByHand:    len(byHand) > 0,
+		Named:     byHand,
 		Accepted:  accepted,
 		Fleets:    map[string]keptFleet{},
 	}
