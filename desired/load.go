@@ -105,11 +105,15 @@ func (l *loader) findFleets() error {
 		if err != nil {
 			return fmt.Errorf("cannot read %s: %w", name, err)
 		}
-		if entry.IsDir() && plainName(name) {
+		mode := entry.Type()
+		if mode.IsDir() && isSubmodule(l.tree, name) {
+			mode = fs.ModeIrregular // as a commit has it
+		}
+		if mode.IsDir() && plainName(name) {
 			return nil
 		}
-		if extension := path.Ext(name); entry.IsDir() || extension == ".yaml" || extension == ".yml" || entry.Type()&fs.ModeSymlink != 0 {
-			l.found(name, entry.Type())
+		if extension := path.Ext(name); mode.IsDir() || extension == ".yaml" || extension == ".yml" || mode&(fs.ModeSymlink|fs.ModeIrregular) != 0 {
+			l.found(name, mode)
 		}
 		if entry.IsDir() {
 			return fs.SkipDir
@@ -118,8 +122,8 @@ func (l *loader) findFleets() error {
 	})
 }
 
-// found takes a fleet file on, or refuses what cannot be one. A symbolic link counts whatever it is called: it may lead to a
-// directory of fleets, as a directory with a bad name may be one.
+// found takes a fleet file on, or refuses what cannot be one. A symbolic link or a submodule counts whatever it is called: there
+// may be fleets in it, as in a directory with a bad name.
 func (l *loader) found(name string, mode fs.FileMode) {
 	c := &candidate{path: name, uses: map[string]bool{name: true}}
 	if !plainName(name) {

@@ -95,6 +95,8 @@ func wrongKind(mode fs.FileMode, wantDir bool) problem {
 	switch {
 	case mode&fs.ModeSymlink != 0:
 		return "is a symbolic link, which windlass does not follow; put the file itself there"
+	case mode&fs.ModeIrregular != 0:
+		return "is a submodule, which windlass does not fetch; put the files themselves there"
 	case wantDir && !mode.IsDir():
 		return "is not a directory"
 	case !wantDir && mode.IsDir():
@@ -103,6 +105,12 @@ func wrongKind(mode fs.FileMode, wantDir bool) problem {
 		return "is not a regular file"
 	}
 	return ""
+}
+
+// isSubmodule reports whether a directory of a working tree is a repo of its own.
+func isSubmodule(tree fs.FS, dir string) bool {
+	_, err := fs.Lstat(tree, path.Join(dir, ".git"))
+	return err == nil
 }
 
 // repoPath is the path below the repo's root that reference means when it stands in a file of directory dir. The error is

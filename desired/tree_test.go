@@ -86,6 +86,15 @@ func TestSymbolicLinksAreRefusedEverywhere(t *testing.T) {
 }
 
 // G42: a name that is no text or holds a backslash is some other file's elsewhere, such as in a zip; it hides no other fleet (law 3).
+func TestASubmoduleOfFleetsIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := write(t, "fleets/team/web.yaml", smallest, "fleets/team/.git", "gitdir: ../../.git/modules/team\n")
+	tree := loadDir(t, dir)
+	if got := tree.Rejected["fleets/team"].Errors.Error(); len(tree.Fleets) > 0 || !strings.HasPrefix(got, "fleets/team:1:1: the file is a submodule") {
+		t.Errorf("accepted %v, rejected %v", tree.Fleets, tree.Rejected)
+	}
+}
+
 func TestBadFileNamesAreRefusedAlone(t *testing.T) {
 	t.Parallel()
 	for bad, key := range map[string]string{

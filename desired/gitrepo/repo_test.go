@@ -617,6 +617,21 @@ func TestFleetsThatIsNoDirectoryIsNoOrder(t *testing.T) {
 	wantProblem(t, state, "has no directory fleets")
 }
 
+func TestLaw3ASubmoduleReleasesNoFleet(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/team/web.yaml": fleet("web", "v1"), "fleets/db.yaml": fleet("db", "v1")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	server.run(server.work, "rm", "-q", "-r", "fleets/team")
+	server.run(server.work, "update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("1", 40)+",fleets/team")
+	server.run(server.work, "commit", "-q", "-m", "submodule")
+	server.push()
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"web": "v1", "db": "v1"})
+	wantRejected(t, state, "fleets/team")
+}
+
 func TestLaw3FileNamesThatAreNoTextAreRejectedAlone(t *testing.T) {
 	t.Parallel()
 	server := newGitServer(t)
