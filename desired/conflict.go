@@ -70,7 +70,7 @@ func conflicts(fleets map[string]*Fleet) []conflict {
 	}
 	for _, group := range sortedKeys(groups) {
 		found = append(found, clashes(groups[group], func(a, b claim) bool {
-			return sameGroup(fleets[a.fleet].LoadBalancers[a.path[1].(int)], fleets[b.fleet].LoadBalancers[b.path[1].(int)])
+			return sameMembers(fleets[a.fleet].LoadBalancers[a.path[1].(int)], fleets[b.fleet].LoadBalancers[b.path[1].(int)])
 		})...)
 	}
 	return append(found, clashes(selections(fleets), func(a, b claim) bool {
@@ -119,17 +119,15 @@ func groupName(lb LoadBalancer) string {
 	return "group/" + lb.TargetGroup
 }
 
-// sameGroup reports whether a and b are, or may be, the same members of the same load balancer: two ARNs are compared
-// whole, and a port that is left out may be any.
+// sameMembers reports whether a and b are, or may be, the same members of the same group: a port that is left out may be any.
+func sameMembers(a, b LoadBalancer) bool {
+	return sameGroup(a, b) && (a.Port == b.Port || a.Port == 0 || b.Port == 0)
+}
+
+// sameGroup reports whether a and b are, or may be, the same group: two ARNs are compared whole.
 func sameGroup(a, b LoadBalancer) bool {
-	if groupName(a) != groupName(b) {
-		return false
-	}
 	bothARN := strings.HasPrefix(a.TargetGroup, "arn:") && strings.HasPrefix(b.TargetGroup, "arn:")
-	if bothARN && a.TargetGroup != b.TargetGroup {
-		return false
-	}
-	return a.Port == b.Port || a.Port == 0 || b.Port == 0
+	return groupName(a) == groupName(b) && (!bothARN || a.TargetGroup == b.TargetGroup)
 }
 
 // sameInstances reports whether every instance of one selector is one of the other's: its tags are among the other's.

@@ -85,7 +85,7 @@ func (v *validation) uniqueGroups() {
 		for _, earlier := range groups[:i] {
 			at := lb.get("targetGroup")
 			if at.text() != "" && sameGroup(readGroup(lb), readGroup(earlier)) {
-				v.report(at, "target group %q is given twice; it is first given at line %d", at.text(), earlier.at.Line)
+				v.report(at, "target group %q is given twice, first at line %d; a node is in a group under one port, so remove one of them", at.text(), earlier.at.Line)
 				break
 			}
 		}
@@ -93,8 +93,7 @@ func (v *validation) uniqueGroups() {
 }
 
 func readGroup(lb *value) LoadBalancer {
-	port, _ := lb.scalarAt("port").(int64)
-	return LoadBalancer{TargetGroup: lb.text("targetGroup"), Classic: lb.text("classic"), Port: int(port)}
+	return LoadBalancer{TargetGroup: lb.text("targetGroup"), Classic: lb.text("classic")}
 }
 
 // knownExclusions: without EC2 every node is named in the file, so that an exclusion of another is a slip, and a node that
