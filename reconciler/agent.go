@@ -193,6 +193,9 @@ func (g *Agent) findClashes() {
 					other = names[1]
 				}
 				clash = fmt.Sprintf("%s is in fleet %s too; a machine or a group belongs to one fleet", h, other)
+				if other == name {
+					clash = fmt.Sprintf("%s is named twice in this fleet; remove one of the two", h)
+				}
 			}
 		}
 		if clash != m.clash && m.order.want.Fleet != nil {

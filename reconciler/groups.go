@@ -68,9 +68,10 @@ func (a *actor) recall(states []actuators.GroupState) {
 			continue
 		}
 		for _, old := range slices.Concat(a.groups, a.former) {
-			if old.ID == s.ID || old.Name == s.Name {
+			if s.ID != "" && old.ID == s.ID || old.Name == s.Name {
 				old.Err, old.Missing = s.Err, s.Missing
 				states[i] = old
+				break
 			}
 		}
 	}
