@@ -80,11 +80,15 @@ func conflicts(fleets map[string]*Fleet) []conflict {
 
 // claimNode files c under id, an address or a target's id, however it is spelled.
 func claimNode(nodes map[string][]claim, id string, c claim) {
+	nodes[canonical(id)] = append(nodes[canonical(id)], c)
+}
+
+// canonical is the one spelling of an address or a target's id.
+func canonical(id string) string {
 	if address, err := netip.ParseAddr(id); err == nil {
-		id = address.Unmap().String()
+		return address.Unmap().String()
 	}
-	id = strings.TrimSuffix(strings.ToLower(id), ".")
-	nodes[id] = append(nodes[id], c)
+	return strings.TrimSuffix(strings.ToLower(id), ".")
 }
 
 func selections(fleets map[string]*Fleet) []claim {

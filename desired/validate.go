@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,8 +15,7 @@ func validate(document *value) Errors {
 	v := validation{document: document}
 	v.tagKeys()
 	v.unique("name", "nodes", "static")
-	v.unique("address", "nodes", "static")
-	v.unique("target", "nodes", "static")
+	v.uniqueMachines()
 	v.unique("name", "nodes", "exclude")
 	v.unique("to", "configure", "files")
 	v.unique("name", "health")
@@ -53,32 +53,43 @@ func (v *validation) tagKeys() {
 
 // unique reports each item of the list at path whose key is that of an earlier one.
 func (v *validation) unique(key string, path ...any) {
-	v.distinct(v.document.each(path...), keyPath(path...), func(item *value) *value { return item.get(key) })
+	v.distinct(v.document.each(path...), keyPath(path...), func(item *value) *value { return item.get(key) }, exactly)
+}
+
+func exactly(text string) string { return text }
+
+// uniqueMachines: no two nodes have one address, or one id in the balancers, which is the address where none is given.
+func (v *validation) uniqueMachines() {
+	nodes := v.document.each("nodes", "static")
+	v.distinct(nodes, "nodes.static", func(node *value) *value { return node.get("address") }, canonical)
+	v.distinct(nodes, "nodes.static", func(node *value) *value { return cmp.Or(node.get("target"), node.get("address")) }, canonical)
 }
 
 // uniqueSteps spans both lists: a step's name alone stands in metrics and on the node.
 func (v *validation) uniqueSteps() {
 	steps := slices.Concat(v.document.each("configure", "prepare"), v.document.each("configure", "activate"))
-	v.distinct(steps, "configure", func(step *value) *value { return step.get("name") })
+	v.distinct(steps, "configure", func(step *value) *value { return step.get("name") }, exactly)
 }
 
-func (v *validation) distinct(items []*value, where string, part func(*value) *value) {
+// distinct reports each item whose part, in the spelling that counts, is that of an earlier one.
+func (v *validation) distinct(items []*value, where string, part func(*value) *value, spelling func(string) string) {
 	first := map[string]*value{}
 	for _, item := range items {
 		at := part(item)
 		if at.text() == "" {
 			continue
 		}
-		if earlier, twice := first[at.text()]; twice {
+		id := spelling(at.text())
+		if earlier, twice := first[id]; twice {
 			v.report(at, "%q is given twice in %s; it is first given at line %d", shorten(at.text()), where, earlier.at.Line)
 			continue
 		}
-		first[at.text()] = at
+		first[id] = at
 	}
 }
 
 func (v *validation) uniqueGroups() {
-	v.distinct(v.document.each("loadBalancers"), "loadBalancers", func(lb *value) *value { return lb.get("classic") })
+	v.distinct(v.document.each("loadBalancers"), "loadBalancers", func(lb *value) *value { return lb.get("classic") }, exactly)
 	groups := v.document.each("loadBalancers")
 	groups = groups[:min(len(groups), 100)] // the schema allows no more
 	for i, lb := range groups {
