@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,7 +56,7 @@ const maxTurns = 100_000
 // countTurns lets each turn call a function that ends the execution after maxTurns of them. Templates cannot call it themselves.
 func countTurns(parsed *template.Template) {
 	turns := 0
-	parsed.Funcs(shortFuncs).Funcs(template.FuncMap{"turn": func() (string, error) {
+	parsed.Funcs(new(texts).funcs()).Funcs(template.FuncMap{"turn": func() (string, error) {
 		if turns++; turns > maxTurns {
 			return "", fmt.Errorf("its loops take more than %d turns", maxTurns)
 		}
@@ -66,21 +67,79 @@ func countTurns(parsed *template.Template) {
 	}
 }
 
-// shortFuncs are text/template's own functions that make text, which a template may double without end in few turns.
-var shortFuncs = template.FuncMap{
-	"print":    func(args ...any) (string, error) { return short(fmt.Sprint(args...)) },
-	"println":  func(args ...any) (string, error) { return short(fmt.Sprintln(args...)) },
-	"printf":   func(format string, args ...any) (string, error) { return short(fmt.Sprintf(format, args...)) },
-	"html":     func(args ...any) (string, error) { return short(template.HTMLEscaper(args...)) },
-	"js":       func(args ...any) (string, error) { return short(template.JSEscaper(args...)) },
-	"urlquery": func(args ...any) (string, error) { return short(template.URLQueryEscaper(args...)) },
+// maxMadeBytes is how much text a template's functions may make, all together.
+const maxMadeBytes = 16 * maxRenderedBytes
+
+// texts stand in for text/template's own functions that make text, which a template may double or pad without end in few turns.
+type texts struct{ made int }
+
+func (t *texts) funcs() template.FuncMap {
+	made := func(build func(...any) string) func(...any) (string, error) {
+		return func(args ...any) (string, error) {
+			return t.make(atMostBytes("", args), func() string { return build(args...) })
+		}
+	}
+	return template.FuncMap{
+		"print": made(fmt.Sprint), "println": made(fmt.Sprintln),
+		"html": made(template.HTMLEscaper), "js": made(template.JSEscaper), "urlquery": made(template.URLQueryEscaper),
+		"printf": func(format string, args ...any) (string, error) {
+			return t.make(atMostBytes(format, args), func() string { return fmt.Sprintf(format, args...) })
+		},
+	}
 }
 
-func short(s string) (string, error) {
+// make builds a text of at most so many bytes, if there is room for them.
+func (t *texts) make(atMost int, build func() string) (string, error) {
+	if atMost > maxMadeBytes {
+		return "", fmt.Errorf("it may make a text of more than %d bytes", maxMadeBytes)
+	}
+	s := build()
 	if len(s) > maxRenderedBytes {
 		return "", fmt.Errorf("it makes a text of more than %d bytes", maxRenderedBytes)
 	}
+	if t.made += len(s); t.made > maxMadeBytes {
+		return "", fmt.Errorf("with it the template's functions make more than %d bytes of text", maxMadeBytes)
+	}
 	return s, nil
+}
+
+// verbFlags is what stands between a verb's percent sign and its letter; widths are the numbers in it.
+var verbFlags, widths = regexp.MustCompile(`%[^%A-Za-z]*`), regexp.MustCompile(`[0-9]+|[*]`)
+
+// widest is the largest width or precision that package fmt obeys.
+const widest = 1_000_000
+
+// atMostBytes is no less than what formatting args makes: each of them once, and the longest for each verb. It stops counting above
+// maxMadeBytes.
+func atMostBytes(format string, args []any) int {
+	verbs, width := verbFlags.FindAllString(format, -1), 0
+	for _, number := range widths.FindAllString(strings.Join(verbs, " "), -1) {
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			n = widest
+		}
+		width = max(width, min(n, widest))
+	}
+	total, longest := len(format), 0
+	for _, arg := range args {
+		n := atMostBytesOf(arg, width)
+		longest = max(longest, n)
+		if total += n; total > maxMadeBytes {
+			return total
+		}
+	}
+	return total + len(verbs)*longest
+}
+
+// atMostBytesOf is no less than what arg is in any format: a text can be escaped byte by byte, and each item of a list has its type
+// and the width.
+func atMostBytesOf(arg any, width int) int {
+	const number = 512 // no number is longer
+	if s, ok := arg.(string); ok {
+		return number + 6*len(s) + width
+	}
+	n := len(fmt.Sprint(arg))
+	return number + n*(16+width)
 }
 
 // countTurnsIn does so in a list of nodes, which is a turn itself or not.
