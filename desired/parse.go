@@ -232,11 +232,11 @@ func elsewhereNumber(n *yaml.Node) bool {
 	return errors.Is(err, strconv.ErrRange) || base60.MatchString(n.Value)
 }
 
-// exactNumber reads a number that prints as it is written; 1.10, 0644, 1e3 and 1_000 do not.
+// exactNumber reads a number that a template prints as it is written; 1.10, 0644, 1e3, 1_000 and 0.00005 do not.
 func exactNumber(s string) (any, bool) {
 	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return i, fmt.Sprint(i) == s
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil && strconv.FormatFloat(f, 'f', -1, 64) == s
+	return f, err == nil && fmt.Sprint(f) == s
 }

@@ -71,3 +71,20 @@ func TestStepsFitACommandLine(t *testing.T) {
 		t.Errorf("64 KiB: %v", got)
 	}
 }
+
+// What a template prints is what stands in the file, or the file is refused.
+func TestNumbersPrintAsTheyAreWritten(t *testing.T) {
+	for number, ok := range map[string]bool{"4": true, "-0.5": true, "250000.5": true, "2500000.5": false, "0.00005": false, "1e3": false, "1.50": false, "100000000000000000000000": false} {
+		tree := load(t, "fleets/web.yaml", edited(t, "configure:\n", "configure:\n  vars: {n: "+number+"}\n  files: [{from: f, to: /f, template: true}]\n"), "f", "{{.Vars.n}}")
+		fleet := tree.Fleets["web-live"]
+		if (fleet != nil) != ok {
+			t.Errorf("%s: rejected %v", number, tree.Rejected)
+		}
+		if fleet == nil {
+			continue
+		}
+		if got, err := fleet.Render(fleet.Configure.Files[0], "web-1"); err != nil || string(got) != number {
+			t.Errorf("%s is printed as %s, error %v", number, got, err)
+		}
+	}
+}
