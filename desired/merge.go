@@ -43,7 +43,11 @@ func (v *value) asPartial() *value {
 func (l *loader) withBase(c *candidate, over *value, chain []string) (*value, error) {
 	reference := over.get("base")
 	if reference.text() == "" {
-		return over, nil // none, or the schema says what is wrong with it
+		if reference != nil && !reference.flawed && len(chain) > 1 { // a fleet file's own is for the schema
+			c.errors = append(c.errors, errorAt(reference.at, "base is %s; it must be the path of a file, relative to this one", reference.shown()))
+			return over.asPartial(), nil
+		}
+		return over, nil
 	}
 	base, from, err := l.readBase(c, reference.text(), chain)
 	var wrong problem
