@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +29,7 @@ func (s script) play(t *testing.T, interval, length time.Duration) (polls []time
 			polls = append(polls, time.Since(start))
 			return desired.State{Revision: now.revision, Problem: now.problem}, now.err
 		}
-		err := loop(ctx, interval, poll, func(state desired.State) { delivered = append(delivered, state) })
+		err := loop(ctx, interval, desired.State{}, poll, func(state desired.State) { delivered = append(delivered, state) })
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("loop ended with %v", err)
 		}
@@ -89,5 +90,36 @@ func TestBacksOffDuringAnOutageAndNeverStops(t *testing.T) {
 	polls, _ = append(down, script{{revision: "a"}}...).play(t, 15*time.Second, time.Hour)
 	if last := len(polls) - 1; polls[last]-polls[last-1] > 17*time.Second {
 		t.Errorf("still slow after the outage")
+	}
+}
+
+func TestDeliversWhatWasAcceptedWhileGitIsSilent(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		silence time.Duration
+		kept    string
+		want    []string
+	}{
+		"a quick answer":       {time.Second, "old", []string{"1s new"}},
+		"a slow answer":        {30 * time.Second, "old", []string{"2s old", "30s new"}},
+		"nothing was accepted": {30 * time.Second, "", []string{"30s new"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start, got := time.Now(), []string(nil)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				poll := func(context.Context) (desired.State, error) {
+					time.Sleep(test.silence)
+					return desired.State{Revision: "new"}, nil
+				}
+				_ = loop(ctx, time.Second, desired.State{Revision: test.kept}, poll, func(state desired.State) {
+					got = append(got, time.Since(start).String()+" "+state.Revision)
+				})
+				if !slices.Equal(got, test.want) {
+					t.Errorf("delivered %v, want %v", got, test.want)
+				}
+			})
+		})
 	}
 }
