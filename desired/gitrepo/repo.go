@@ -17,6 +17,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"windlass/desired"
+	"windlass/internal/durable"
 )
 
 // fleetsDir holds the fleet files, below Options.Path.
@@ -67,6 +68,9 @@ func open(options Options, load loader) (*Repo, error) {
 	r.stats = Stats{Branch: options.Branch, Errors: map[Reason]int{}}
 	for _, reason := range Reasons() {
 		r.stats.Errors[reason] = 0
+	}
+	if !options.ReadOnly {
+		_ = durable.Sweep(options.Dir) // what stays does no harm
 	}
 	return r, r.resume()
 }

@@ -976,6 +976,12 @@ func TestOldArchivesAreRemoved(t *testing.T) {
 	if err != nil || len(found) != 2 {
 		t.Errorf("%v, %v; want accepted.json and one archive", found, err)
 	}
+	half := filepath.Join(options.Dir, ".new-123") // of a write that was killed
+	server.check(os.WriteFile(half, nil, 0o600))
+	server.open(options)
+	if _, err := os.Stat(half); err == nil {
+		t.Error("half a file stays")
+	}
 }
 
 func TestPollEndsWithItsContext(t *testing.T) {

@@ -7,10 +7,22 @@ import (
 	"path/filepath"
 )
 
+// temporaries are the names of files on their way into place.
+const temporaries = ".new-*"
+
+// Sweep removes what a Replace in the directory that was killed left behind; only its owner calls it, before any Replace there.
+func Sweep(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, temporaries))
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
 // Replace puts content in place of the file at path, for its owner only. After it returns nil the content is there whatever happens;
 // before that the old one is. The directory must exist.
 func Replace(path string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	temporary, err := os.CreateTemp(filepath.Dir(path), temporaries)
 	if err != nil {
 		return err
 	}

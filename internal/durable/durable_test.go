@@ -25,3 +25,18 @@ func TestReplace(t *testing.T) {
 		t.Error("a directory that does not exist was no error")
 	}
 }
+
+func TestSweepRemovesWhatAKilledReplaceLeft(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{".new-123", "state.json"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := durable.Sweep(dir); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 || left[0].Name() != "state.json" {
+		t.Errorf("left: %v", left)
+	}
+}
