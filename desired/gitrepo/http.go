@@ -29,7 +29,7 @@ func (r *remote) useHTTP(endpoint transport.Endpoint, o Options) error {
 		if err != nil {
 			return nil, err
 		}
-		r.secrets = secretsOf(endpoint, token)
+		r.secrets = secretsOf(endpoint, token, o.TokenFile != "")
 		bare := endpoint                  // of this session alone: a redirect changes it
 		bare.User, bare.Password = "", "" // they travel in a header, not in URLs that errors quote (G40)
 		if auth := credentials(endpoint, token); auth != nil {

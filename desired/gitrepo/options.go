@@ -104,7 +104,7 @@ func newRemote(o Options) (*remote, error) {
 		return nil, errors.New("the deploy repo's URL cannot be read: use https://HOST/PATH, ssh://HOST/PATH or file:///PATH")
 	}
 	r := &remote{
-		branch: o.Branch, timeout: o.Timeout, largest: largestHistory, observe: o.Observe, secrets: secretsOf(*endpoint, ""), close: func() {},
+		branch: o.Branch, timeout: o.Timeout, largest: largestHistory, observe: o.Observe, secrets: secretsOf(*endpoint, "", o.TokenFile != ""), close: func() {},
 	}
 	r.name = publicName(*endpoint)
 	switch endpoint.Protocol {
@@ -137,10 +137,10 @@ func publicName(endpoint transport.Endpoint) string {
 	return endpoint.String()
 }
 
-// secretsOf lists what must never be shown, in each spelling it may turn up in.
-func secretsOf(endpoint transport.Endpoint, token string) []string {
+// secretsOf lists what must never be shown, in each spelling it may turn up in. A user alone may be a token, beside one it is none.
+func secretsOf(endpoint transport.Endpoint, token string, tokenFile bool) []string {
 	found := []string{endpoint.Password, token}
-	if endpoint.Protocol != "ssh" && endpoint.Password == "" {
+	if endpoint.Protocol != "ssh" && endpoint.Password == "" && !tokenFile {
 		found = append(found, endpoint.User)
 	}
 	if _, query, asks := strings.Cut(endpoint.Path, "?"); asks && endpoint.Protocol != "ssh" {

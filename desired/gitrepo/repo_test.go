@@ -792,6 +792,21 @@ func tokenFile(t *testing.T, token string) string {
 	return file
 }
 
+func TestG40AUserBesideATokenIsNoSecret(t *testing.T) {
+	t.Parallel()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("s3cr3t"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	repo, err := Open(Options{URL: "https://git@127.0.0.1:1/org/gitops.git", Dir: t.TempDir(), TokenFile: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := repo.Poll(t.Context()); err == nil || !strings.Contains(err.Error(), "/org/gitops.git") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestARenewedTokenIsTakenUp(t *testing.T) {
 	t.Parallel()
 	server := newGitServer(t)
