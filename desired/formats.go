@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -21,6 +22,7 @@ var formats = map[string]func(string) error{
 	"host-key":             checkHostKey,
 	"absolute-path":        checkAbsolutePath,
 	"node-path":            checkNodePath,
+	"request-path":         checkRequestPath,
 }
 
 var durationShape = regexp.MustCompile(`^([0-9]+([.][0-9]+)?(ms|s|m|h))+$`)
@@ -97,6 +99,16 @@ func checkNodePath(s string) error {
 		if part == "." || part == ".." || strings.HasPrefix(part, "-") {
 			return fmt.Errorf("it must not hold %s", part)
 		}
+	}
+	return nil
+}
+
+func checkRequestPath(s string) error {
+	if strings.Contains(s, "#") {
+		return errors.New("a part after # is never sent; remove it, or write %23")
+	}
+	if _, err := url.ParseRequestURI(s); err != nil && strings.HasPrefix(s, "/") {
+		return errors.New("each % must begin an escape such as %20; write %25 for the character itself")
 	}
 	return nil
 }
