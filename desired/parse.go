@@ -82,9 +82,12 @@ func syntaxError(file string, text []byte, err error) Error {
 		if n, err := strconv.Atoi(m[1]); err == nil {
 			at.Line = n
 		}
+		if m[1] != "" && strings.HasPrefix(m[2], "did not find expected") {
+			at.Line++ // the library's parser, unlike its scanner, counts from 0
+		}
 		message = m[2]
 	}
-	lines := strings.Split(string(text), "\n")
+	lines := strings.Split(strings.TrimRight(string(text), "\r\n"), "\n")
 	at.Line = min(at.Line, len(lines))
 	line := lines[at.Line-1]
 	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]

@@ -88,3 +88,16 @@ func TestNumbersPrintAsTheyAreWritten(t *testing.T) {
 		}
 	}
 }
+
+func TestSyntaxErrorsAreAtTheirLine(t *testing.T) {
+	before := "a: 1\n" + strings.Repeat("# a line\n", 50)
+	for mistake, line := range map[string]int{
+		"b: [1, 2\nc: 3\n": 52, "b: {x: 1\nc: 2\n": 52, "b:\n  - x\n - y\n": 54, "b:\n  c: 1\n d: 2\n": 54,
+		"b: 'it's'\nc: 1\n": 52, "b: c: d\n": 52, "- x\n": 52, "b: @x\n": 52, "b: \"\\q\"\n": 52,
+	} {
+		got := load(t, "fleets/web.yaml", before+mistake+"z: 1\n").Rejected["fleets/web.yaml"].Errors
+		if len(got) != 1 || got[0].Position.Line != line {
+			t.Errorf("%q: want line %d, got %v", mistake, line, got)
+		}
+	}
+}
