@@ -23,7 +23,8 @@ const (
 // Run polls until ctx ends and delivers the State in force at first, when it changed, and when the problem changed. It polls
 // every interval, give or take 10 %, and backs off while the repo cannot be read. It returns ctx's error, nothing else.
 //
-// When the first poll has no answer soon, what an earlier process accepted is delivered meanwhile. deliver is called from Run's own goroutine; polling waits for it.
+// When the first poll has no answer soon, what an earlier process accepted is delivered meanwhile. deliver is called from Run's own
+// goroutine; polling waits for it.
 func (r *Repo) Run(ctx context.Context, interval time.Duration, deliver func(desired.State)) error {
 	return loop(ctx, interval, r.State(), r.Poll, deliver)
 }

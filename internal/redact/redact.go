@@ -41,8 +41,9 @@ var rules = []rule{
 	{regexp.MustCompile(`(?i)(--?[\w-]*(?:passw(?:or)?d|secret|token|api-key)[\w-]*\s+)("[^"\r\n]*"|'[^'\r\n]*'|[^\s"'-][^\s"']*)`), "${1}" + Mark},
 }
 
-// Text returns s without colours and with what looks like a secret replaced by Mark: the user part of a URL, authorization headers, bearer tokens, keys
-// of AWS and of forges, private key blocks, and the value of whatever is named like a password. It errs on the side of hiding.
+// Text returns s without colours and with what looks like a secret replaced by Mark: the user part of a URL, authorization headers and
+// cookies, bearer tokens, keys of AWS and of forges, private key blocks, and the value of whatever is named like a password. It errs on
+// the side of hiding.
 func Text(s string) string {
 	s = colour.ReplaceAllString(s, "")
 	for _, r := range rules {
