@@ -95,13 +95,18 @@ func (f *fleet) configuring(v *view) {
 	wanted := f.Is(v.rec.On)
 	job := v.Host.Job
 	ours := job.Key == f.activateJob(*v.rec).Key
+	running, again := ours && job.Running, !ours || !job.Exited || !wanted && f.goesOn()
 	switch {
-	case !wanted && ours && job.Running:
+	case !wanted && running:
 		v.status.Deadline = v.status.Since.Add(f.jobTime())
 		v.status.Reason = fmt.Sprintf("step %s of %s ends before %s follows", job.Step, v.rec.On.Release, f.Version.Release)
-	case !wanted && (f.goesOn() || !ours || !job.Exited):
+	case again && !running && v.rotation != out:
+		r := f.toLeave(v)
+		r.Spoiled = true
+		f.step(v, Leave, "somebody put it back before its steps had ended", r)
+	case again && !wanted:
 		f.configure(v)
-	case !ours || !job.Exited:
+	case again:
 		if !f.backingOff(v) {
 			r := f.at(v, actuators.Configuring)
 			r.Spoiled = false

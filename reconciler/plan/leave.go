@@ -194,7 +194,7 @@ func (v *view) reasonToGo(f *fleet) string {
 	from := cmp.Or(v.rec.Proven.Release, v.rec.On.Release, "unknown")
 	switch {
 	case v.spoiled():
-		return "the attempt failed: " + v.rec.Try.Error
+		return "the attempt failed: " + cmp.Or(v.rec.Try.Error, "it did not end")
 	case v.drifted() || f.Is(v.rec.On):
 		return "drift: " + v.Health.Reason
 	case from == f.Version.Release:

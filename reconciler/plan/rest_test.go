@@ -199,3 +199,24 @@ func TestLaw8OfTwoNodesThatWaitToJoinTheFirstGoes(t *testing.T) {
 		t.Errorf("steps %q; web-2: %s", kindsOf(p, ""), p.Nodes[1].Reason)
 	}
 }
+
+// Law 9: steps that were interrupted do not start again on a node that somebody put back meanwhile: it leaves first.
+func TestLaw9NodePutBackByHandLeavesBeforeItsStepsStartAgain(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Configuring)
+	r.On, r.Try = version("v2"), actuators.Try{ID: "1", Version: version("v2")}
+	p := plan.Next(wants("v2"), w)
+	if got := kindsOf(p, ""); got != "leave web-1" || !p.Steps[0].Record.Spoiled || p.Steps[0].Record.Stage != actuators.Leaving {
+		t.Fatalf("steps %q: %+v", got, p.Nodes[0])
+	}
+	w.Nodes[0].Host.Record = *p.Steps[0].Record
+	if p := plan.Next(wants("v2"), w); kindsOf(p, "") != "drain web-1" {
+		t.Errorf("steps %q: %+v", kindsOf(p, ""), p.Nodes[0])
+	}
+	*r = w.Nodes[0].Host.Record
+	r.Stage = actuators.Configuring
+	w.Nodes[0].Host.Job = actuators.JobState{Key: "other", Running: true}
+	if p := plan.Next(wants("v2"), w); kindsOf(p, "") != "leave web-1" {
+		t.Errorf("another job runs: steps %q", kindsOf(p, ""))
+	}
+}
