@@ -51,11 +51,22 @@ func (f *fleet) surelyOut(v *view) bool {
 	}
 	sure := since.Add(AskAgain)
 	if !f.balanced() || v.Asked == Drain || !since.IsZero() && !f.readSince().Before(sure) {
-		return true
+		return f.readAgain(v, "before its steps start")
 	}
 	v.status.Reason = "its load balancers are watched for " + AskAgain.String() + " to be sure that it is out"
 	f.plan.Reread = f.plan.Reread || !f.Now.Before(sure) && !since.IsZero()
 	f.wakeIf(sure, !since.IsZero())
+	return false
+}
+
+// readAgain reports whether the balancers were read a moment ago, and has them read if not: a node may be in service that was put there by
+// hand since (law 9).
+func (f *fleet) readAgain(v *view, before string) bool {
+	if !f.balanced() || f.fresh() {
+		return true
+	}
+	f.plan.Reread = true
+	v.status.Reason = "its load balancers are read again " + before
 	return false
 }
 
@@ -107,7 +118,7 @@ func (f *fleet) configuring(v *view) {
 	case again && !wanted:
 		f.configure(v)
 	case again:
-		if !f.backingOff(v) {
+		if !f.backingOff(v) && f.readAgain(v, "before its steps start again") {
 			r := f.at(v, actuators.Configuring)
 			r.Spoiled = false
 			f.run(v, Configure, f.attempt(r.Try), r, f.activateJob(r))

@@ -96,9 +96,7 @@ func (f *fleet) drain(v *view) {
 		f.stay(v, why)
 		return
 	}
-	if !f.fresh() {
-		f.plan.Reread = true
-		v.status.Reason = "its load balancers are read again before it leaves"
+	if !f.readAgain(v, "before it leaves") {
 		return
 	}
 	if !v.listed() {

@@ -13,6 +13,7 @@ type laws struct {
 	broken   []string
 	proven   map[string]bool            // digests proven on this fleet
 	halted   map[string]map[string]bool // digest/retry → machines that were under way when it was halted
+	haltedAt map[string]time.Time
 	out      map[string]bool            // machines taken out by an agent and not back in service yet
 	attempts map[string]map[string]bool // machine/digest/retry/journey → job keys
 	repairs  map[string]repairs         // machine → those of it
@@ -24,7 +25,7 @@ type laws struct {
 func newLaws() *laws {
 	return &laws{
 		proven: map[string]bool{}, halted: map[string]map[string]bool{}, out: map[string]bool{},
-		attempts: map[string]map[string]bool{}, repairs: map[string]repairs{}, original: map[string]string{}, born: map[string]time.Time{},
+		attempts: map[string]map[string]bool{}, haltedAt: map[string]time.Time{}, repairs: map[string]repairs{}, original: map[string]string{}, born: map[string]time.Time{},
 	}
 }
 
@@ -49,7 +50,7 @@ func (l *laws) check(w *World) {
 			continue // what an excluded machine serves counts for nothing, nor what it brings back
 		}
 		known := slices.ContainsFunc(w.groups, func(g *group) bool { return w.inRotationOf(m, g) && w.knows(m, g) })
-		if known && m.digest != "" && !l.proven[m.digest] {
+		if known && !m.byHand && m.digest != "" && !l.proven[m.digest] {
 			unproven[m.digest]++
 		}
 	}
@@ -173,15 +174,16 @@ func (l *laws) adding(w *World, p *ports, g *group, m *machine, place actuators.
 }
 
 // installing is checked before activate steps start.
-func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
+func (l *laws) installing(w *World, p *ports, m *machine, r run) {
 	for _, g := range w.groups {
-		if g.members[m.id] != nil && w.knows(m, g) {
+		unseen := r.asked.Sub(m.putBack) < 3*time.Second+w.story.Lag
+		if g.members[m.id] != nil && w.knows(m, g) && !unseen {
 			l.breaks(w, "law 9: steps start on %s while it is in %s", m.name, g.Name)
 		}
 	}
 	try := m.record.Try
 	verdict := verdict(try.Version.Digest, try.Retry)
-	if under, halted := l.halted[verdict]; halted && !under[m.id] && (p.halts[verdict] || w.copied(verdict)) {
+	if under, halted := l.halted[verdict]; halted && !under[m.id] && r.asked.After(l.haltedAt[verdict]) && (p.halts[verdict] || w.copied(verdict)) {
 		l.breaks(w, "law 11: %s gets %s, which was halted", m.name, try.Version.Release)
 	}
 	key := journey(m, try)
@@ -189,7 +191,7 @@ func (l *laws) installing(w *World, p *ports, m *machine, job actuators.Job) {
 		l.attempts[key] = map[string]bool{}
 		l.repairing(w, m, try)
 	}
-	l.attempts[key][job.Key] = true
+	l.attempts[key][r.job.Key] = true
 	if n, most := len(l.attempts[key]), w.fleet.Rollout.Attempts; n > most {
 		l.breaks(w, "law 11: attempt %d at %s on %s, at most %d are made", n, try.Version.Release, m.name, most)
 	}
@@ -274,7 +276,7 @@ func (l *laws) halt(w *World, h actuators.Halt) {
 	if l.halted[verdict] != nil {
 		return
 	}
-	l.halted[verdict] = map[string]bool{}
+	l.halted[verdict], l.haltedAt[verdict] = map[string]bool{}, w.now()
 	for _, m := range w.alive() {
 		if m.record.UnderWay() || m.job.Running {
 			l.halted[verdict][m.id] = true

@@ -141,6 +141,9 @@ func (p *ports) Deregister(ctx context.Context, m actuators.Membership) error {
 		}
 		w.laws.removing(w, p, g, m, began)
 		e.draining = w.now()
+		if machine := w.machines[m.ID]; machine != nil {
+			machine.byHand = false
+		}
 		g.remember(w)
 		w.tell("%s deregisters %s from %s", p.nonce, w.nameOf(m.ID), g.Name)
 		return nil
@@ -223,11 +226,12 @@ func (w *World) write(p *ports, m *machine, old string, r actuators.NodeRecord) 
 // Run writes the record, starts a job or attaches to it, and waits for its end. Where the connection is lost after the writing, the job
 // may have begun as well.
 func (p *ports) Run(ctx context.Context, at actuators.Place, old string, r actuators.NodeRecord, job actuators.Job, written func(actuators.HostState)) (state actuators.JobState, err error) {
+	asked := time.Now()
 	var now actuators.HostState
 	err = p.onHost(ctx, at, "write", func(m *machine) (err error) {
 		now, err = p.world.write(p, m, old, r)
 		if err == nil && p.world.roll("goes on/"+m.name).IntN(2) == 0 {
-			_, _ = p.world.begin(p, m, m.record, job) // follow asks again
+			_, _ = p.world.begin(p, m, run{m.record, job, asked}) // follow asks again
 		}
 		return err
 	})
@@ -235,15 +239,22 @@ func (p *ports) Run(ctx context.Context, at actuators.Place, old string, r actua
 		return state, err
 	}
 	written(now)
-	return p.follow(ctx, at, now.Record, job)
+	return p.follow(ctx, at, run{now.Record, job, asked})
+}
+
+// A run is what a call of Run does on its machine once the record is written.
+type run struct {
+	written actuators.NodeRecord
+	job     actuators.Job
+	asked   time.Time // when the call was made
 }
 
 // follow starts the job, or attaches to it, and waits for its end.
-func (p *ports) follow(ctx context.Context, at actuators.Place, written actuators.NodeRecord, job actuators.Job) (state actuators.JobState, err error) {
+func (p *ports) follow(ctx context.Context, at actuators.Place, r run) (state actuators.JobState, err error) {
 	for {
 		var wait chan struct{}
 		err = p.onHost(ctx, at, "run", func(m *machine) error {
-			wait, err = p.world.begin(p, m, written, job)
+			wait, err = p.world.begin(p, m, r)
 			state = m.job
 			return err
 		})
@@ -253,14 +264,14 @@ func (p *ports) follow(ctx context.Context, at actuators.Place, written actuator
 		select {
 		case <-wait:
 		case <-ctx.Done():
-			p.linger(at, wait, written, job)
+			p.linger(at, wait, r)
 			return state, ctx.Err()
 		}
 	}
 }
 
 // linger is a call's script, which goes on waiting on the machine when nobody waits for it any more.
-func (p *ports) linger(at actuators.Place, wait chan struct{}, written actuators.NodeRecord, job actuators.Job) {
+func (p *ports) linger(at actuators.Place, wait chan struct{}, r run) {
 	w := p.world
 	w.mu.Lock()
 	wakes := time.Duration(1 + w.roll(p.nonce+"/lingers/"+at.Node.Name).IntN(8_000_000))
@@ -274,7 +285,7 @@ func (p *ports) linger(at actuators.Place, wait chan struct{}, written actuators
 		time.Sleep(wakes)
 		_ = w.happen(func() (err error) {
 			if m := w.machines[at.Node.ID]; m != nil && !m.dead {
-				_, err = w.begin(p, m, written, job)
+				_, err = w.begin(p, m, r)
 			}
 			return err
 		})
@@ -282,20 +293,20 @@ func (p *ports) linger(at actuators.Place, wait chan struct{}, written actuators
 }
 
 // begin starts the job unless one runs or this one ran; it returns what to wait for before asking again.
-func (w *World) begin(p *ports, m *machine, written actuators.NodeRecord, job actuators.Job) (chan struct{}, error) {
+func (w *World) begin(p *ports, m *machine, r run) (chan struct{}, error) {
 	switch {
 	case m.job.Running:
 		return m.ends, nil
-	case m.job.Key == job.Key && m.job.Exited:
+	case m.job.Key == r.job.Key && m.job.Exited:
 		return nil, nil
-	case !renewed(m.record, written) || !w.clock(m).Before(m.record.Claim.Expires):
+	case !renewed(m.record, r.written) || !w.clock(m).Before(m.record.Claim.Expires):
 		return nil, actuators.ErrChanged
 	}
 	if err := w.deny("run"); err != nil {
 		return nil, err
 	}
 	w.laws.alone(w, m, "job")
-	w.start(p, m, job)
+	w.start(p, m, r)
 	return m.ends, nil
 }
 
@@ -310,10 +321,11 @@ func renewed(record, written actuators.NodeRecord) bool {
 }
 
 // start lets a job run on the machine by itself, whatever becomes of the agent.
-func (w *World) start(p *ports, m *machine, job actuators.Job) {
+func (w *World) start(p *ports, m *machine, r run) {
+	job := r.job
 	activate := slices.ContainsFunc(job.Steps, func(s actuators.JobStep) bool { return s.Name == "install" })
 	if activate {
-		w.laws.installing(w, p, m, job)
+		w.laws.installing(w, p, m, r)
 		m.changing = true
 	}
 	w.tell("%s runs %s on %s", p.nonce, job.Key, m.name)

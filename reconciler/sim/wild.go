@@ -26,7 +26,7 @@ type Wild struct {
 // wildTroubles happen in wild stories, most of them with an end of their own.
 var wildTroubles = []string{
 	"down", "down", "down", "exclude", "lb", "lb", "release", "clock", "config", "config", "deny register", "deny deregister", "deny run",
-	"vanish", "rename", "flap", "quiet",
+	"vanish", "rename", "flap", "quiet", "putback",
 }
 
 // ends names the event that ends another.
@@ -173,7 +173,7 @@ func (w *World) disturb(e Event, m *machine) bool {
 	case "reappear":
 		clear(v.gone)
 		v.eased = w.now()
-	case "clock", "rename", "flap":
+	case "clock", "rename", "flap", "putback":
 		if m != nil {
 			w.upset(e.What, m)
 		}
@@ -195,10 +195,30 @@ func (w *World) upset(what string, m *machine) {
 			delete(w.wild.excluded, m.id) // the file names another
 			w.wild.moved[m.id] = w.now()
 		}
+	case "putback": // somebody registers it, whatever goes on there
+		for _, g := range w.counted() {
+			if e := g.members[m.id]; e == nil || !e.draining.IsZero() {
+				m.putBack, m.byHand = w.now(), true
+				w.register(g, m, w.asBefore(g, m))
+			}
+		}
 	case "flap":
 		m.flapped = w.now().Add(time.Duration(20+w.roll("flap").IntN(300)) * time.Second)
 		m.flaky = true
 	}
+}
+
+// asBefore is where a machine was in the group, as far as anybody wrote it down, or else the group's default.
+func (w *World) asBefore(g *group, m *machine) actuators.Membership {
+	place := actuators.Membership{Group: g.ID, ID: m.id, Port: g.port}
+	for _, was := range slices.Concat(m.record.Taken, m.record.Places) {
+		if was.Group == g.ID && was.ID == m.id {
+			place = was
+			break
+		}
+	}
+	w.laws.original[m.id+g.ID] = place.String()
+	return place
 }
 
 // hush notes since when nothing new may begin.

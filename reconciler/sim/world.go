@@ -56,6 +56,8 @@ type machine struct {
 	flapped        time.Time     // until when they do, now and then
 	died           time.Time
 	stepped        time.Time // when its clock did
+	putBack        time.Time // when somebody registered it by hand
+	byHand         bool      // and it was not taken out since
 }
 
 // A group is a target group.
