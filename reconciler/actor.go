@@ -231,7 +231,8 @@ type order struct {
 	meta meta
 }
 
-// take accepts a new order. Other load balancers make what was read of the old ones worthless; the rest stays.
+// take accepts a new order. Other load balancers make what was read of the old ones worthless, and another node set is to be listed
+// before anybody leaves; the rest stays.
 func (a *actor) take(o order) {
 	old, pausedAt, rejected := a.want, a.meta.pausedAt, a.meta.rejected
 	a.urgent = true
@@ -248,6 +249,9 @@ func (a *actor) take(o order) {
 	}
 	a.forgetDenials()
 	a.exclude()
+	if old.Fleet != nil && o.want.Fleet != nil && a.met() && !sameNodes(old.Fleet.Nodes, o.want.Fleet.Nodes) {
+		a.found.Err = "the nodes that the new fleet file names were not listed yet"
+	}
 	switch {
 	case old.Fleet == nil || o.want.Fleet == nil || !slices.Equal(old.Fleet.LoadBalancers, o.want.Fleet.LoadBalancers):
 		a.groups, a.former = nil, nil

@@ -297,19 +297,6 @@ func TestOneGroupTwiceInAFleetIsTold(t *testing.T) {
 	}
 }
 
-// groups whose ids are unknown are told apart by their names.
-func TestAnUnreadableGroupShowsItsOwnLastAnswer(t *testing.T) {
-	unread := func(name string) actuators.GroupState {
-		return actuators.GroupState{Group: actuators.Group{Name: name}, Err: "throttled"}
-	}
-	a := &actor{groups: []actuators.GroupState{unread("web"), unread("api")}}
-	states := []actuators.GroupState{unread("web"), unread("api")}
-	a.recall(states)
-	if states[0].Name != "web" || states[1].Name != "api" {
-		t.Errorf("got %s and %s", states[0].Name, states[1].Name)
-	}
-}
-
 // a renamed fleet starts on machines that the old name's fleet is still working on.
 func TestFleetReleasedInTheMiddleStillOwnsItsMachines(t *testing.T) {
 	old, renamed := webFleet("v2"), webFleet("v2")

@@ -40,8 +40,9 @@ func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, 
 	a.groups, a.former, a.read = states[:named], states[named:], now
 	a.held = a.holdings()
 	a.noteSeen()
-	failed := slices.ContainsFunc(states, func(g actuators.GroupState) bool { return g.Err != "" })
-	if !failed {
+	failed := func(g actuators.GroupState) bool { return g.Err != "" }
+	lost := func(g actuators.GroupState) bool { return failed(g) && !g.Missing } // one that is no more, nobody waits for
+	if !slices.ContainsFunc(a.groups, failed) && !slices.ContainsFunc(a.former, lost) {
 		a.groupsTrouble = 0
 	} else {
 		a.groupsTrouble++
@@ -61,18 +62,20 @@ func (a *actor) noteSeen() {
 	}
 }
 
-// recall lets a group that cannot be read now show what it said last. It is for people: plans build nothing on a group with Err.
+// recall lets a group that cannot be read now show what it said last: the file's are in its order, the former ones have an id. It is for
+// people: plans build nothing on a group with Err.
 func (a *actor) recall(states []actuators.GroupState) {
 	for i, s := range states {
 		if s.Err == "" || s.Missing {
 			continue
 		}
-		for _, old := range slices.Concat(a.groups, a.former) {
-			if s.ID != "" && old.ID == s.ID || old.Name == s.Name {
-				old.Err, old.Missing = s.Err, s.Missing
-				states[i] = old
-				break
-			}
+		known, at := a.groups, i
+		if i >= len(a.groups) {
+			known, at = a.former, slices.IndexFunc(a.former, func(old actuators.GroupState) bool { return old.ID == s.ID })
+		}
+		if at >= 0 {
+			states[i] = known[at]
+			states[i].Err, states[i].Missing = s.Err, false
 		}
 	}
 }

@@ -3,11 +3,13 @@ package reconciler
 import (
 	"cmp"
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"windlass/actuators"
+	"windlass/desired"
 	"windlass/reconciler/plan"
 )
 
@@ -17,7 +19,7 @@ func (a *actor) observe(ctx context.Context) {
 	if !now.Before(a.nextInventory) && !a.tasks.busy(taskInventory, "") {
 		a.readInventory(ctx)
 	}
-	if a.found.Complete() && !now.Before(a.nextGroups) && !a.tasks.busy(taskGroups, "") {
+	if a.met() && !now.Before(a.nextGroups) && !a.tasks.busy(taskGroups, "") {
 		a.readGroups(ctx)
 	}
 	for _, n := range a.order {
@@ -28,13 +30,20 @@ func (a *actor) observe(ctx context.Context) {
 	a.checkHistory(ctx)
 }
 
+// met reports whether the fleet's machines are known, from before if they cannot be listed now: what is under way with them goes on.
+func (a *actor) met() bool { return !a.found.At.IsZero() }
+
 func (a *actor) readInventory(ctx context.Context) {
 	set := a.want.Fleet.Nodes
 	a.nextInventory = time.Now().Add(a.Interval)
 	a.tasks.begin(ctx, taskInventory, "", inventoryDeadline, func(ctx context.Context) func() {
 		inv, err := a.Inventory.Nodes(ctx, set)
 		return func() {
-			if err != nil {
+			switch {
+			case a.want.Fleet == nil || !sameNodes(a.want.Fleet.Nodes, set):
+				a.nextInventory = time.Time{}
+				return
+			case err != nil:
 				a.found.Err = err.Error()
 				return
 			}
@@ -44,6 +53,11 @@ func (a *actor) readInventory(ctx context.Context) {
 			a.noteSeen()
 		}
 	})
+}
+
+// sameNodes reports whether two node sets find the same machines.
+func sameNodes(a, b desired.NodeSet) bool {
+	return reflect.DeepEqual(a.EC2, b.EC2) && slices.Equal(a.Static, b.Static)
 }
 
 // meet takes the machines that belong to the fleet now. One that is not listed any more is gone: its place is free (G14).
@@ -100,7 +114,7 @@ func (a *actor) nextDue(now time.Time) time.Time {
 	if !a.tasks.busy(taskInventory, "") {
 		due = earlier(due, a.nextInventory)
 	}
-	if a.found.Complete() && !a.tasks.busy(taskGroups, "") {
+	if a.met() && !a.tasks.busy(taskGroups, "") {
 		due = earlier(due, a.nextGroups)
 	}
 	for _, n := range a.order {

@@ -28,6 +28,9 @@ type ports struct {
 func (p *ports) Nodes(ctx context.Context, _ desired.NodeSet) (inv actuators.Inventory, err error) {
 	w := p.world
 	err = p.call(ctx, "inventory", func() error {
+		if err := p.world.deny("inventory"); err != nil {
+			return err
+		}
 		for _, m := range w.alive() {
 			inv.Nodes = append(inv.Nodes, actuators.Node{Name: m.name, ID: m.id, Address: m.name, Zone: m.zone, Targets: actuators.Targets{Instance: m.id, IP: m.name}})
 		}

@@ -25,13 +25,13 @@ type Wild struct {
 
 // wildTroubles happen in wild stories, most of them with an end of their own.
 var wildTroubles = []string{
-	"down", "down", "down", "exclude", "lb", "lb", "release", "clock", "config", "config", "deny register", "deny deregister", "deny run",
+	"down", "down", "down", "exclude", "lb", "lb", "release", "clock", "config", "config", "deny register", "deny deregister", "deny run", "deny inventory",
 	"vanish", "rename", "flap", "quiet", "putback",
 }
 
 // ends names the event that ends another.
 var ends = map[string]string{
-	"down": "up", "exclude": "include", "release": "return", "deny register": "allow", "deny deregister": "allow", "deny run": "allow",
+	"down": "up", "exclude": "include", "release": "return", "deny register": "allow", "deny deregister": "allow", "deny run": "allow", "deny inventory": "allow",
 	"vanish": "reappear", "quiet": "loud",
 }
 
@@ -161,7 +161,7 @@ func (w *World) edit(e Event, m *machine) bool {
 func (w *World) disturb(e Event, m *machine) bool {
 	v := &w.wild
 	switch e.What {
-	case "deny register", "deny deregister", "deny run":
+	case "deny register", "deny deregister", "deny run", "deny inventory":
 		v.denied[e.What[len("deny "):]] = true
 	case "allow":
 		delete(v.denied, e.To[len("deny "):])
