@@ -61,7 +61,7 @@ type actor struct {
 	former    []actuators.GroupState
 	read      time.Time // when groups arrived
 	seen      time.Time // when both were last completely known
-	held      []string  // machines and groups, sorted
+	held      []holding
 	progress  time.Time
 	plan      plan.Plan
 	verdict   *actuators.Halt // the newest in force since this process began
@@ -91,6 +91,7 @@ type meta struct {
 	committed time.Time
 	rejected  *desired.Rejection
 	pausedAt  time.Time
+	awaits    string // another fleet, whose machines have to be known first: they may be the same (law 3)
 }
 
 func newActor(name string, deps Deps, publish func(Status)) *actor {
@@ -290,6 +291,9 @@ func (a *actor) world() plan.World {
 		Groups: a.groups, Former: a.former, GroupsRead: a.read, Progress: a.progress, Verdict: a.verdict,
 		RollCall: a.rollCall.ended, Pruned: a.pruned,
 		Nodes: make([]plan.Node, len(a.order)),
+	}
+	if a.meta.awaits != "" && w.Inventory.Err == "" {
+		w.Inventory.Err = "the machines of fleet " + a.meta.awaits + " are not known yet"
 	}
 	for i, n := range a.order {
 		w.Nodes[i] = n.Node // its Host is replaced and never changed

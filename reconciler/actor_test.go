@@ -255,7 +255,11 @@ func TestHistoryThatCannotBeSearchedIsNotAHotLoop(t *testing.T) {
 }
 
 func memberOf(f *desired.Fleet, released bool, holds ...string) *member {
-	return &member{orders: make(chan order, 1), order: order{want: plan.Want{Fleet: f, Released: released}}, status: Status{Name: f.Name, holdings: holds}}
+	var held []holding
+	for _, what := range holds {
+		held = append(held, holding{what: what})
+	}
+	return &member{orders: make(chan order, 1), order: order{want: plan.Want{Fleet: f, Released: released}}, status: Status{Name: f.Name, holdings: held}}
 }
 
 // fleets that shared a machine stay refused after the file of one of them is gone.

@@ -19,8 +19,11 @@ type Agent struct {
 
 	mu      sync.Mutex
 	fleets  map[string]*member
+	over    map[string]bool // fleets whose files are gone, and that were left alone
 	repo    Repo
 	changed chan struct{}
+	patient bool // fleets wait until the machines of all are known
+	actors  sync.WaitGroup
 }
 
 // A member is one fleet's actor as the agent keeps it.
@@ -29,27 +32,54 @@ type member struct {
 	order  order
 	status Status
 	clash  string // why it is refused: another fleet has the same node or group
+	awaits string // another fleet, until its machines are known
 	stop   context.CancelFunc
-	done   chan struct{}
 }
 
 // New makes an agent. It starts nothing.
 func New(deps Deps) *Agent {
 	deps.Kept = maps.Clone(deps.Kept)
-	return &Agent{deps: deps, fleets: map[string]*member{}, changed: make(chan struct{})}
+	return &Agent{deps: deps, fleets: map[string]*member{}, over: map[string]bool{}, changed: make(chan struct{}), patient: true}
 }
 
 // Run takes what git says, as often as that changes, and returns when ctx has ended and every fleet has come to a safe point.
 func (g *Agent) Run(ctx context.Context, states <-chan desired.State) {
+	var late <-chan time.Time
 	for {
 		select {
+		case <-late:
+			g.proceed()
 		case <-ctx.Done():
 			g.await()
 			return
 		case s := <-states:
 			g.take(ctx, s)
+			if late == nil {
+				late = time.After(startPatience)
+			}
 		}
 	}
+}
+
+// startPatience is how long a new agent's fleets wait for the machines of those that cannot list theirs.
+const startPatience = 30 * time.Second
+
+// proceed lets every fleet begin.
+func (g *Agent) proceed() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.patient = false
+	g.findClashes()
+}
+
+// awaited names another fleet whose machines are not known yet, while fleets wait for that.
+func (g *Agent) awaited(name string) string {
+	for _, other := range slices.Sorted(maps.Keys(g.fleets)) {
+		if m := g.fleets[other]; g.patient && other != name && !m.status.known && m.order.want.Fleet != nil && !m.order.want.Released {
+			return other
+		}
+	}
+	return ""
 }
 
 // Snapshot returns all that is known now.
@@ -82,6 +112,10 @@ func (g *Agent) take(ctx context.Context, s desired.State) {
 	defer g.mu.Unlock()
 	g.repo = Repo{Revision: s.Revision, Committed: s.Committed, Checked: s.Checked, Problem: s.Problem}
 	for name, v := range s.Fleets {
+		if v.Released && g.over[name] {
+			continue
+		}
+		delete(g.over, name)
 		g.direct(ctx, name, orderOf(v, s, name))
 	}
 	for name, r := range s.Rejected {
@@ -126,6 +160,7 @@ func (g *Agent) send(m *member) {
 	if o.want.Blocked == "" {
 		o.want.Blocked = m.clash
 	}
+	o.meta.awaits = m.awaits
 	select {
 	case <-m.orders:
 	default:
@@ -137,16 +172,13 @@ func (g *Agent) enlist(ctx context.Context, name string) *member {
 	ctx, stop := context.WithCancel(ctx)
 	kept := g.deps.Kept[name]
 	m := &member{
-		orders: make(chan order, 1), stop: stop, done: make(chan struct{}),
+		orders: make(chan order, 1), stop: stop,
 		status: Status{Name: name, Rollout: kept.Rollout, PausedAt: kept.PausedAt},
 	}
 	g.fleets[name] = m
 	a := newActor(name, g.deps, func(s Status) { g.report(m, s) })
 	delete(g.deps.Kept, name) // a fleet of that name that comes again is another one
-	go func() {
-		defer close(m.done)
-		a.run(ctx, m.orders)
-	}()
+	g.actors.Go(func() { a.run(ctx, m.orders) })
 	return m
 }
 
@@ -162,44 +194,53 @@ func (g *Agent) dropStale(s desired.State) {
 	}
 }
 
-// report takes a fleet's status from its actor.
+// report takes a fleet's status from its actor, and ends the actor of one that is over.
 func (g *Agent) report(m *member, s Status) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	changed := !slices.Equal(m.status.holdings, s.holdings) || m.order.want.Released && m.status.underWay() != s.underWay()
+	if g.fleets[s.Name] != m {
+		return
+	}
+	changed := m.status.known != s.known || !slices.Equal(m.status.holdings, s.holdings) || m.order.want.Released && m.status.underWay() != s.underWay()
 	m.status = s
+	if s.over && m.order.want.Released {
+		m.stop()
+		delete(g.fleets, s.Name)
+		g.over[s.Name], changed = true, true
+	}
 	if changed {
 		g.findClashes()
 	}
 	g.tell()
 }
 
-// findClashes refuses fleets that turn out to share a machine or a group (law 3).
+// findClashes refuses fleets that turn out to share a machine or a group (law 3), and has them wait while that cannot be known.
 func (g *Agent) findClashes() {
-	owners := map[string][]string{}
+	owners, firm := map[string][]string{}, map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(g.fleets)) {
 		if m := g.fleets[name]; !m.order.want.Released || m.status.underWay() {
 			for _, h := range m.status.holdings {
-				owners[h] = append(owners[h], name)
+				owners[h.what] = append(owners[h.what], name)
+				firm[h.what] = firm[h.what] || !h.loose
 			}
 		}
 	}
 	for name, m := range g.fleets {
 		clash := ""
 		for _, h := range m.status.holdings {
-			if names := owners[h]; len(names) > 1 && clash == "" {
+			if names := owners[h.what]; len(names) > 1 && firm[h.what] && clash == "" {
 				other := names[0]
 				if other == name {
 					other = names[1]
 				}
-				clash = fmt.Sprintf("%s is in fleet %s too; a machine or a group belongs to one fleet", h, other)
+				clash = fmt.Sprintf("%s is in fleet %s too; a machine or a group belongs to one fleet", h.what, other)
 				if other == name {
-					clash = fmt.Sprintf("%s is named twice in this fleet; remove one of the two", h)
+					clash = fmt.Sprintf("%s is named twice in this fleet; remove one of the two", h.what)
 				}
 			}
 		}
-		if clash != m.clash && m.order.want.Fleet != nil {
-			m.clash = clash
+		if awaits := g.awaited(name); (clash != m.clash || awaits != m.awaits) && m.order.want.Fleet != nil {
+			m.clash, m.awaits = clash, awaits
 			g.send(m)
 		}
 	}
@@ -208,12 +249,9 @@ func (g *Agent) findClashes() {
 // await returns when every actor has ended.
 func (g *Agent) await() {
 	g.mu.Lock()
-	members := slices.Collect(maps.Values(g.fleets))
-	g.mu.Unlock()
-	for _, m := range members {
+	for _, m := range g.fleets {
 		m.stop()
 	}
-	for _, m := range members {
-		<-m.done
-	}
+	g.mu.Unlock()
+	g.actors.Wait()
 }

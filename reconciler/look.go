@@ -25,8 +25,8 @@ const (
 )
 
 // Look observes every fleet in force until each source was tried and each check that decides something has spoken, and changes
-// nothing anywhere (law 21). The sights are sorted by fleet. A source that cannot be read is no error: the sight says so. The
-// error is ctx's own.
+// nothing anywhere (law 21). The sights are sorted by fleet, without those whose file is gone and of which nothing is under way. A source
+// that cannot be read is no error: the sight says so. The error is ctx's own.
 //
 // A check that only fails is taken as failed before its time is over: a forecast says what comes of it.
 func Look(ctx context.Context, deps Deps, s desired.State) ([]Sight, error) {
@@ -39,7 +39,7 @@ func Look(ctx context.Context, deps Deps, s desired.State) ([]Sight, error) {
 	}
 	lookers.Wait()
 	refuseClashes(sights)
-	return sights, ctx.Err()
+	return slices.DeleteFunc(sights, func(s Sight) bool { return s.Want.Released && !s.Status.underWay() }), ctx.Err()
 }
 
 func look(ctx context.Context, deps Deps, name string, o order) Sight {

@@ -60,7 +60,8 @@ func sameNodes(a, b desired.NodeSet) bool {
 	return reflect.DeepEqual(a.EC2, b.EC2) && slices.Equal(a.Static, b.Static)
 }
 
-// meet takes the machines that belong to the fleet now. One that is not listed any more is gone: its place is free (G14).
+// meet takes the machines that belong to the fleet now. One that is not listed any more is gone: its place is free (G14). Only a machine
+// that the file named, and that still answers, first ends the journey that this agent took it on (law 2).
 func (a *actor) meet(found []actuators.Node) {
 	old := a.nodes
 	a.nodes, a.order = make(map[string]*node, len(found)), make([]*node, 0, len(found))
@@ -77,6 +78,18 @@ func (a *actor) meet(found []actuators.Node) {
 		a.nodes[identity(f)] = n
 		a.order = append(a.order, n)
 	}
+	for id, n := range old {
+		switch {
+		case a.nodes[id] != nil || !a.works(n):
+		case n.ID == "" && n.Read.Err == "":
+			a.nodes[id] = n
+			a.order = append(a.order, n)
+			a.problems = append(a.problems, n.Name+" is not named by the fleet file any more, and is let go when it is back from where it was taken")
+		default:
+			a.Log.Warn("went out of the inventory under way; if it still exists, list it again, or see to its load balancers by hand",
+				"fleet", a.name, "node", n.Name, "stage", n.record().Stage)
+		}
+	}
 	slices.SortFunc(a.order, func(x, y *node) int { return cmp.Compare(x.Name, y.Name) })
 	for id, n := range old {
 		if a.nodes[id] != nil {
@@ -91,6 +104,12 @@ func (a *actor) meet(found []actuators.Node) {
 	}
 	a.exclude()
 	a.held = a.holdings()
+}
+
+// works reports whether this agent has the node on a journey.
+func (a *actor) works(n *node) bool {
+	r := n.record()
+	return r.UnderWay() && r.Claim != nil && r.Claim.Nonce == a.Agent.Nonce
 }
 
 // exclude marks the nodes that the fleet file says to leave alone.

@@ -3,9 +3,12 @@ package reconciler
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 
+	"windlass/actuators"
 	"windlass/desired"
 	"windlass/reconciler/plan"
 )
@@ -42,7 +45,7 @@ func (a *actor) status() Status {
 	for _, p := range a.problems {
 		s.Holds = append(s.Holds, plan.Hold{Reason: p})
 	}
-	s.holdings = a.held
+	s.holdings, s.known, s.over = a.held, a.met(), a.over(&s)
 	return s
 }
 
@@ -119,18 +122,41 @@ func (a *actor) exclusions() []desired.Exclusion {
 	return all
 }
 
+// over reports whether the fleet's file is gone, and nothing of it is under way on any node that can be read or could be once. Nodes that
+// never answered are tried for a while.
+func (a *actor) over(s *Status) bool {
+	return a.want.Released && a.met() && !s.underWay() && a.tasks.busyWith(taskStep) == 0 && !slices.ContainsFunc(a.order, func(n *node) bool {
+		return n.Host == nil && n.unread < mostUnread && !n.excluded
+	})
+}
+
+// mostUnread is how often a node of a fleet whose file is gone is tried before it is given up: for half a minute.
+const mostUnread = 5
+
+// reach is where a machine's sshd listens.
+func reach(at actuators.Place) string {
+	return net.JoinHostPort(at.Node.Address, strconv.Itoa(at.Port()))
+}
+
 // holdings are the machines and groups the fleet works with.
-func (a *actor) holdings() []string {
-	var all []string
+func (a *actor) holdings() []holding {
+	var all []holding
 	for _, n := range a.order {
-		all = append(all, cmp.Or(n.ID, n.Address))
+		if n.excluded {
+			continue
+		}
+		id := cmp.Or(n.ID, n.Targets.Instance)
+		if id != "" {
+			all = append(all, holding{what: id})
+		}
+		all = append(all, holding{what: reach(n.place), loose: id != ""})
 	}
 	for _, g := range a.groups {
 		if g.ID != "" {
-			all = append(all, g.ID)
+			all = append(all, holding{what: g.ID})
 		}
 	}
-	slices.Sort(all)
+	slices.SortFunc(all, func(x, y holding) int { return strings.Compare(x.what, y.what) })
 	return all
 }
 

@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -98,6 +99,41 @@ func TestLaw1NodeThatACommitTakesOutIsLeftAlone(t *testing.T) {
 		defer s.mu.Unlock()
 		if written := strings.Join(s.written, ", "); strings.Contains(written, "web-1 ") {
 			t.Errorf("web-1 is not of the fleet any more, and was worked on: %s", written)
+		}
+	})
+}
+
+// Law 2: a node that a commit takes out of the fleet in mid-journey is put back first.
+func TestLaw2NodeTakenOutInMidJourneyIsPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(3, "v1")
+		s.leaves, s.comes, s.job = true, true, time.Minute
+		for i := range s.nodes {
+			s.hosts[s.nodes[i].Name].Record.Instance, s.nodes[i].ID = s.nodes[i].ID, "" // a machine id, then
+		}
+		d := s.deps()
+		d.Inventory = listsOf(s)
+		f := webFleet("v2")
+		f.Nodes.Static = []desired.StaticNode{{Name: "web-1"}, {Name: "web-2"}, {Name: "web-3"}}
+		g, states, end := s.begin(t, f, d)
+		defer end()
+		time.Sleep(30 * time.Second) // web-1 is being configured
+		fewer := webFleet("v2")
+		fewer.Nodes.Static = f.Nodes.Static[1:]
+		rev := strings.Repeat("b", 40)
+		states <- desired.State{Revision: rev, Fleets: map[string]desired.Version{"web": {Fleet: fewer, Revision: rev}}}
+		time.Sleep(10 * time.Second)
+		if f := g.Snapshot().Fleets[0]; len(f.Nodes) != 3 || !slices.ContainsFunc(f.Holds, func(h plan.Hold) bool { return strings.HasPrefix(h.Reason, "web-1 is not named") }) {
+			t.Errorf("in the middle: %d nodes, %v", len(f.Nodes), f.Holds)
+		}
+		time.Sleep(time.Hour)
+		if f := g.Snapshot().Fleets[0]; len(f.Nodes) != 2 || f.Releases["v2"] != 2 {
+			t.Errorf("%s, %s; %v", f.Phase, f.Reason, f.Releases)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if r := s.hosts["web-1"].Record; r.Stage != actuators.Idle || len(s.groups[0].Members) != 3 {
+			t.Errorf("web-1 was left %q, with %d members in the group", r.Stage, len(s.groups[0].Members))
 		}
 	})
 }

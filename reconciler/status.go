@@ -46,7 +46,15 @@ type Status struct {
 	Checks    []string  // by name
 	Rollout   Rollout
 
-	holdings []string // machines and groups it works with, sorted; for finding fleets that share one
+	holdings []holding // what it works with, sorted; for finding fleets that share something
+	known    bool      // its machines were listed once
+	over     bool      // its file is gone, and nothing of it is under way
+}
+
+// A holding is a machine or a group that a fleet works with.
+type holding struct {
+	what  string // an instance's id, where a machine is reached, or a group's id
+	loose bool   // where an instance is reached: that may be another one's by the time they are listed again
 }
 
 // Desired is what git says the fleet should be.

@@ -301,7 +301,11 @@ func (d *director) explain() {
 	if len(d.world.laws.broken) == 0 || len(d.agents) == 0 {
 		return
 	}
-	s := d.agents[0].agent.Snapshot().Fleets[0]
+	fleets := d.agents[0].agent.Snapshot().Fleets
+	if len(fleets) == 0 {
+		return // its file is gone
+	}
+	s := fleets[0]
 	d.world.tell("%s; the agent says %s: %s; %v", d.settledLocked(), s.Phase, s.Reason, s.Holds)
 	for _, n := range s.Nodes {
 		d.world.tell("  %s %s: %s", n.Name, n.State, n.Reason)
