@@ -27,12 +27,11 @@ type facts struct {
 
 // A directory keeps the facts of the groups that were looked up, and one memory of each group's readings.
 type directory struct {
-	looking chan struct{} // capacity 1: held while groups are looked up, so that two passes do not ask the same
-
 	mu       sync.Mutex
-	ids      map[string]string  // by name of a target group
-	known    map[string]*entry  // by Group.ID
-	memories map[string]*memory // by Group.ID
+	ids      map[string]string     // by name of a target group
+	known    map[string]*entry     // by Group.ID
+	memories map[string]*memory    // by Group.ID
+	looking  map[ref]chan struct{} // being looked up, so that two passes do not ask the same; closed at the end
 }
 
 type entry struct {
@@ -42,10 +41,10 @@ type entry struct {
 
 func newDirectory() *directory {
 	return &directory{
-		looking:  make(chan struct{}, 1),
 		ids:      map[string]string{},
 		known:    map[string]*entry{},
 		memories: map[string]*memory{},
+		looking:  map[ref]chan struct{}{},
 	}
 }
 
@@ -102,57 +101,88 @@ func (d *directory) forget(r ref) {
 	delete(d.ids, r.name)
 }
 
-// due lists which of refs are to be looked up.
-func (d *directory) due(refs []ref) []ref {
+// claim parts those of refs that are to be looked up: mine are the caller's to ask for and to give to done, theirs are being
+// looked up by somebody else.
+func (d *directory) claim(refs []ref) (mine, theirs []ref) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var due []ref
 	for _, r := range refs {
-		if e := d.known[d.id(r)]; e == nil || !time.Now().Before(e.due) {
-			due = append(due, r)
+		switch e := d.known[d.id(r)]; {
+		case e != nil && time.Now().Before(e.due):
+		case d.looking[r] != nil:
+			theirs = append(theirs, r)
+		default:
+			d.looking[r] = make(chan struct{})
+			mine = append(mine, r)
 		}
 	}
-	return due
+	return mine, theirs
+}
+
+func (d *directory) done(mine []ref) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range mine {
+		close(d.looking[r])
+		delete(d.looking, r)
+	}
+}
+
+// await returns when the look-up of r that is under way has ended, and fails when ctx ends first.
+func (d *directory) await(ctx context.Context, r ref) error {
+	d.mu.Lock()
+	ended := d.looking[r]
+	d.mu.Unlock()
+	if ended == nil {
+		return nil
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return busy(ctx)
+	}
 }
 
 // learn looks up those groups that are not known, or not since a while, and returns why that failed for some. Facts that are
-// merely old stay in force when they cannot be read again; a group that is gone is forgotten.
+// merely old stay in force when they cannot be read again; a group that is gone is forgotten. It waits only for those who look
+// up the same.
 func (b *Balancer) learn(ctx context.Context, refs ...ref) map[ref]error {
-	if len(b.directory.due(refs)) == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	answers := map[ref]looked{}
-	if err := acquire(ctx, b.directory.looking); err != nil {
-		for _, r := range b.directory.due(refs) {
-			answers[r] = looked{err: err}
-		}
-	} else {
-		defer release(b.directory.looking)
-		answers = b.lookUp(ctx, b.directory.due(refs))
-	}
 	failures := map[ref]error{}
-	for r, answer := range answers {
-		if err := b.keep(r, answer); err != nil {
-			failures[r] = err
+	for len(refs) > 0 {
+		mine, theirs := b.directory.claim(refs)
+		for r, answer := range b.lookUp(ctx, mine) {
+			b.keep(r, answer, failures)
 		}
+		b.directory.done(mine)
+		if len(theirs) == 0 {
+			break
+		}
+		if err := b.directory.await(ctx, theirs[0]); err != nil {
+			for _, r := range theirs {
+				b.keep(r, looked{err: err}, failures)
+			}
+			break
+		}
+		refs = theirs
 	}
 	return failures
 }
 
-// keep files an answer and returns the error that matters.
-func (b *Balancer) keep(r ref, answer looked) error {
+// keep files an answer, and the error among failures when it matters.
+func (b *Balancer) keep(r ref, answer looked, failures map[ref]error) {
 	switch {
 	case answer.err == nil:
 		b.directory.put(r, answer.facts)
-		return nil
+		return
 	case errors.Is(answer.err, errGone):
 		b.directory.forget(r)
 	case b.directory.postpone(r):
-		return nil
+		return
 	}
-	return answer.err
+	failures[r] = answer.err
 }
 
 // acquire takes a turn that one goroutine has at a time, unless ctx ends first.
@@ -161,8 +191,12 @@ func acquire(ctx context.Context, turn chan struct{}) error {
 	case turn <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("no answer in time: another request for the same is still under way: %w", ctx.Err())
+		return busy(ctx)
 	}
+}
+
+func busy(ctx context.Context) error {
+	return fmt.Errorf("no answer in time: another request for the same is still under way: %w", ctx.Err())
 }
 
 func release(turn chan struct{}) { <-turn }

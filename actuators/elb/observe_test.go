@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -12,7 +13,10 @@ import (
 	"time"
 
 	"windlass/actuators"
+	"windlass/actuators/elb"
 	"windlass/desired"
+	"windlass/internal/awsapi"
+	"windlass/internal/awsapi/awsapitest"
 	"windlass/internal/sandbox/aws"
 )
 
@@ -298,6 +302,56 @@ func TestFactsThatCannotBeReadAgainInTimeHarmNoReading(t *testing.T) {
 			})
 		}
 		readers.Wait()
+	})
+}
+
+// AWS answers for any group, at a pace that a call for each in turn would not do.
+func TestManyFleetsAreLookedUpAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := elb.New(awsapi.Prepare(awsapitest.Answered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := webScript(targets(target("10.0.0.1", "healthy", "", "")))
+			s.latency = 150 * time.Millisecond
+			_ = r.ParseForm()
+			s.answers["DescribeTargetGroups"] = []string{strings.ReplaceAll(groupWeb, "web", r.Form.Get("Names.member.1"))}
+			s.ServeHTTP(w, r)
+		})), nil))
+		var fleets sync.WaitGroup
+		for i := range 100 {
+			fleets.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // as long as the reconciler gives
+				defer cancel()
+				states, _ := b.Observe(ctx, []desired.LoadBalancer{{TargetGroup: fmt.Sprint("web-", i)}}, nil)
+				if states[0].Err != "" || len(states[0].Members) != 1 {
+					t.Errorf("%+v", states[0])
+				}
+			})
+		}
+		fleets.Wait()
+	})
+}
+
+// Who asks for the same groups, some of them in another order, costs no second look-up.
+func TestAGroupIsLookedUpByOneAtATime(t *testing.T) { // G9
+	synctest.Test(t, func(t *testing.T) {
+		s := webScript(targets())
+		s.latency = 150 * time.Millisecond
+		b := scripted(s)
+		asks := [][]desired.LoadBalancer{web, {{TargetGroup: arnWeb}, web[0]}, {web[0], {TargetGroup: arnWeb}}}
+		var readers sync.WaitGroup
+		for i := range 12 {
+			readers.Go(func() {
+				states, _ := b.Observe(t.Context(), asks[i%len(asks)], nil)
+				for _, state := range states {
+					if state.Err != "" {
+						t.Error(state.Err)
+					}
+				}
+			})
+		}
+		readers.Wait()
+		if made := s.made["DescribeTargetGroups"]; made != 2 { // by its name and by its ARN
+			t.Errorf("12 readers at once made %d look-ups, want 2", made)
+		}
 	})
 }
 
