@@ -61,6 +61,7 @@ type actor struct {
 	former    []actuators.GroupState
 	read      time.Time // when groups arrived
 	seen      time.Time // when both were last completely known
+	missing   time.Time // since when a node that is expected is not found; zero: none is
 	held      []holding
 	progress  time.Time
 	plan      plan.Plan

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"windlass/actuators"
 	"windlass/desired"
@@ -88,13 +89,21 @@ func (s *Status) add(n *node, p plan.NodeStatus) {
 	}
 }
 
-// addMissing stands for the nodes that are expected and were not found.
+// addMissing stands for the nodes that are expected and were not found. Which of them has been missing since when, nobody can tell: all
+// are since the first was noticed.
 func (s *Status) addMissing(a *actor) {
 	if a.want.Fleet == nil || !a.found.Complete() {
 		return
 	}
-	for range a.want.Fleet.Nodes.Expect - len(a.want.Fleet.Nodes.Exclude) - len(a.plan.Nodes) {
-		s.Nodes = append(s.Nodes, Node{NodeStatus: plan.NodeStatus{State: plan.Missing, Reason: "expected, and not found"}})
+	missing := a.want.Fleet.Nodes.Expect - len(a.want.Fleet.Nodes.Exclude) - len(a.plan.Nodes)
+	switch {
+	case missing <= 0:
+		a.missing = time.Time{}
+	case a.missing.IsZero():
+		a.missing = a.found.At
+	}
+	for range missing {
+		s.Nodes = append(s.Nodes, Node{NodeStatus: plan.NodeStatus{State: plan.Missing, Since: a.missing, Reason: "expected, and not found"}})
 	}
 }
 

@@ -242,6 +242,39 @@ func TestSeenIsWhenNothingWasMissing(t *testing.T) {
 	})
 }
 
+// A node that is expected and was not found is missing from when that was noticed, as long as it is; another one later changes nothing.
+func TestMissingNodesAreMissingSinceTheFirstWasNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		all := c.nodes
+		found := func(n int) []Node {
+			c.mu.Lock()
+			c.nodes = all[:n]
+			c.mu.Unlock()
+			time.Sleep(time.Hour)
+			return slices.DeleteFunc(slices.Clone(c.status().Nodes), func(n Node) bool { return n.State != plan.Missing })
+		}
+		expecting := webFleet("v1")
+		expecting.Nodes.Expect = 3
+		c.commit(expecting, time.Now().Add(-24*time.Hour))
+		for _, step := range []struct {
+			found, missing int
+			since          time.Duration
+		}{{3, 0, 0}, {2, 1, time.Hour}, {1, 2, 2 * time.Hour}, {3, 0, 0}, {2, 1, time.Hour}} {
+			missing := found(step.found)
+			if len(missing) != step.missing {
+				t.Fatalf("%d of 3 found, missing: %+v", step.found, missing)
+			}
+			for _, n := range missing {
+				if since := time.Since(n.Since).Round(time.Minute); since != step.since {
+					t.Errorf("%d of 3 found, missing since %v, want %v", step.found, since, step.since)
+				}
+			}
+		}
+	})
+}
+
 // Each commit that is rejected counts once, however often git is heard of.
 func TestRejectedCommitsAreToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -56,12 +56,12 @@ func rolling() reconciler.Status {
 }
 
 func paused() reconciler.Status {
-	lost := reconciler.Node{NodeStatus: plan.NodeStatus{Name: "db-2", State: plan.Missing}}
+	lost := reconciler.Node{NodeStatus: plan.NodeStatus{State: plan.Missing, Since: noon.Add(-30 * time.Minute)}}
 	return reconciler.Status{
 		Name: "db", Phase: plan.PhasePaused, Ready: true, PausedAt: noon.Add(-time.Hour), Rejected: &desired.Rejection{},
 		Desired:   reconciler.Desired{Release: "v2", Revision: "aa"},
-		InService: 1, Floor: 1, Size: 2,
-		Nodes: []reconciler.Node{node("db-1", plan.InService, "v2"), lost},
+		InService: 1, Floor: 1, Size: 3,
+		Nodes: []reconciler.Node{node("db-1", plan.InService, "v2"), lost, lost},
 	}
 }
 

@@ -89,14 +89,20 @@ func (o out) fleet(s reconciler.Status) {
 func (o out) nodes(fleet string, nodes []reconciler.Node) {
 	states := map[plan.State]int{}
 	drifted, foreign := 0, 0
+	var missing time.Time // the nodes that were never found have no names, and this in common
 	for _, n := range nodes {
-		node := label(n.Name)
 		states[n.State]++
+		if n.Name == "" {
+			missing = n.Since
+			continue
+		}
+		node := label(n.Name)
 		drifted += int(one(n.Drift))
 		foreign += int(one(n.Foreign))
 		o.gauge(nodeInfo, 1, fleet, node, label(n.Release))
 		o.since(nodeSince, n.Since, fleet, node, label(string(n.State)))
 	}
+	o.since(nodeSince, missing, fleet, "", string(plan.Missing))
 	for _, state := range plan.States {
 		o.gauge(fleetNodes, float64(states[state]), fleet, string(state))
 	}
