@@ -3,6 +3,7 @@ package desired
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -49,8 +50,7 @@ func filledIn(schema map[string]any, plain any) any {
 			plain[i] = filledIn(items, plain[i])
 		}
 	case string:
-		switch schema["format"] {
-		case "go-duration", "positive-go-duration":
+		if format, _ := schema["format"].(string); strings.HasSuffix(format, "go-duration") {
 			d, _ := time.ParseDuration(plain)
 			return d
 		}

@@ -91,6 +91,9 @@ func (lb LoadBalancer) String() string {
 	return "target group " + lb.TargetGroup
 }
 
+// MostConnectTimeout is the longest SSH.ConnectTimeout. A node's record is written within seconds of that, while the claim in it lasts.
+const MostConnectTimeout = 12 * time.Second
+
 // SSH says how the fleet's nodes are logged into.
 type SSH struct {
 	User           string

@@ -16,8 +16,9 @@ import (
 
 // formats are the checks of the schema's formats, for what a pattern cannot say. Their errors are what would be right.
 var formats = map[string]func(string) error{
-	"go-duration":          func(s string) error { return checkDuration(s, 0) },
-	"positive-go-duration": func(s string) error { return checkDuration(s, time.Millisecond) },
+	"go-duration":          func(s string) error { return checkDuration(s, 0, day) },
+	"positive-go-duration": func(s string) error { return checkDuration(s, time.Millisecond, day) },
+	"login-go-duration":    func(s string) error { return checkDuration(s, time.Millisecond, MostConnectTimeout) },
 	"address":              checkAddress,
 	"host-key":             checkHostKey,
 	"absolute-path":        checkAbsolutePath,
@@ -27,12 +28,14 @@ var formats = map[string]func(string) error{
 
 var durationShape = regexp.MustCompile(`^([0-9]+([.][0-9]+)?(ms|s|m|h))+$`)
 
-func checkDuration(s string, least time.Duration) error {
+const day = 24 * time.Hour
+
+func checkDuration(s string, least, most time.Duration) error {
 	if !durationShape.MatchString(s) {
 		return nil // the schema's pattern says so
 	}
-	if d, err := time.ParseDuration(s); err != nil || d < least || d > 24*time.Hour {
-		return fmt.Errorf("it must be %v to 24h", least)
+	if d, err := time.ParseDuration(s); err != nil || d < least || d > most {
+		return fmt.Errorf("it must be %v to %s", least, strings.TrimSuffix(most.String(), "0m0s"))
 	}
 	return nil
 }

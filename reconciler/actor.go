@@ -38,8 +38,8 @@ type Decider func(plan.Want, plan.World) plan.Plan
 const (
 	inventoryDeadline = 30 * time.Second
 	balancerDeadline  = 10 * time.Second // less than plan.TakeoverWait: another agent waits that long beyond a claim
-	readDeadline      = 20 * time.Second
-	writeDeadline     = 15 * time.Second
+	readDeadline      = desired.MostConnectTimeout + 8*time.Second
+	writeDeadline     = desired.MostConnectTimeout + 3*time.Second
 	jobSlack          = 30 * time.Second // beyond the time-outs of a job's steps
 	mostLull          = 250 * time.Millisecond
 	stopGrace         = 20 * time.Second // for steps in hand when the agent stops

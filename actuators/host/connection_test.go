@@ -61,7 +61,7 @@ func TestSilentInHandshake(t *testing.T) {
 	at.SSH.ConnectTimeout = 50 * time.Millisecond
 	h := trusting(t, host.Options{})
 	_, err := h.Read(t.Context(), at)
-	complaint(t, err, "does not finish the SSH handshake within 50ms", "ssh.connectTimeout")
+	complaint(t, err, "does not finish the SSH handshake within 50ms", "raise ssh.connectTimeout, up to 12s")
 
 	at.SSH.ConnectTimeout = time.Hour
 	ctx, cancel := context.WithCancelCause(t.Context())

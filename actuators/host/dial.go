@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"windlass/actuators"
+	"windlass/desired"
 	"windlass/internal/redact"
 )
 
@@ -145,14 +146,15 @@ func (p *pool) dial(ctx context.Context, at actuators.Place) (*ssh.Client, error
 		return nil, err
 	}
 	defer done()
-	dialer := net.Dialer{Timeout: limit}
+	deadline := time.Now().Add(limit)
+	dialer := net.Dialer{Deadline: deadline}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%w; check its address, the network, and that sshd runs there", cause(ctx, err))
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
+	if err := conn.SetDeadline(deadline); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -178,10 +180,18 @@ func refusal(at actuators.Place, t *trust, limit time.Duration, err error) error
 	case errors.As(err, &algorithms) && len(t.algorithms) > 0:
 		return fmt.Errorf("it has no host key of the kind that is known (%s): %w; compare `ssh-keyscan` with known_hosts or hostKey", strings.Join(t.algorithms, ", "), err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("it accepts connections and does not finish the SSH handshake within %v; look at sshd there, or raise ssh.connectTimeout", limit)
+		return fmt.Errorf("it accepts connections and does not finish the SSH handshake within %v; look at sshd there%s", limit, patience(limit))
 	case strings.Contains(err.Error(), "unable to authenticate"):
 		return fmt.Errorf("user %s is refused with our key; add the key to its authorized_keys there, or set ssh.user", at.SSH.User)
 	default:
 		return fmt.Errorf("the SSH handshake fails: %s; look at sshd's log there (MaxStartups?)", clip(redact.Line(err.Error()), 300))
 	}
+}
+
+// patience is the advice to wait for longer, where that can be set.
+func patience(limit time.Duration) string {
+	if limit >= desired.MostConnectTimeout {
+		return ""
+	}
+	return fmt.Sprintf(", or raise ssh.connectTimeout, up to %v", desired.MostConnectTimeout)
 }
