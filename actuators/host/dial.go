@@ -47,7 +47,7 @@ func authentication(o Options) (login, error) {
 	}, nil
 }
 
-// fromAgent asks the ssh agent for its keys, which may take no longer than limit; then it has twice that to sign, while we connect and
+// fromAgent asks the ssh agent for its keys, which may take no longer than limit; then it has as long again to sign, while we connect and
 // log in.
 func fromAgent(ctx context.Context, limit time.Duration, socket string) (ssh.AuthMethod, func(), error) {
 	socket = cmp.Or(socket, os.Getenv("SSH_AUTH_SOCK"))
@@ -71,7 +71,7 @@ func fromAgent(ctx context.Context, limit time.Duration, socket string) (ssh.Aut
 		done()
 		return nil, nil, fmt.Errorf("the ssh agent at %s holds no key; ssh-add one, or give --ssh-key", socket)
 	}
-	_ = conn.SetDeadline(time.Now().Add(2 * limit))
+	_ = conn.SetDeadline(time.Now().Add(limit))
 	return ssh.PublicKeys(signers...), done, nil
 }
 
