@@ -4,19 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-
-	"windlass/reconciler"
 )
 
 func (s *server) fleets(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, each(s.source.Snapshot().Fleets, FromStatus))
+	answer(w, http.StatusOK, each(s.views.newest(0).fleets, func(f shown) Fleet { return f.Fleet }))
 }
 
 func (s *server) fleet(w http.ResponseWriter, r *http.Request) {
 	wanted := r.PathValue("name")
-	for _, status := range s.source.Snapshot().Fleets {
-		if status.Name == wanted {
-			answer(w, http.StatusOK, FromStatus(status))
+	for _, f := range s.views.newest(0).fleets {
+		if f.key == wanted {
+			answer(w, http.StatusOK, f.Fleet)
 			return
 		}
 	}
@@ -24,7 +22,7 @@ func (s *server) fleet(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) repo(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, FromRepo(s.source.Snapshot().Repo))
+	answer(w, http.StatusOK, s.views.newest(0).repo)
 }
 
 func answer(w http.ResponseWriter, status int, value any) {
@@ -39,14 +37,15 @@ func answer(w http.ResponseWriter, status int, value any) {
 // went ("gone"). Changes that come faster than a client reads, or than pace, make one event.
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	sent := map[string]string{}
-	s.stream(w, r, func(to *stream, snapshot reconciler.Snapshot) error {
-		if err := to.changed(sent, "repo", "", FromRepo(snapshot.Repo)); err != nil {
+	s.stream(w, r, func(to *stream, seen *view) error {
+		events, err := seen.events()
+		if err != nil {
 			return err
 		}
-		there := map[string]bool{"": true}
-		for _, status := range snapshot.Fleets {
-			there[status.Name] = true
-			if err := to.changed(sent, "fleet", status.Name, FromStatus(status)); err != nil {
+		there := map[string]bool{}
+		for _, e := range events {
+			there[e.key] = true
+			if err := to.changed(sent, e); err != nil {
 				return err
 			}
 		}
@@ -54,14 +53,13 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// changed sends value unless it is what was sent last under that key.
-func (to *stream) changed(sent map[string]string, event, key string, value any) error {
-	encoded, err := json.Marshal(value)
-	if err != nil || sent[key] == string(encoded) {
-		return err
+// changed sends an event unless it is what was sent last under its key.
+func (to *stream) changed(sent map[string]string, e event) error {
+	if last, ok := sent[e.key]; ok && last == e.data {
+		return nil
 	}
-	sent[key] = string(encoded)
-	return to.event(event, sent[key])
+	sent[e.key] = e.data
+	return to.event(e.name, e.data)
 }
 
 func (to *stream) gone(sent map[string]string, there map[string]bool) error {

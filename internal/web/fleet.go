@@ -107,36 +107,36 @@ type Repo struct {
 }
 
 // FromStatus returns what may be shown of a status: without secrets and without characters that are not visible.
-func FromStatus(s reconciler.Status) Fleet {
-	said := remember(line)
+func FromStatus(s reconciler.Status) Fleet { return newCensor().fleet(s) }
+
+func (c *censor) fleet(s reconciler.Status) Fleet {
 	return Fleet{
-		Name: name(s.Name), Phase: s.Phase, Reason: line(s.Reason),
+		Name: name(s.Name), Phase: s.Phase, Reason: c.line(s.Reason),
 		Desired: Desired{
 			Release: name(s.Desired.Release), Revision: name(s.Desired.Revision), Digest: name(s.Desired.Digest), Committed: utc(s.Desired.Committed),
 		},
-		Rejected: fromRejection(s.Rejected), Released: s.Released, PausedAt: utc(s.PausedAt), Releases: fromReleases(s.Releases),
+		Rejected: c.rejection(s.Rejected), Released: s.Released, PausedAt: utc(s.PausedAt), Releases: fromReleases(s.Releases),
 		InService: s.InService, Floor: s.Floor, Size: s.Size,
-		Nodes: each(s.Nodes, func(n reconciler.Node) Node { return fromNode(n, said) }),
+		Nodes: each(s.Nodes, c.node),
 		Excluded: each(s.Excluded, func(e desired.Exclusion) Exclusion {
-			return Exclusion{Name: name(e.Name), Reason: line(e.Reason)}
+			return Exclusion{Name: name(e.Name), Reason: c.line(e.Reason)}
 		}),
-		Plan:    Plan{Steps: each(s.Steps, fromStep), Holds: each(s.Holds, func(h plan.Hold) string { return line(h.String()) }), WakeAt: utc(s.WakeAt)},
+		Plan:    Plan{Steps: each(s.Steps, c.step), Holds: each(s.Holds, func(h plan.Hold) string { return c.line(h.String()) }), WakeAt: utc(s.WakeAt)},
 		Rollout: fromRollout(s.Rollout),
 	}
 }
 
-// FromRepo is FromStatus for the deploy repo.
-func FromRepo(r reconciler.Repo) Repo {
-	return Repo{Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: line(r.Problem)}
+func (c *censor) repo(r reconciler.Repo) Repo {
+	return Repo{Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: c.line(r.Problem)}
 }
 
-func fromRejection(r *desired.Rejection) *Rejection {
+func (c *censor) rejection(r *desired.Rejection) *Rejection {
 	if r == nil {
 		return nil
 	}
 	return &Rejection{
 		Path: name(r.Path), Revision: name(r.Revision),
-		Errors: each(r.Errors, func(e desired.Error) string { return line(e.Error()) }),
+		Errors: each(r.Errors, func(e desired.Error) string { return c.line(e.Error()) }),
 	}
 }
 
@@ -148,16 +148,16 @@ func fromReleases(releases map[string]int) map[string]int {
 	return shown
 }
 
-func fromNode(n reconciler.Node, said func(string) string) Node {
+func (c *censor) node(n reconciler.Node) Node {
 	return Node{
 		Name: name(n.Name), Instance: name(n.Instance), Address: name(n.Address), Zone: name(n.Zone),
 		Release: name(n.Release), State: n.State, Since: utc(n.Since), Deadline: utc(n.Deadline), Attempt: n.Attempt,
-		Reason: said(n.Reason), Outdated: n.Outdated, Drift: n.Drift, Foreign: n.Foreign, Tail: block(n.Tail),
+		Reason: c.line(n.Reason), Outdated: n.Outdated, Drift: n.Drift, Foreign: n.Foreign, Tail: c.block(n.Tail),
 	}
 }
 
-func fromStep(s reconciler.Step) Step {
-	return Step{Node: name(s.Node), Kind: name(s.Kind), Reason: line(s.Reason), Since: utc(s.Since), Deadline: utc(s.Deadline)}
+func (c *censor) step(s reconciler.Step) Step {
+	return Step{Node: name(s.Node), Kind: name(s.Kind), Reason: c.line(s.Reason), Since: utc(s.Since), Deadline: utc(s.Deadline)}
 }
 
 func fromRollout(r reconciler.Rollout) Rollout {
@@ -165,19 +165,6 @@ func fromRollout(r reconciler.Rollout) Rollout {
 		Trigger: r.Trigger, Release: name(r.Release), Revision: name(r.Revision),
 		Started: utc(r.Started), LastProgress: utc(r.LastProgress), Ended: utc(r.Ended),
 		Result: r.Result, Planned: r.Planned, Completed: r.Completed,
-	}
-}
-
-// remember answers the same question once: the nodes of a large fleet give few different reasons, and redaction is slow.
-func remember(answer func(string) string) func(string) string {
-	known := map[string]string{}
-	return func(s string) string {
-		a, ok := known[s]
-		if !ok {
-			a = answer(s)
-			known[s] = a
-		}
-		return a
 	}
 }
 

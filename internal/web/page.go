@@ -25,7 +25,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 
 // page answers with everything at once, so that it is whole without JavaScript, too.
 func (s *server) page(w http.ResponseWriter, _ *http.Request) {
-	content, err := newState(s.source.Snapshot()).render("page", s.now())
+	content, err := newState(s.views.newest(0), s.now()).render("page")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -37,18 +37,13 @@ func (s *server) page(w http.ResponseWriter, _ *http.Request) {
 // live sends the changing part of the page, as HTML, whenever it changed by more than time.
 func (s *server) live(w http.ResponseWriter, r *http.Request) {
 	sent := ""
-	s.stream(w, r, func(to *stream, snapshot reconciler.Snapshot) error {
-		state := newState(snapshot)
-		timeless, err := state.render("state", time.Time{})
-		if err != nil || timeless == sent {
+	s.stream(w, r, func(to *stream, seen *view) error {
+		page, err := seen.page()
+		if err != nil || page.timeless == sent {
 			return err
 		}
-		sent = timeless
-		content, err := state.render("state", s.now())
-		if err != nil {
-			return err
-		}
-		return to.event("state", content)
+		sent = page.timeless
+		return to.event("state", page.content)
 	})
 }
 
@@ -59,19 +54,11 @@ type state struct {
 	Fleets []fleetView
 }
 
-func newState(snapshot reconciler.Snapshot) state {
-	s := state{Repo: FromRepo(snapshot.Repo)}
-	for _, status := range snapshot.Fleets {
-		s.Fleets = append(s.Fleets, fleetView{Fleet: FromStatus(status)})
-	}
-	return s
+func newState(seen *view, now time.Time) state {
+	return state{clock{now}, seen.repo, each(seen.fleets, func(f shown) fleetView { return fleetView{clock{now}, f.Fleet} })}
 }
 
-func (s state) render(template string, now time.Time) (string, error) {
-	s.Now = now
-	for i := range s.Fleets {
-		s.Fleets[i].Now = now
-	}
+func (s state) render(template string) (string, error) {
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, template, s); err != nil {
 		return "", fmt.Errorf("cannot render page: %w", err)

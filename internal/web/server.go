@@ -31,6 +31,7 @@ type Options struct {
 
 type server struct {
 	source Source
+	views  *views
 	now    func() time.Time
 }
 
@@ -43,6 +44,7 @@ func New(o Options) http.Handler {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.views = newViews(s.source, s.now)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", o.Metrics)
 	mux.HandleFunc("GET /healthz", s.healthz)

@@ -18,6 +18,7 @@ const revision = "3f2a9c1d4b5e6f708192a3b4c5d6e7f801234567"
 type agent struct {
 	mu       sync.Mutex
 	snapshot reconciler.Snapshot
+	taken    int // snapshots
 	changed  chan struct{}
 }
 
@@ -29,6 +30,7 @@ func newAgent(fleets ...reconciler.Status) *agent {
 func (a *agent) Snapshot() reconciler.Snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.taken++
 	return a.snapshot
 }
 

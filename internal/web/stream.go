@@ -7,12 +7,10 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"windlass/reconciler"
 )
 
 const (
-	pace      = 250 * time.Millisecond // at least this long between two updates of a client
+	pace      = 250 * time.Millisecond // at least this long between two updates of a client, and between views for all of them
 	heartbeat = 15 * time.Second       // proxies and clients take silence for a dead connection
 	patience  = 10 * time.Second       // for a client to take what it is sent
 )
@@ -24,16 +22,16 @@ type stream struct {
 	control *http.ResponseController
 }
 
-// stream calls send for the newest snapshot, now and after each change, until the client or the server goes.
-func (s *server) stream(w http.ResponseWriter, r *http.Request, send func(*stream, reconciler.Snapshot) error) {
+// stream calls send for a view of the newest snapshot, now and after each change, until the client or the server goes.
+func (s *server) stream(w http.ResponseWriter, r *http.Request, send func(*stream, *view) error) {
 	to := &stream{w, http.NewResponseController(w)}
 	w.Header().Set("Content-Type", "text/event-stream")
 	if r.Method == http.MethodHead || to.open() != nil {
 		return
 	}
 	for ctx := r.Context(); ctx.Err() == nil; {
-		changed := s.source.Changed()
-		if send(to, s.source.Snapshot()) != nil || to.await(ctx, changed) != nil {
+		seen := s.views.newest(pace)
+		if send(to, seen) != nil || to.await(ctx, seen.changed) != nil {
 			return
 		}
 	}

@@ -40,6 +40,10 @@ func (c *client) take() string {
 
 // listen runs a stream until the test in the bubble ends.
 func listen(t *testing.T, a *agent, path string) *client {
+	return listenTo(t, handler(a, local), path)
+}
+
+func listenTo(t *testing.T, h http.Handler, path string) *client {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := httptest.NewRequestWithContext(ctx, "GET", path, nil)
 	r.Host = "localhost"
@@ -47,7 +51,7 @@ func listen(t *testing.T, a *agent, path string) *client {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		handler(a, local).ServeHTTP(c, r)
+		h.ServeHTTP(c, r)
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return c
@@ -87,6 +91,35 @@ func TestManyChangesMakeOneEventWithTheNewest(t *testing.T) {
 		time.Sleep(time.Second)
 		if got := c.take(); strings.Count(got, "event: ") != 1 || !strings.Contains(got, `"phase":"halted"`) {
 			t.Errorf("%s", got)
+		}
+	})
+}
+
+// What is made of a snapshot is made once, however many watch, and no faster than any of them is told.
+func TestWatchersShareWhatIsMadeOfASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAgent(idle())
+		h := handler(a, local)
+		var watchers []*client
+		for i := range 20 {
+			watchers = append(watchers, listenTo(t, h, []string{"/api/v1/events", "/live"}[i%2]))
+			time.Sleep(13 * time.Millisecond) // so that each has a beat of its own
+		}
+		before := a.taken
+		for range 1000 {
+			a.set(progressing())
+			time.Sleep(time.Millisecond)
+			a.set(halted())
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		if taken := a.taken - before; taken > 6 {
+			t.Errorf("%d watchers took %d snapshots in a second of changes", len(watchers), taken)
+		}
+		for i, w := range watchers {
+			if got := w.take(); !strings.Contains(got[strings.LastIndex(got, "event: "):], "halted") {
+				t.Errorf("watcher %d was last told: %s", i, got)
+			}
 		}
 	})
 }

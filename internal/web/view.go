@@ -1,0 +1,102 @@
+package web
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+
+	"windlass/reconciler"
+)
+
+// A view is a snapshot as it may be shown, made once for all who watch. Nobody changes what it holds.
+type view struct {
+	changed <-chan struct{} // closed when there is a newer snapshot
+	made    time.Time
+	repo    Repo
+	fleets  []shown
+
+	events func() ([]event, error) // what the API's watchers are to know
+	page   func() (pageView, error)
+}
+
+// A shown fleet is one as it may be shown, by the name that the reconciler knows it by.
+type shown struct {
+	Fleet
+	key string
+}
+
+// An event is the newest of its name and key.
+type event struct{ name, key, data string }
+
+// A pageView is the changing part of the page, and what of it does not depend on time alone.
+type pageView struct{ content, timeless string }
+
+// views makes views, one at a time.
+type views struct {
+	source Source
+	now    func() time.Time
+
+	mu   sync.Mutex
+	fit  *censor // of all snapshots, one after another
+	last *view
+}
+
+func newViews(source Source, now func() time.Time) *views {
+	return &views{source: source, now: now, fit: newCensor()}
+}
+
+// newest is a view of the newest snapshot, or one made less than tolerance ago: that may be old, and its channel is closed then.
+func (v *views) newest(tolerance time.Duration) *view {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.last == nil || v.last.old() && time.Since(v.last.made) >= tolerance {
+		v.last = v.look()
+	}
+	return v.last
+}
+
+func (v *views) look() *view {
+	defer v.fit.next()
+	changed := v.source.Changed() // before the snapshot, which may be newer then and not older
+	snapshot := v.source.Snapshot()
+	seen := &view{changed: changed, made: time.Now(), repo: v.fit.repo(snapshot.Repo)}
+	seen.fleets = each(snapshot.Fleets, func(s reconciler.Status) shown { return shown{v.fit.fleet(s), s.Name} })
+	seen.events = sync.OnceValues(seen.encode)
+	seen.page = sync.OnceValues(func() (pageView, error) { return seen.render(v.now()) })
+	return seen
+}
+
+// old reports whether there is a newer snapshot.
+func (v *view) old() bool {
+	select {
+	case <-v.changed:
+		return true
+	default:
+		return false
+	}
+}
+
+func (v *view) encode() ([]event, error) {
+	all := make([]event, 0, len(v.fleets)+1)
+	add := func(name, key string, value any) error {
+		data, err := json.Marshal(value)
+		all = append(all, event{name, key, string(data)})
+		return err
+	}
+	if err := add("repo", "", v.repo); err != nil {
+		return nil, err
+	}
+	for _, f := range v.fleets {
+		if err := add("fleet", f.key, f.Fleet); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (v *view) render(now time.Time) (p pageView, err error) {
+	if p.timeless, err = newState(v, time.Time{}).render("state"); err == nil {
+		p.content, err = newState(v, now).render("state")
+	}
+	return p, err
+}
