@@ -88,8 +88,8 @@ func (p *ports) strike(name string) bool {
 
 // mostCalls is more than any story needs: an agent that makes more goes in circles. Wild ones have slow starts and bakes of half an hour.
 const (
-	mostCalls     = 30_000
-	mostWildCalls = 4 * mostCalls
+	mostCalls     = 60_000
+	mostWildCalls = 2 * mostCalls
 )
 
 // frantic counts a call, and reports whether they are too many.
