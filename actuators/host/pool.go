@@ -223,22 +223,22 @@ func (p *pool) watch(l *link, c *client) {
 			p.lost(l, c)
 			return
 		case <-beat.C:
-			p.tryOnce(c)
+			if !c.answers(p.keepAlive) {
+				c.Close()
+			}
 		}
 	}
 }
 
-// tryOnce closes a connection whose peer does not answer. Any answer will do, also that the request is not known.
-func (p *pool) tryOnce(c *client) {
-	ctx, cancel := context.WithTimeout(context.Background(), p.keepAlive)
+// answers reports whether the peer answers in time. Any answer will do, also that the request is not known.
+func (c *client) answers(within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	_, err := await(ctx, c.ended, func() (bool, error) {
 		_, _, err := c.SendRequest("keepalive@openssh.com", true, nil)
 		return true, err
 	}, nil)
-	if err != nil {
-		c.Close()
-	}
+	return err == nil
 }
 
 // lost makes the next user of the link connect again.
@@ -282,7 +282,7 @@ func (c *leasedConn) Write(b []byte) (int, error) {
 
 // why is errLost where x/crypto says io.EOF although it is the connection to the node that has ended.
 func (c *leasedConn) why(err error) error {
-	if err != nil && c.lease.client.over() {
+	if err != nil && !c.lease.client.answers(time.Second) {
 		return errLost
 	}
 	return err
@@ -291,16 +291,6 @@ func (c *leasedConn) why(err error) error {
 func (c *leasedConn) Close() error {
 	defer c.lease.release()
 	return c.Conn.Close()
-}
-
-// over reports whether the connection has ended, which is known a moment after its channels have.
-func (c *client) over() bool {
-	select {
-	case <-c.ended:
-		return true
-	case <-time.After(20 * time.Millisecond):
-		return false
-	}
 }
 
 // withLease calls f with a lease that f releases. A kept connection that turns out dead before anything was asked is replaced.
