@@ -112,7 +112,7 @@ func (g *Agent) take(ctx context.Context, s desired.State) {
 	defer g.mu.Unlock()
 	g.repo = Repo{Revision: s.Revision, Committed: s.Committed, Checked: s.Checked, Problem: s.Problem}
 	for name, v := range s.Fleets {
-		if v.Released && g.over[name] {
+		if _, broken := s.Rejected[name]; v.Released && !broken && g.over[name] {
 			continue
 		}
 		delete(g.over, name)

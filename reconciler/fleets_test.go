@@ -50,6 +50,13 @@ func TestFleetWhoseFileIsGoneEnds(t *testing.T) {
 			t.Errorf("web-1 was left as %+v, with %d members", r, len(s.groups[0].Members))
 		}
 		s.mu.Unlock()
+		broken := stateOf(map[string]desired.Version{"web": {Fleet: f, Released: true}})
+		broken.Rejected = map[string]desired.Rejection{"web": {Path: "fleets/web.yaml", Errors: desired.Errors{{Message: "a mistake"}}}}
+		states <- broken
+		time.Sleep(time.Minute)
+		if fleets := g.Snapshot().Fleets; len(fleets) != 1 || fleets[0].Phase != plan.PhaseInvalid {
+			t.Errorf("its file is back, and broken: %+v", fleets)
+		}
 		states <- stateOf(map[string]desired.Version{"web": {Fleet: f}})
 		time.Sleep(10 * time.Minute)
 		if fleets := g.Snapshot().Fleets; len(fleets) != 1 || fleets[0].Releases["v2"] != 3 {

@@ -131,10 +131,10 @@ func (a *actor) exclusions() []desired.Exclusion {
 	return all
 }
 
-// over reports whether the fleet's file is gone, and nothing of it is under way on any node that can be read or could be once. Nodes that
-// never answered are tried for a while.
+// over reports whether the fleet's file is gone, not come back broken, and nothing of it is under way on any node that can be read or could
+// be once. Nodes that never answered are tried for a while.
 func (a *actor) over(s *Status) bool {
-	return a.want.Released && a.met() && !s.underWay() && a.tasks.busyWith(taskStep) == 0 && !slices.ContainsFunc(a.order, func(n *node) bool {
+	return a.want.Released && s.Rejected == nil && a.met() && !s.underWay() && a.tasks.busyWith(taskStep) == 0 && !slices.ContainsFunc(a.order, func(n *node) bool {
 		return n.Host == nil && n.unread < mostUnread && !n.excluded
 	})
 }

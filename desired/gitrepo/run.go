@@ -34,22 +34,19 @@ func loop(ctx context.Context, interval time.Duration, kept desired.State, poll 
 	pause.InitialInterval, pause.MaxInterval = interval, max(interval, longestPause)
 	pause.Multiplier, pause.RandomizationFactor = 2, jitter
 	var delivered *desired.State
-	tell := func(state desired.State) {
-		if delivered == nil || state.Revision != delivered.Revision || state.Problem != delivered.Problem {
-			delivered = &state
-			deliver(state)
-		}
-	}
 	late := func() {
 		if kept.Revision != "" {
-			tell(kept)
+			deliver(kept) // without what was wrong with the commit; the first poll says that
 		}
 	}
 	for state, err := impatient(ctx, poll, late); ; state, err = poll(ctx) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		tell(state)
+		if delivered == nil || state.Revision != delivered.Revision || state.Problem != delivered.Problem {
+			delivered = &state
+			deliver(state)
+		}
 		wait := spread(interval)
 		if err != nil {
 			wait = pause.NextBackOff()

@@ -102,6 +102,7 @@ func TestDeliversWhatWasAcceptedWhileGitIsSilent(t *testing.T) {
 	}{
 		"a quick answer":       {time.Second, "old", []string{"1s new"}},
 		"a slow answer":        {30 * time.Second, "old", []string{"2s old", "30s new"}},
+		"the same, found late": {30 * time.Second, "new", []string{"2s new", "30s new"}}, // now with what is wrong with it
 		"nothing was accepted": {30 * time.Second, "", []string{"30s new"}},
 	} {
 		t.Run(name, func(t *testing.T) {
