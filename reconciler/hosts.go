@@ -43,6 +43,9 @@ func (a *actor) tookReading(n *node, state actuators.HostState, err error, began
 	n.triedAt = began
 	defer a.rollCalled(now)
 	if err != nil {
+		if n.Read.Err == "" {
+			a.Log.Warn("node cannot be read", "fleet", a.name, "node", n.Name, "error", err)
+		}
 		n.miss(err, now)
 		if gone(err) {
 			a.nextInventory = time.Time{}

@@ -27,7 +27,11 @@ func Text(w io.Writer, repo Repo, fleets []Fleet, t Terminal) error {
 		p.line(red, "deploy repo: ", "%s", repo.Problem)
 		p.blank()
 	}
-	if len(fleets) == 0 {
+	switch {
+	case len(fleets) > 0:
+	case repo.Revision != "":
+		p.line(none, "", "the deploy repo has no fleet files at commit %.12s", repo.Revision)
+	default:
 		p.line(none, "", "no fleets are known yet")
 	}
 	for i, f := range fleets {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"windlass/actuators"
+	"windlass/desired"
 	"windlass/reconciler/plan"
 )
 
@@ -36,5 +37,30 @@ func TestReasonsAreInWords(t *testing.T) {
 	w.Groups[0].Members[0].Status = actuators.TargetUnhealthy
 	if p := plan.Next(wants("v1"), w); !strings.Contains(p.Reason, "web-1 is out of service: ") {
 		t.Errorf("the fleet is %s: %s", p.Phase, p.Reason)
+	}
+}
+
+// A node that was seen not to have the wanted release is not foreseen to be adopted once it is prepared for it.
+func TestForecastAdoptsNobodyThatFails(t *testing.T) {
+	w := fleetOf(3, "v1")
+	for i := range w.Nodes {
+		w.Nodes[i].Host.Record = actuators.NodeRecord{}
+		w.Nodes[i].Health = failing("v2", plan.WatchVerify)
+	}
+	f := plan.Foresee(wants("v2", func(f *desired.Fleet) { f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch"}} }), w)
+	if got := story(f); strings.Contains(got, "adopt") || !strings.Contains(got, "drain") || f.End.Phase != plan.PhaseIdle || f.Lowest != 2 {
+		t.Errorf("lowest %d, then %s:\n%s", f.Lowest, f.End.Phase, got)
+	}
+}
+
+// A version that was tried again, and halted again, is not tried at that number once more.
+func TestLaw11NextRetryIsOneThatWasNotHalted(t *testing.T) {
+	w := fleetOf(3, "v1")
+	want := wants("v2")
+	for retry := range 2 {
+		w.Nodes[0].Host.Record.Halts = append(w.Nodes[0].Host.Record.Halts, actuators.Halt{Digest: want.Version.Digest, Release: "v2", Node: "web-1", Retry: retry, Reason: "no"})
+	}
+	if p := plan.Next(want, w); p.Phase != plan.PhaseHalted || !strings.HasSuffix(p.Reason, "set retry to 2 to try it again") {
+		t.Errorf("%s: %s", p.Phase, p.Reason)
 	}
 }

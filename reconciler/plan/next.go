@@ -57,6 +57,11 @@ func (f *fleet) bind(halts []actuators.Halt, from string) {
 	if i := slices.IndexFunc(halts, f.condemns); i >= 0 && (f.halt == nil || halts[i].Node == from) {
 		f.halt, f.haltFrom = &halts[i], from
 	}
+	for _, h := range halts {
+		if f.condemns(h) {
+			f.retried = max(f.retried, h.Retry)
+		}
+	}
 }
 
 // condemns reports whether a verdict is on the wanted version, by whatever algorithm its writer named it.
@@ -174,10 +179,11 @@ func (f *fleet) tries(v *view) bool {
 
 // untilWhen says what ends the verdict in force.
 func (f *fleet) untilWhen() string {
+	source := ""
 	if f.haltFrom != "" && f.haltFrom != f.halt.Node {
-		return fmt.Sprintf("; so says the record of %s; revert it, commit a fix, or set retry to %d to try it again", f.haltFrom, f.halt.Retry+1)
+		source = "; so says the record of " + f.haltFrom
 	}
-	return fmt.Sprintf("; revert it, commit a fix, or set retry to %d to try it again", f.halt.Retry+1)
+	return fmt.Sprintf("%s; revert it, commit a fix, or set retry to %d to try it again", source, max(f.retried, f.halt.Retry)+1)
 }
 
 // giveUp halts a version that makes no progress: something is under way, and all that is waited for is overdue (G17).

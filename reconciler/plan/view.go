@@ -24,6 +24,7 @@ type fleet struct {
 	twins              string          // why two nodes may be one machine; empty: all differ
 	halt               *actuators.Halt // the verdict on the wanted version; nil: none
 	haltFrom           string          // the node whose record has it; empty: none that can be read
+	retried            int             // the highest retry at which the wanted version was halted
 	proven             map[string]bool // digests proven on some node
 	proofs             int             // nodes on which the wanted version is proven
 	cap                capacity
