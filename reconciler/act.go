@@ -44,6 +44,9 @@ func (a *actor) follow() {
 	}
 	if a.plan.Reread && !a.tasks.busy(taskGroups, "") {
 		a.nextGroups = now
+		if a.groupsTrouble > 0 {
+			a.nextGroups = later(now, a.read.Add(plan.Fresh))
+		}
 	}
 	a.settle(now)
 }

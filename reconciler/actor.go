@@ -84,6 +84,7 @@ type actor struct {
 	lost          map[string]*node  // machines that went out of the inventory while a step ran on them
 	groupsTrouble int               // readings in a row that failed
 	history       map[string]string // by revision recorded on a node: why it cannot be built on; "" when it can
+	strays        map[string]stray  // by identity
 	searching     map[string]bool   // revisions that were asked for, and need not be again
 }
 
@@ -102,7 +103,7 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 	deps.Interval = apart(name, deps.Interval)
 	a := &actor{
 		Deps: deps, name: name, publish: publish,
-		nodes: map[string]*node{}, history: map[string]string{}, searching: map[string]bool{}, lost: map[string]*node{},
+		nodes: map[string]*node{}, history: map[string]string{}, searching: map[string]bool{}, lost: map[string]*node{}, strays: map[string]stray{},
 		rollout: rollout{Rollout: deps.Kept[name].Rollout, inherited: true},
 		meta:    meta{pausedAt: deps.Kept[name].PausedAt},
 	}

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -156,4 +157,52 @@ func TestFleetsWaitForEachOtherOnlyAtTheStart(t *testing.T) {
 			t.Errorf("later: %s, %s; %v", f.Phase, f.Reason, f.Releases)
 		}
 	})
+}
+
+// away is a host on which one machine cannot be read for a while.
+type away struct {
+	*stage
+	machine string
+	until   time.Time
+}
+
+func (h away) Read(ctx context.Context, at actuators.Place) (actuators.HostState, error) {
+	if at.Node.Name == h.machine && time.Now().Before(h.until) {
+		return actuators.HostState{}, errors.New("no route to host")
+	}
+	return h.stage.Read(ctx, at)
+}
+
+// Law 2: a fleet whose file is gone is not over while a node that cannot be read may be out by the agent's hand; in its groups, it may be left.
+func TestLaw2FleetWaitsForANodeThatItMayHaveTakenOut(t *testing.T) {
+	for _, out := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := stageOf(3, "v1")
+			s.leaves, s.comes, s.job = true, true, 5*time.Second
+			if out {
+				r := &s.hosts["web-1"].Record
+				r.Stage, r.StageAt, r.Try, r.Taken = actuators.Configuring, time.Now().Add(-time.Hour), actuators.Try{ID: "1", Version: r.On}, r.Places
+				r.Claim = &actuators.Claim{Holder: "a", Nonce: "before", Expires: time.Now().Add(-time.Hour)}
+				s.groups[0].Members = s.groups[0].Members[1:]
+			}
+			d := s.deps()
+			d.Host = away{s, "web-1", time.Now().Add(10 * time.Minute)}
+			g := New(d)
+			ctx, cancel := context.WithCancel(t.Context())
+			states, done := make(chan desired.State), make(chan struct{})
+			go func() { g.Run(ctx, states); close(done) }()
+			defer func() { cancel(); <-done }()
+			states <- stateOf(map[string]desired.Version{"web": {Fleet: webFleet("v1"), Released: true}})
+			time.Sleep(5 * time.Minute)
+			if n := len(g.Snapshot().Fleets); (n == 1) != out {
+				t.Errorf("web-1 out: %t, and there are %d fleets", out, n)
+			}
+			time.Sleep(time.Hour)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if n := len(g.Snapshot().Fleets); n != 0 || len(s.groups[0].Members) != 3 || s.hosts["web-1"].Record.Stage != actuators.Idle {
+				t.Errorf("%d fleets, %d members, web-1 %q", n, len(s.groups[0].Members), s.hosts["web-1"].Record.Stage)
+			}
+		})
+	}
 }

@@ -75,7 +75,7 @@ func (a *actor) recall(states []actuators.GroupState) {
 		}
 		if at >= 0 {
 			states[i] = known[at]
-			states[i].Err, states[i].Missing = s.Err, false
+			states[i].Err, states[i].Missing, states[i].At = s.Err, false, s.At
 		}
 	}
 }

@@ -3,6 +3,7 @@ package reconciler
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -60,8 +61,8 @@ func sameNodes(a, b desired.NodeSet) bool {
 	return reflect.DeepEqual(a.EC2, b.EC2) && slices.Equal(a.Static, b.Static)
 }
 
-// meet takes the machines that belong to the fleet now. One that is not listed any more is gone: its place is free (G14). Only a machine
-// that the file named, and that still answers, first ends the journey that this agent took it on (law 2).
+// meet takes the machines that belong to the fleet now. One that is not listed any more is gone: its place is free (G14). Where a machine
+// was on a journey that is told: if it still exists, nobody gives it back.
 func (a *actor) meet(found []actuators.Node) {
 	old := a.nodes
 	a.nodes, a.order = make(map[string]*node, len(found)), make([]*node, 0, len(found))
@@ -77,18 +78,7 @@ func (a *actor) meet(found []actuators.Node) {
 		n.place = actuators.Place{Fleet: a.name, SSH: a.want.Fleet.SSH, Node: f}
 		a.nodes[identity(f)] = n
 		a.order = append(a.order, n)
-	}
-	for id, n := range old {
-		switch {
-		case a.nodes[id] != nil || !a.works(n):
-		case n.ID == "" && n.Read.Err == "":
-			a.nodes[id] = n
-			a.order = append(a.order, n)
-			a.problems = append(a.problems, n.Name+" is not named by the fleet file any more, and is let go when it is back from where it was taken")
-		default:
-			a.Log.Warn("went out of the inventory under way; if it still exists, list it again, or see to its load balancers by hand",
-				"fleet", a.name, "node", n.Name, "stage", n.record().Stage)
-		}
+		delete(a.strays, identity(f))
 	}
 	slices.SortFunc(a.order, func(x, y *node) int { return cmp.Compare(x.Name, y.Name) })
 	for id, n := range old {
@@ -96,6 +86,7 @@ func (a *actor) meet(found []actuators.Node) {
 			continue
 		}
 		a.progress = time.Now()
+		a.noteStray(n)
 		if n.Busy != "" {
 			a.lost[id] = n
 			continue
@@ -106,10 +97,24 @@ func (a *actor) meet(found []actuators.Node) {
 	a.held = a.holdings()
 }
 
-// works reports whether this agent has the node on a journey.
-func (a *actor) works(n *node) bool {
+// A stray is a machine that the fleet file named, and that left the fleet on a journey.
+type stray struct {
+	note  string
+	until time.Time // it is told
+}
+
+// noteStray tells of a machine that left the fleet on a journey. An instance that is listed no more has most likely ended; of a machine that
+// a commit took out, somebody has to know where it was left.
+func (a *actor) noteStray(n *node) {
 	r := n.record()
-	return r.UnderWay() && r.Claim != nil && r.Claim.Nonce == a.Agent.Nonce
+	if !r.UnderWay() || r.Claim == nil || r.Claim.Nonce != a.Agent.Nonce {
+		return
+	}
+	note := fmt.Sprintf("%s left the fleet while windlass worked on it (%s); name it again, or see to its load balancers by hand", n.Name, r.Stage)
+	a.Log.Warn(note, "fleet", a.name)
+	if n.ID == "" {
+		a.strays[identity(n.Node.Node)] = stray{note, time.Now().Add(24 * time.Hour)}
+	}
 }
 
 // exclude marks the nodes that the fleet file says to leave alone.

@@ -3,6 +3,7 @@ package reconciler
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -45,6 +46,11 @@ func (a *actor) status() Status {
 	s.Holds = slices.Clone(s.Holds)
 	for _, p := range a.problems {
 		s.Holds = append(s.Holds, plan.Hold{Reason: p})
+	}
+	for _, id := range slices.Sorted(maps.Keys(a.strays)) {
+		if stray := a.strays[id]; time.Now().Before(stray.until) {
+			s.Holds = append(s.Holds, plan.Hold{Reason: stray.note})
+		}
 	}
 	s.holdings, s.known, s.over = a.held, a.met(), a.over(&s)
 	return s
@@ -135,12 +141,23 @@ func (a *actor) exclusions() []desired.Exclusion {
 // be once. Nodes that never answered are tried for a while.
 func (a *actor) over(s *Status) bool {
 	return a.want.Released && s.Rejected == nil && a.met() && !s.underWay() && a.tasks.busyWith(taskStep) == 0 && !slices.ContainsFunc(a.order, func(n *node) bool {
-		return n.Host == nil && n.unread < mostUnread && !n.excluded
+		return n.Host == nil && n.unread < a.patience(n) && !n.excluded
 	})
 }
 
-// mostUnread is how often a node of a fleet whose file is gone is tried before it is given up: for half a minute.
-const mostUnread = 5
+// patience is how often a node of a fleet whose file is gone is tried before it is given up: for half a minute where it is in all of its
+// groups, for an hour where it may be out by this agent's hand.
+func (a *actor) patience(n *node) int {
+	const halfAMinute, anHour = 5, 120 // see pause
+	outside := func(g actuators.GroupState) bool {
+		id := g.Target(n.Node.Node)
+		return !slices.ContainsFunc(g.Members, func(t actuators.Target) bool { return t.ID == id && t.Status != actuators.TargetDraining })
+	}
+	if len(a.groups) == 0 || slices.ContainsFunc(a.groups, outside) {
+		return anHour
+	}
+	return halfAMinute
+}
 
 // reach is where a machine's sshd listens.
 func reach(at actuators.Place) string {

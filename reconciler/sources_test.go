@@ -103,8 +103,8 @@ func TestLaw1NodeThatACommitTakesOutIsLeftAlone(t *testing.T) {
 	})
 }
 
-// Law 2: a node that a commit takes out of the fleet in mid-journey is put back first.
-func TestLaw2NodeTakenOutInMidJourneyIsPutBack(t *testing.T) {
+// Law 23: a node that a commit takes out of the fleet in mid-journey is left as it is, and told.
+func TestLaw23NodeTakenOutInMidJourneyIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := stageOf(3, "v1")
 		s.leaves, s.comes, s.job = true, true, time.Minute
@@ -123,17 +123,25 @@ func TestLaw2NodeTakenOutInMidJourneyIsPutBack(t *testing.T) {
 		rev := strings.Repeat("b", 40)
 		states <- desired.State{Revision: rev, Fleets: map[string]desired.Version{"web": {Fleet: fewer, Revision: rev}}}
 		time.Sleep(10 * time.Second)
-		if f := g.Snapshot().Fleets[0]; len(f.Nodes) != 3 || !slices.ContainsFunc(f.Holds, func(h plan.Hold) bool { return strings.HasPrefix(h.Reason, "web-1 is not named") }) {
-			t.Errorf("in the middle: %d nodes, %v", len(f.Nodes), f.Holds)
+		told := func() bool {
+			holds := g.Snapshot().Fleets[0].Holds
+			return slices.ContainsFunc(holds, func(h plan.Hold) bool {
+				return strings.HasPrefix(h.Reason, "web-1 left the fleet while windlass worked on it")
+			})
+		}
+		if !told() {
+			t.Errorf("nobody is told: %v", g.Snapshot().Fleets[0].Holds)
 		}
 		time.Sleep(time.Hour)
-		if f := g.Snapshot().Fleets[0]; len(f.Nodes) != 2 || f.Releases["v2"] != 2 {
-			t.Errorf("%s, %s; %v", f.Phase, f.Reason, f.Releases)
+		if f := g.Snapshot().Fleets[0]; len(f.Nodes) != 2 || f.Releases["v2"] != 2 || !told() {
+			t.Errorf("%s, %s; %v, %v", f.Phase, f.Reason, f.Releases, f.Holds)
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if r := s.hosts["web-1"].Record; r.Stage != actuators.Idle || len(s.groups[0].Members) != 3 {
-			t.Errorf("web-1 was left %q, with %d members in the group", r.Stage, len(s.groups[0].Members))
+		again := webFleet("v2")
+		again.Nodes.Static = f.Nodes.Static
+		states <- desired.State{Revision: rev, Fleets: map[string]desired.Version{"web": {Fleet: again, Revision: rev}}}
+		time.Sleep(time.Hour)
+		if f := g.Snapshot().Fleets[0]; f.Releases["v2"] != 3 || f.InService != 3 || told() {
+			t.Errorf("named again: %s, %s; %v", f.Phase, f.Reason, f.Holds)
 		}
 	})
 }
@@ -186,4 +194,62 @@ func TestUnreadableGroupShowsItsOwnLastAnswer(t *testing.T) {
 	if got, want := strings.Join(got, ", "), "arn:web web throttled,  api throttled, classic/web web , arn:a a throttled"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+}
+
+// formerDenied is a balancer that denies what only records name.
+type formerDenied struct {
+	*stage
+	asked *atomic.Int64
+}
+
+func (f formerDenied) Observe(ctx context.Context, named []desired.LoadBalancer, recorded []string) ([]actuators.GroupState, error) {
+	f.asked.Add(1)
+	began := time.Now()
+	out, err := f.stage.Observe(ctx, named, recorded)
+	for _, id := range recorded {
+		out = append(out, actuators.GroupState{Group: actuators.Group{ID: id, Name: "old"}, Err: "denied", At: began})
+	}
+	return out, err
+}
+
+// failsOnce is a host on which the first job of one machine fails.
+type failsOnce struct {
+	*stage
+	failed *atomic.Bool
+}
+
+func (h failsOnce) Run(ctx context.Context, at actuators.Place, old string, r actuators.NodeRecord, j actuators.Job, written func(actuators.HostState)) (actuators.JobState, error) {
+	state, err := h.stage.Run(ctx, at, old, r, j, written)
+	if at.Node.Name != "web-4" || h.failed.Swap(true) {
+		return state, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hosts["web-4"].Job.Exit = 1
+	return h.hosts["web-4"].Job, err
+}
+
+// A group that only one record names, and that cannot be read, is not asked for over and over, and what is under way elsewhere goes on.
+func TestUnreadableFormerGroupIsNoHotLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(4, "v1")
+		s.leaves, s.comes, s.job = true, true, 5*time.Second
+		r := &s.hosts["web-1"].Record
+		r.Places = append(r.Places, actuators.Membership{Group: "arn:old", ID: "web-1", Port: 80})
+		for _, name := range []string{"web-3", "web-4"} { // being configured since an earlier start
+			r := &s.hosts[name].Record
+			r.Proven, r.Places, r.Taken = actuators.Version{}, nil, r.Places
+			r.Stage, r.StageAt, r.Try = actuators.Configuring, time.Now().Add(-time.Hour), actuators.Try{ID: "1", Version: r.On}
+			r.Claim = &actuators.Claim{Holder: "a", Nonce: "before", Expires: time.Now().Add(-time.Hour)}
+		}
+		s.groups[0].Members = s.groups[0].Members[:2]
+		d, asked := s.deps(), new(atomic.Int64)
+		d.Balancer, d.Host = formerDenied{s, asked}, failsOnce{s, new(atomic.Bool)}
+		g, _, end := s.begin(t, webFleet("v1"), d)
+		defer end()
+		time.Sleep(30 * time.Minute)
+		if f := g.Snapshot().Fleets[0]; f.InService != 4 || asked.Load() > 200 {
+			t.Errorf("%s, %s; %d in service after %d readings", f.Phase, f.Reason, f.InService, asked.Load())
+		}
+	})
 }

@@ -24,8 +24,8 @@ const (
 	value = `(?:"(?:\\.|[^"\\])*"(?:\\\S+)?|'[^']*'(?:\\\S+)?|["'][^\r\n]*|(?:\\.|[^\s"'\\])+)`
 )
 
-// colour is what a terminal takes for a colour; it may stand in the middle of what is looked for.
-var colour = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+// colour is what a terminal takes for a colour, and grep's end of one; it may stand in the middle of what is looked for.
+var colour = regexp.MustCompile(`\x1b\[[0-9;]*[mK]`)
 
 var rules = []rule{
 	{regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----|\z)`), Mark},

@@ -140,7 +140,8 @@ func (f *fleet) stay(v *view, why string) {
 	}
 }
 
-// fresh reports whether the balancers were read after the last request to them, a moment ago.
+// fresh reports whether the balancers were read after the last request to them, a moment ago. Former groups that cannot be read hold up
+// those alone that may be in them.
 func (f *fleet) fresh() bool {
 	var asked time.Time
 	for _, v := range f.views {
@@ -148,7 +149,7 @@ func (f *fleet) fresh() bool {
 			asked = v.AskedAt
 		}
 	}
-	stale := slices.ContainsFunc(f.groups, func(g group) bool { return g.At.Before(asked) })
+	stale := slices.ContainsFunc(f.groups, func(g group) bool { return g.At.Before(asked) && (g.named || g.Err == "") })
 	return !stale && f.Now.Sub(f.GroupsRead) <= Fresh
 }
 

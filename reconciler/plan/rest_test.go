@@ -220,3 +220,18 @@ func TestLaw9NodePutBackByHandLeavesBeforeItsStepsStartAgain(t *testing.T) {
 		t.Errorf("another job runs: steps %q", kindsOf(p, ""))
 	}
 }
+
+// Law 1: a group that only another node's record names, and that cannot be read, holds up no steps here, whatever was asked of others.
+func TestLaw1UnreadableFormerGroupHoldsUpItsOwnAlone(t *testing.T) {
+	w := fleetOf(4, "v1")
+	r := own(&w, 0, actuators.Configuring)
+	r.On, r.Try = version("v2"), actuators.Try{ID: "1", Version: version("v2")}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.GroupsRead = w.Now
+	w.Nodes[2].Host.Record.Places = append(w.Nodes[2].Host.Record.Places, actuators.Membership{Group: "arn:old", ID: "web-3", Port: 8080})
+	w.Former = []actuators.GroupState{{Group: actuators.Group{ID: "arn:old", Name: "old"}, TargetType: "ip", Port: 8080, At: w.Now.Add(-time.Minute), Err: "denied"}}
+	w.Nodes[1].Asked, w.Nodes[1].AskedAt = plan.Add, w.Now.Add(-30*time.Second)
+	if p := plan.Next(wants("v2"), w); kindsOf(p, "") != "configure web-1" || p.Reread {
+		t.Errorf("steps %q, read again %t: %s", kindsOf(p, ""), p.Reread, p.Nodes[0].Reason)
+	}
+}
