@@ -38,12 +38,16 @@ func (s *server) page(w http.ResponseWriter, _ *http.Request) {
 func (s *server) live(w http.ResponseWriter, r *http.Request) {
 	sent := ""
 	s.stream(w, r, func(to *stream, seen *view) error {
-		page, err := seen.page()
-		if err != nil || page.timeless == sent {
+		timeless, err := seen.timeless()
+		if err != nil || timeless == sent {
 			return err
 		}
-		sent = page.timeless
-		return to.event("state", page.content)
+		content, err := seen.page(s.now())
+		if err != nil {
+			return err
+		}
+		sent = timeless
+		return to.event("state", content)
 	})
 }
 

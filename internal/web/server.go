@@ -44,7 +44,7 @@ func New(o Options) http.Handler {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.views = newViews(s.source, s.now)
+	s.views = newViews(s.source)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", o.Metrics)
 	mux.HandleFunc("GET /healthz", s.healthz)

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"windlass/internal/web"
 )
 
 // client takes what it is sent; it is a ResponseWriter as the server's own.
@@ -120,6 +123,18 @@ func TestWatchersShareWhatIsMadeOfASnapshot(t *testing.T) {
 			if got := w.take(); !strings.Contains(got[strings.LastIndex(got, "event: "):], "halted") {
 				t.Errorf("watcher %d was last told: %s", i, got)
 			}
+		}
+	})
+}
+
+// Who comes late gets the page as it is then: the browser counts ages from the time in it.
+func TestLatePageHasItsOwnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := web.New(web.Options{Addr: local, Source: newAgent(idle()), Metrics: http.NotFoundHandler()})
+		listenTo(t, h, "/live").take()
+		time.Sleep(time.Hour)
+		if got, want := listenTo(t, h, "/live").take(), fmt.Sprintf(`data-now="%d"`, time.Now().UnixMilli()); !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
 		}
 	})
 }

@@ -8,15 +8,19 @@ import (
 	"windlass/reconciler"
 )
 
-// A view is a snapshot as it may be shown, made once for all who watch. Nobody changes what it holds.
+// A view is a snapshot as it may be shown, made once for all who watch.
 type view struct {
 	changed <-chan struct{} // closed when there is a newer snapshot
 	made    time.Time
 	repo    Repo
 	fleets  []shown
 
-	events func() ([]event, error) // what the API's watchers are to know
-	page   func() (pageView, error)
+	events   func() ([]event, error) // what the API's watchers are to know
+	timeless func() (string, error)  // the changing part of the page, without what time alone changes
+
+	mu       sync.Mutex
+	rendered string // the same with it, at a time
+	at       time.Time
 }
 
 // A shown fleet is one as it may be shown, by the name that the reconciler knows it by.
@@ -28,22 +32,16 @@ type shown struct {
 // An event is the newest of its name and key.
 type event struct{ name, key, data string }
 
-// A pageView is the changing part of the page, and what of it does not depend on time alone.
-type pageView struct{ content, timeless string }
-
 // views makes views, one at a time.
 type views struct {
 	source Source
-	now    func() time.Time
 
 	mu   sync.Mutex
 	fit  *censor // of all snapshots, one after another
 	last *view
 }
 
-func newViews(source Source, now func() time.Time) *views {
-	return &views{source: source, now: now, fit: newCensor()}
-}
+func newViews(source Source) *views { return &views{source: source, fit: newCensor()} }
 
 // newest is a view of the newest snapshot, or one made less than tolerance ago: that may be old, and its channel is closed then.
 func (v *views) newest(tolerance time.Duration) *view {
@@ -62,7 +60,7 @@ func (v *views) look() *view {
 	seen := &view{changed: changed, made: time.Now(), repo: v.fit.repo(snapshot.Repo)}
 	seen.fleets = each(snapshot.Fleets, func(s reconciler.Status) shown { return shown{v.fit.fleet(s), s.Name} })
 	seen.events = sync.OnceValues(seen.encode)
-	seen.page = sync.OnceValues(func() (pageView, error) { return seen.render(v.now()) })
+	seen.timeless = sync.OnceValues(func() (string, error) { return newState(seen, time.Time{}).render("state") })
 	return seen
 }
 
@@ -94,9 +92,16 @@ func (v *view) encode() ([]event, error) {
 	return all, nil
 }
 
-func (v *view) render(now time.Time) (p pageView, err error) {
-	if p.timeless, err = newState(v, time.Time{}).render("state"); err == nil {
-		p.content, err = newState(v, now).render("state")
+// page is the changing part of the page at a time, or as it was hardly earlier.
+func (v *view) page(now time.Time) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.rendered != "" && now.Sub(v.at) < pace {
+		return v.rendered, nil
 	}
-	return p, err
+	content, err := newState(v, now).render("state")
+	if err == nil {
+		v.rendered, v.at = content, now
+	}
+	return content, err
 }
