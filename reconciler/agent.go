@@ -74,8 +74,11 @@ func (g *Agent) proceed() {
 
 // awaited names another fleet whose machines are not known yet, while fleets wait for that.
 func (g *Agent) awaited(name string) string {
+	if !g.patient {
+		return ""
+	}
 	for _, other := range slices.Sorted(maps.Keys(g.fleets)) {
-		if m := g.fleets[other]; g.patient && other != name && !m.status.known && m.order.want.Fleet != nil && !m.order.want.Released {
+		if m := g.fleets[other]; other != name && !m.status.known && m.order.want.Fleet != nil && !m.order.want.Released {
 			return other
 		}
 	}

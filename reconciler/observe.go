@@ -110,7 +110,7 @@ func (a *actor) noteStray(n *node) {
 	if !r.UnderWay() || r.Claim == nil || r.Claim.Nonce != a.Agent.Nonce {
 		return
 	}
-	note := fmt.Sprintf("%s left the fleet while windlass worked on it (%s); name it again, or see to its load balancers by hand", n.Name, r.Stage)
+	note := fmt.Sprintf("%s left the fleet in the middle of a journey (%s); name it again, or see to its load balancers by hand", n.Name, r.Stage)
 	a.Log.Warn(note, "fleet", a.name)
 	if n.ID == "" {
 		a.strays[identity(n.Node.Node)] = stray{note, time.Now().Add(24 * time.Hour)}

@@ -126,7 +126,7 @@ func TestLaw23NodeTakenOutInMidJourneyIsTold(t *testing.T) {
 		told := func() bool {
 			holds := g.Snapshot().Fleets[0].Holds
 			return slices.ContainsFunc(holds, func(h plan.Hold) bool {
-				return strings.HasPrefix(h.Reason, "web-1 left the fleet while windlass worked on it")
+				return strings.HasPrefix(h.Reason, "web-1 left the fleet in the middle of a journey")
 			})
 		}
 		if !told() {

@@ -138,7 +138,7 @@ func parseJob(s string) (actuators.JobState, error) {
 func Tail(s string) string {
 	s = s[max(0, len(s)-8*tailBytes):] // far enough back for a secret that begins before what is shown
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\r\n", "\n")
-	s = redact.Text(strings.Map(showable, s))
+	s = strings.Map(showable, redact.Text(s)) // in this order: an escape sequence without its first character hides a secret's name
 	lines := strings.Split(strings.TrimRight(s, "\n "), "\n")
 	s = strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
 	if len(s) > tailBytes {

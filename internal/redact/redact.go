@@ -24,8 +24,9 @@ const (
 	value = `(?:"(?:\\.|[^"\\])*"(?:\\\S+)?|'[^']*'(?:\\\S+)?|["'][^\r\n]*|(?:\\.|[^\s"'\\])+)`
 )
 
-// colour is what a terminal takes for a colour, and grep's end of one; it may stand in the middle of what is looked for.
-var colour = regexp.MustCompile(`\x1b\[[0-9;]*[mK]`)
+// escapes are the sequences a program sends to colour a terminal or to move its cursor (ECMA-48), window titles included. One may stand in
+// the middle of what is looked for.
+var escapes = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|\x1b[@-Z\\\\^_]")
 
 var rules = []rule{
 	{regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----|\z)`), Mark},
@@ -41,11 +42,11 @@ var rules = []rule{
 	{regexp.MustCompile(`(?i)(--?[\w-]*(?:passw(?:or)?d|secret|token|api-key)[\w-]*\s+)("[^"\r\n]*"|'[^'\r\n]*'|[^\s"'-][^\s"']*)`), "${1}" + Mark},
 }
 
-// Text returns s without colours and with what looks like a secret replaced by Mark: the user part of a URL, authorization headers and
+// Text returns s without escape sequences and with what looks like a secret replaced by Mark: the user part of a URL, authorization headers and
 // cookies, bearer tokens, keys of AWS and of forges, private key blocks, and the value of whatever is named like a password. It errs on
 // the side of hiding.
 func Text(s string) string {
-	s = colour.ReplaceAllString(s, "")
+	s = escapes.ReplaceAllString(s, "")
 	for _, r := range rules {
 		s = r.pattern.ReplaceAllString(s, r.replace)
 	}

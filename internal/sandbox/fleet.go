@@ -126,12 +126,23 @@ func (f *Fleet) Close() error {
 
 func (f *Fleet) onClose(end func() error) { f.closers = append(f.closers, end) }
 
+// removeAll removes a directory in which the last of a node's jobs may still write a word or two.
+func removeAll(dir string) (err error) {
+	for range 100 {
+		if err = os.RemoveAll(dir); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return err
+}
+
 func (f *Fleet) openDir(context.Context) (err error) {
 	if f.Dir = f.options.Dir; f.Dir == "" {
 		if f.Dir, err = os.MkdirTemp("", "windlass-"); err != nil {
 			return err
 		}
-		f.onClose(func() error { return os.RemoveAll(f.Dir) })
+		f.onClose(func() error { return removeAll(f.Dir) })
 	}
 	if f.Dir, err = filepath.Abs(f.Dir); err != nil {
 		return err

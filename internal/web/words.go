@@ -2,7 +2,6 @@ package web
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -18,16 +17,13 @@ const (
 	mostTail      = 64 << 10 // bytes that are looked at
 )
 
-// escapes are the sequences a program sends to colour a terminal or to move its cursor (ECMA-48), window titles included.
-var escapes = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|\x1b[@-Z\\\\^_]")
-
 // line makes a sentence from outside fit to be shown: one line, no secrets, nothing invisible, of bounded length. It leaves its
 // own results as they are.
 func line(s string) string {
 	if s == "" {
 		return ""
 	}
-	return name(redact.Line(escapes.ReplaceAllString(s, "")))
+	return name(redact.Line(s))
 }
 
 // name is line for names, revisions and addresses. They have no room for a secret, and a fleet has many of them.
@@ -48,7 +44,7 @@ func block(s string) string {
 		s = s[len(s)-mostTail:]
 		s = s[strings.IndexByte(s, '\n')+1:]
 	}
-	lines := strings.Split(strings.TrimRight(redact.Text(escapes.ReplaceAllString(s, "")), "\r\n"), "\n")
+	lines := strings.Split(strings.TrimRight(redact.Text(s), "\r\n"), "\n")
 	lines = lines[max(0, len(lines)-mostTailLines):]
 	for i, l := range lines {
 		l = strings.TrimRight(l, "\r")

@@ -111,7 +111,7 @@ func (f *fleet) configuring(v *view) {
 	case !wanted && running:
 		v.status.Deadline = v.status.Since.Add(f.jobTime())
 		v.status.Reason = fmt.Sprintf("step %s of %s ends before %s follows", job.Step, v.rec.On.Release, f.Version.Release)
-	case again && !running && v.rotation != out:
+	case again && !running && v.rotation != out && (wanted || f.mayChange()):
 		r := f.toLeave(v)
 		r.Spoiled = true
 		f.step(v, Leave, "somebody put it back before its steps had ended", r)

@@ -219,6 +219,10 @@ func TestLaw9NodePutBackByHandLeavesBeforeItsStepsStartAgain(t *testing.T) {
 	if p := plan.Next(wants("v2"), w); kindsOf(p, "") != "leave web-1" {
 		t.Errorf("another job runs: steps %q", kindsOf(p, ""))
 	}
+	paused := wants("v3", func(f *desired.Fleet) { f.Paused = &desired.Pause{Reason: "incident"} })
+	if p := plan.Next(paused, w); kindsOf(p, "") != "" { // nothing would be put there: whoever put it back knows why
+		t.Errorf("paused, and steps %q: %+v", kindsOf(p, ""), p.Nodes[0])
+	}
 }
 
 // Law 1: a group that only another node's record names, and that cannot be read, holds up no steps here, whatever was asked of others.

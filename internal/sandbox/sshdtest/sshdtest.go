@@ -66,6 +66,11 @@ func Start(tb testing.TB, o Options) *Server {
 	me, err := user.Current()
 	must(tb, err)
 	s := &Server{Address: "127.0.0.1", User: me.Username, tb: tb, dir: tb.TempDir(), log: &buffer{}}
+	tb.Cleanup(func() { // the last words of a job may come when the test has ended; TempDir tells of what stays
+		for tries := 0; tries < 100 && os.RemoveAll(s.dir) != nil; tries++ {
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
 	s.Home = s.file("home")
 	must(tb, os.Mkdir(s.Home, 0o700))
 	if os.Getuid() == 0 {
