@@ -115,6 +115,7 @@ func refusedKey(w *world) func() {
 func hangingSSH(w *world) func() { return w.sshd.freeze(w.node("web-1")) }
 
 func newerRecord(w *world) func() {
+	w.awaitRecord("web-1")
 	return w.swap(w.recordFile(w.node("web-1")), func(old string) string {
 		return strings.Replace(old, `"schema": 1`, `"schema": 99`, 1)
 	})
@@ -162,15 +163,13 @@ func TestCorruptRecordIsSetAside(t *testing.T) {
 	w := newWorld(t, 2, quickly...)
 	w.begin()
 	n := w.node("web-1")
+	w.awaitRecord(n.Name)
 	w.swap(w.recordFile(n), func(string) string { return "{\"schema\": 1, \x00" })
 	w.eventually("the record to be set aside", func() bool {
 		aside, _ := filepath.Glob(w.recordFile(n) + ".corrupt-*")
 		return len(aside) == 1
 	})
-	w.eventually("the node to be recorded again", func() bool {
-		_, err := os.Stat(w.recordFile(n))
-		return err == nil
-	})
+	w.awaitRecord(n.Name)
 	w.arrives(w.Repo.Head(), "v1")
 	if !strings.Contains(strings.Join(w.Agent.Log(100), "\n"), "node record set aside") {
 		t.Error("the agent does not tell")

@@ -322,6 +322,15 @@ func (w *world) recorded(n *sandbox.Node, release string, stage actuators.Stage)
 	}
 }
 
+// awaitRecord waits for a node's record. A fleet that is as it should be is idle a moment before that is written down.
+func (w *world) awaitRecord(name string) {
+	w.Helper()
+	w.eventually("the record of "+name, func() bool {
+		_, err := os.Stat(w.recordFile(w.node(name)))
+		return err == nil
+	})
+}
+
 func (w *world) recordFile(n *sandbox.Node) string {
 	return filepath.Join(n.Home, ".windlass", "web", "record.json")
 }
