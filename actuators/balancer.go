@@ -48,8 +48,9 @@ const (
 // A Target is a member of a group as the balancer sees it. A target the balancer reports as not registered is no member and not listed.
 type Target struct {
 	Membership
-	Status TargetStatus
-	Reason string // the balancer's own words: "Target.FailedHealthChecks: Health checks failed"
+	Status  TargetStatus
+	Reason  string // the balancer's own words: "Target.FailedHealthChecks: Health checks failed"; of a healthy one, a note
+	AtFault bool   // those words are on the target itself, which answers its checks wrongly, late or not at all (law 11); false: on anything else
 }
 
 // A GroupState is one reading of one group.
