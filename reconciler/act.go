@@ -54,7 +54,11 @@ func (a *actor) follow() {
 // warm reads the nodes whose turn comes next, so that each has a fresh record and an open connection when its turn has come.
 func (a *actor) warm(now time.Time) {
 	for _, name := range a.plan.Soon {
-		if n := a.nodeNamed(name); n != nil && n.Read.Err == "" && (!n.warm || now.Sub(n.Read.At) > plan.RecordAge) {
+		n := a.nodeNamed(name)
+		if n == nil || n.Read.Err != "" || a.tasks.busy(taskRead, identity(n.Node.Node)) {
+			continue
+		}
+		if !n.warm || now.Sub(n.Read.At) > plan.RecordAge {
 			n.nextRead = earlier(n.nextRead, now)
 		}
 	}
@@ -217,9 +221,9 @@ func jobSteps(steps []desired.Step) []actuators.JobStep {
 // wrote takes the state after a step's record was written.
 func (a *actor) wrote(n *node, state actuators.HostState) {
 	now := time.Now()
-	a.news, a.urgent = true, true
+	a.news = true
 	n.learn(state, now)
-	n.renewAt = now.Add(actuators.RenewEvery)
+	n.claimedAt, n.renewAt = now, now.Add(actuators.RenewEvery)
 	n.nextRead = now.Add(a.readPace(n))
 }
 
@@ -309,9 +313,8 @@ func (a *actor) prunedMember(m actuators.Membership, err error) {
 // settle notes which nodes changed their state with this plan. A node that was not read yet has none; the one it is
 // found in may have begun long before.
 func (a *actor) settle(now time.Time) {
-	for _, s := range a.plan.Nodes {
-		n := a.nodeNamed(s.Name)
-		if n == nil || n.state == s.State || !a.stands(n) {
+	for n, s := range a.plannedNodes() {
+		if n.state == s.State || !a.stands(n) {
 			continue
 		}
 		a.stageDone(n, s, now)

@@ -31,7 +31,8 @@ type Deps struct {
 	Kept      map[string]Kept // by fleet: what an earlier start knew; may be nil
 }
 
-// A Decider decides what to do. It is plan.Next, except where a simulation plants a bug to see that its laws find it.
+// A Decider decides what to do, and keeps nothing of the world it is given. It is plan.Next, except where a simulation plants a bug to see
+// that its laws find it.
 type Decider func(plan.Want, plan.World) plan.Plan
 
 // How long one call to the outside may take. A job's deadline follows from its steps.
@@ -40,8 +41,10 @@ const (
 	balancerDeadline  = 10 * time.Second // less than plan.TakeoverWait: another agent waits that long beyond a claim
 	readDeadline      = desired.MostConnectTimeout + 8*time.Second
 	writeDeadline     = desired.MostConnectTimeout + 3*time.Second
-	jobSlack          = 30 * time.Second // beyond the time-outs of a job's steps
-	mostLull          = 250 * time.Millisecond
+	jobSlack          = 30 * time.Second      // beyond the time-outs of a job's steps
+	breathPerNode     = 60 * time.Microsecond // from pass to pass in the long run: each looks at every node
+	mostBreath        = 120 * time.Millisecond
+	mostPasses        = 10               // without a breath between them, after as many without a pass: a node by itself waits for nothing
 	stopGrace         = 20 * time.Second // for steps in hand when the agent stops
 )
 
@@ -64,22 +67,25 @@ type actor struct {
 	missing   time.Time // since when a node that is expected is not found; zero: none is
 	held      []holding
 	progress  time.Time
+	shown     []plan.Node // to the newest plan
 	plan      plan.Plan
 	verdict   *actuators.Halt // the newest in force since this process began
 	rollout   rollout
 	committed time.Time // of the first commit with the wanted version
 
-	planned time.Time     // when the newest plan was made
-	took    time.Duration // and how long that took
-	news    bool          // something was learned since
-	urgent  bool          // something that the next plan must not wait for
+	passed  time.Time // when the newest pass began
+	passes  budget
+	planned time.Time // when the newest plan was made
+	news    bool      // something was learned since
 
 	tasks         tasks
 	nextInventory time.Time
 	nextGroups    time.Time
+	readings      budget // of the groups
 	nextHistory   time.Time
 	rollCall      rollCall
-	again         bool // plan once more at once
+	queue         []*node // hosts to read, the next one first, as of the newest pass
+	again         bool    // plan once more at once
 	pruned        plan.Removal
 	lost          map[string]*node  // machines that went out of the inventory while a step ran on them
 	groupsTrouble int               // readings in a row that failed
@@ -109,7 +115,6 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 	}
 	a.tasks = newTasks(func(kind taskKind) {
 		a.news = a.news || kind != taskProbe
-		a.urgent = a.urgent || kind != taskProbe && kind != taskRead
 	})
 	return a
 }
@@ -147,17 +152,40 @@ func (a *actor) run(ctx context.Context, orders <-chan order) {
 	}
 }
 
-// pass observes what is due, plans and starts, and returns how long nothing but an event can change the answer.
+// pass observes what is due, plans and starts, and returns how long nothing but an event can change the answer. It looks at every node, so
+// that what happens within a breath shares one pass where much happens: else a fleet's work would grow with the square of its nodes.
 func (a *actor) pass(ctx context.Context) time.Duration {
 	if a.want.Fleet == nil {
 		a.publish(a.status())
 		return time.Hour
 	}
 	began := time.Now()
-	a.observe(ctx)
-	if lull := a.lull(began); lull > 0 {
-		return min(lull, a.untilDue())
+	if early := a.passes.next(a.breath(), mostPasses).Sub(began); early > 0 {
+		return early
 	}
+	a.passed = began
+	a.passes.spend(began, a.breath())
+	a.observe(ctx)
+	if a.planDue(began) {
+		a.decide(ctx)
+		a.Observer.PassDone(a.name, time.Since(began))
+	}
+	return a.untilDue()
+}
+
+// breath is how long the loop takes in what happens before it looks at the fleet again, while much happens. It follows from the fleet's size alone, so that the
+// same events have the same effect on every machine.
+func (a *actor) breath() time.Duration {
+	return min(mostBreath, time.Duration(len(a.order))*breathPerNode)
+}
+
+// planDue reports whether another plan may differ from the newest: something was learned, or it asked to be asked again.
+func (a *actor) planDue(now time.Time) bool {
+	return a.news || a.again || !a.plan.WakeAt.IsZero() && !now.Before(a.plan.WakeAt)
+}
+
+// decide plans, starts what the plan orders, and tells how the fleet stands.
+func (a *actor) decide(ctx context.Context) {
 	a.again, a.news = false, false
 	a.standStill()
 	a.plan = a.Decide(a.question(), a.world())
@@ -167,9 +195,7 @@ func (a *actor) pass(ctx context.Context) time.Duration {
 		a.start(ctx)
 	}
 	a.publish(a.status())
-	a.planned, a.took, a.urgent = time.Now(), time.Since(began), false
-	a.Observer.PassDone(a.name, a.took)
-	return a.untilDue()
+	a.planned = time.Now()
 }
 
 // standStill moves the time of the last progress on by as long as the no-progress deadline did not run (law 15).
@@ -179,21 +205,10 @@ func (a *actor) standStill() {
 	}
 }
 
-// lull is how long to go on observing before the next plan. Where nothing was learned, no plan would differ. Where only idle nodes
-// were read or checked, planning takes no more than a fifth of the time, which is felt in fleets of thousands alone.
-func (a *actor) lull(now time.Time) time.Duration {
-	switch {
-	case a.urgent || a.again || !a.plan.WakeAt.IsZero() && !now.Before(a.plan.WakeAt):
-		return 0
-	case !a.news:
-		return time.Hour
-	}
-	return a.planned.Add(min(4*a.took, mostLull)).Sub(now)
-}
-
 // stop lets the steps in hand come to a safe point: short ones end, long ones go on detached on their nodes. Nothing new
 // starts, and what is under way is left as it stands for the next agent to take over.
 func (a *actor) stop(work context.Context) {
+	a.queue = nil
 	grace, cancel := context.WithTimeout(work, stopGrace)
 	defer cancel()
 	for a.tasks.busyWith(taskStep) > 0 && !a.onlyJobs() {
@@ -238,7 +253,7 @@ type order struct {
 // before anybody leaves; the rest stays.
 func (a *actor) take(o order) {
 	old, pausedAt, rejected := a.want, a.meta.pausedAt, a.meta.rejected
-	a.urgent = true
+	a.news = true
 	a.want, a.meta = o.want, o.meta
 	a.meta.pausedAt = a.pausedSince(old, pausedAt)
 	if old.Version.Digest != o.want.Version.Digest {
@@ -286,20 +301,21 @@ func (a *actor) question() plan.Want {
 	return w
 }
 
-// world is what is seen now, as plans take it.
+// world is what is seen now, as plans take it. Its nodes are good until the next one is made.
 func (a *actor) world() plan.World {
 	w := plan.World{
 		Now: time.Now(), Agent: a.Agent, Inventory: a.found,
 		Groups: a.groups, Former: a.former, GroupsRead: a.read, Progress: a.progress, Verdict: a.verdict,
 		RollCall: a.rollCall.ended, Pruned: a.pruned,
-		Nodes: make([]plan.Node, len(a.order)),
+		Nodes: slices.Grow(a.shown[:0], len(a.order)),
 	}
 	if a.meta.awaits != "" && w.Inventory.Err == "" {
 		w.Inventory.Err = "the machines of fleet " + a.meta.awaits + " are not known yet"
 	}
-	for i, n := range a.order {
-		w.Nodes[i] = n.Node // its Host is replaced and never changed
+	for _, n := range a.order {
+		w.Nodes = append(w.Nodes, n.Node) // its Host is replaced and never changed
 	}
+	a.shown = w.Nodes
 	return w
 }
 

@@ -10,6 +10,18 @@ import (
 	"windlass/reconciler/plan"
 )
 
+// How often a fleet's balancers are read on the whole, however many nodes wait to see them: they share a reading. The readings of a rollout
+// of few nodes come in bursts and never wait.
+const (
+	readingEvery = time.Second
+	mostReadings = 60 // at once, after as many seconds without any
+)
+
+// groupsDue is when the balancers are read next.
+func (a *actor) groupsDue() time.Time {
+	return later(a.nextGroups, a.readings.next(readingEvery, mostReadings))
+}
+
 func (a *actor) readGroups(ctx context.Context) {
 	fleet := a.want.Fleet
 	recorded := a.recordedGroups()
@@ -17,7 +29,9 @@ func (a *actor) readGroups(ctx context.Context) {
 		a.nextGroups = time.Now().Add(a.Interval)
 		return
 	}
-	a.nextGroups = time.Now().Add(a.Interval)
+	now := time.Now()
+	a.nextGroups = now.Add(a.Interval)
+	a.readings.spend(now, readingEvery)
 	a.tasks.begin(ctx, taskGroups, "", balancerDeadline, func(ctx context.Context) func() {
 		states, err := a.Balancer.Observe(ctx, fleet.LoadBalancers, recorded)
 		return func() {
@@ -125,9 +139,8 @@ func (a *actor) groupsPace(now time.Time) time.Duration {
 	for _, h := range a.plan.Holds {
 		held[h.Node] = true
 	}
-	for _, s := range a.plan.Nodes {
-		n := a.nodeNamed(s.Name)
-		if n == nil || !s.UnderWay || held[s.Name] || a.groupsTrouble > 0 {
+	for n, s := range a.plannedNodes() {
+		if !s.UnderWay || held[s.Name] || a.groupsTrouble > 0 {
 			continue
 		}
 		switch s.State {
@@ -173,7 +186,7 @@ func (a *actor) noticeMoves(now time.Time) {
 			n.Out = now
 		}
 		if in != n.serving {
-			n.serving, n.nextRead = in, now
+			n.serving, n.nextRead = in, earlier(n.nextRead, now)
 		}
 		switch r := n.record(); {
 		case in || r.UnderWay() || n.Busy != "":

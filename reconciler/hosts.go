@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -11,17 +12,58 @@ import (
 // mostReads is how many hosts are read at once; who dials bounds itself further.
 const mostReads = 32
 
-// readHost reads a node's record when it is due: at first, when a call may have changed it, when somebody else works there,
-// and now and then.
-func (a *actor) readHost(ctx context.Context, n *node, now time.Time) {
-	if now.Before(a.readDue(n)) {
-		return
+// readHosts reads the records that are due: at first, when a call may have changed one, when somebody else works there, and now and then.
+// While they are more than can be read at once, nodes this agent works on come first, then those that have been due for longest: with slow
+// hosts each has its turn.
+func (a *actor) readHosts(ctx context.Context, now time.Time) {
+	a.queue = a.queue[:0]
+	for _, n := range a.order {
+		if !now.Before(n.nextRead) {
+			a.queue = append(a.queue, n)
+		}
 	}
+	slices.SortStableFunc(a.queue, a.readsBefore)
+	a.readNext(ctx)
+}
+
+// readNext reads hosts in their order as long as there are places: what ends between two passes leaves its place to the next.
+func (a *actor) readNext(ctx context.Context) {
+	now := time.Now()
+	for len(a.queue) > 0 && a.tasks.busyWith(taskRead) < mostReads {
+		n := a.queue[0]
+		a.queue = a.queue[1:]
+		if !now.Before(a.readDue(n)) {
+			a.readHost(ctx, n, now)
+		}
+	}
+}
+
+func (a *actor) readsBefore(n, o *node) int {
+	switch ours := a.holds(n); {
+	case ours == a.holds(o):
+	case ours:
+		return -1
+	default:
+		return 1
+	}
+	return cmp.Or(n.nextRead.Compare(o.nextRead), n.triedAt.Compare(o.triedAt))
+}
+
+// holds reports whether the node is under way under this agent's claim.
+func (a *actor) holds(n *node) bool {
+	r := n.record()
+	return r.UnderWay() && r.Claim != nil && r.Claim.Nonce == a.Agent.Nonce
+}
+
+func (a *actor) readHost(ctx context.Context, n *node, now time.Time) {
 	place := n.place
 	n.nextRead = now.Add(readDeadline)
-	a.tasks.begin(ctx, taskRead, identity(n.Node.Node), readDeadline, func(ctx context.Context) func() {
-		state, err := a.Host.Read(ctx, place)
-		return func() { a.tookReading(n, state, err, now) }
+	a.tasks.begin(ctx, taskRead, identity(n.Node.Node), readDeadline, func(call context.Context) func() {
+		state, err := a.Host.Read(call, place)
+		return func() {
+			a.tookReading(n, state, err, now)
+			a.readNext(ctx)
+		}
 	})
 }
 
@@ -41,7 +83,6 @@ func (a *actor) readDue(n *node) time.Time {
 func (a *actor) tookReading(n *node, state actuators.HostState, err error, began time.Time) {
 	now := time.Now()
 	n.triedAt = began
-	defer a.rollCalled(now)
 	if err != nil {
 		if n.Read.Err == "" {
 			a.Log.Warn("node cannot be read", "fleet", a.name, "node", n.Name, "error", err)
@@ -56,12 +97,17 @@ func (a *actor) tookReading(n *node, state actuators.HostState, err error, began
 		n.nextRead = now.Add(100 * time.Millisecond)
 		return
 	}
+	again := n.nextRead.Before(began.Add(readDeadline)) // asked for while this one was under way: it may be of before
 	n.learn(state, now)
-	a.urgent = a.urgent || n.warm || n.record().UnderWay()
-	n.nextRead = now.Add(a.readPace(n))
+	if !again {
+		n.nextRead = now.Add(a.readPace(n))
+	}
 	if state.Problem != "" {
 		n.problem = state.Problem
 		a.Log.Warn("node record set aside", "fleet", a.name, "node", n.Name, "problem", state.Problem)
+	}
+	if a.othersWork(n, now) {
+		a.rollCall = rollCall{foreign: now}
 	}
 	a.rest(n)
 }
@@ -70,7 +116,7 @@ func (a *actor) tookReading(n *node, state actuators.HostState, err error, began
 func (a *actor) readPace(n *node) time.Duration {
 	r := n.record()
 	switch {
-	case r.Claim != nil && r.Claim.Holder != a.Agent.Holder:
+	case r.Claim != nil && a.another(*r.Claim):
 		return 5 * time.Second
 	case n.Host.Job.Running:
 		return time.Second
@@ -101,12 +147,14 @@ func (a *actor) renew(ctx context.Context, n *node, now time.Time) {
 		state, err := host.renew(ctx, a.Host, place, a.Agent)
 		return func() {
 			switch {
-			case err == nil && n.Busy == "":
-				n.learn(state, time.Now())
 			case err != nil:
 				n.Stale, n.nextRead = true, time.Now()
 				n.renewAt = time.Now().Add(2 * time.Second)
+				return
+			case n.Busy == "":
+				n.learn(state, time.Now())
 			}
+			n.claimedAt = time.Now()
 		}
 	})
 }

@@ -50,11 +50,13 @@ func look(ctx context.Context, deps Deps, name string, o order) Sight {
 	a.take(o)
 	var ready time.Time
 	for {
+		before := a.passed
 		wait := time.NewTimer(min(a.pass(ctx), patience/10))
-		if ready.IsZero() && a.allTried() {
+		passed := a.passed.After(before) // else what was learned since was not looked at
+		if passed && ready.IsZero() && a.allTried() {
 			ready = time.Now()
 		}
-		if !ready.IsZero() && (a.allSpoke() || time.Since(ready) > patience) || ctx.Err() != nil {
+		if passed && !ready.IsZero() && (a.allSpoke() || time.Since(ready) > patience) || ctx.Err() != nil {
 			wait.Stop()
 			break
 		}

@@ -15,18 +15,19 @@ import (
 // A node is what an actor keeps of one machine. All of it could be seen again.
 type node struct {
 	plan.Node
-	place    actuators.Place
-	host     *session
-	watch    watch
-	nextRead time.Time
-	triedAt  time.Time // when the newest reading began, whatever came of it
-	nextIdle time.Time // when its idle checks are due
-	unread   int       // readings in a row that failed
-	troubles int       // steps in a row that broke off
-	changed  bool      // the newest step found another record than the one that was read
-	renewAt  time.Time
-	excluded bool // the fleet file says to leave it alone: nothing it says is built on
-	warm     bool // its connection is kept open for its turn
+	place     actuators.Place
+	host      *session
+	watch     watch
+	nextRead  time.Time
+	triedAt   time.Time // when the newest reading began, whatever came of it
+	nextIdle  time.Time // when its idle checks are due
+	unread    int       // readings in a row that failed
+	troubles  int       // steps in a row that broke off
+	changed   bool      // the newest step found another record than the one that was read
+	renewAt   time.Time
+	claimedAt time.Time // when this agent's claim was last written
+	excluded  bool      // the fleet file says to leave it alone: nothing it says is built on
+	warm      bool      // its connection is kept open for its turn
 
 	claim   actuators.Claim // as first seen at Claimed
 	stage   actuators.Stage // as first seen at Staged
@@ -39,7 +40,12 @@ type node struct {
 }
 
 // identity tells machines apart: the instance id where there is one, else where it is reached (G16).
-func identity(n actuators.Node) string { return cmp.Or(n.ID, n.Name+"@"+n.Address) }
+func identity(n actuators.Node) string {
+	if n.ID != "" {
+		return n.ID
+	}
+	return n.Name + "@" + n.Address
+}
 
 // spread returns a moment within period that is the node's own, so that idle nodes are read evenly.
 func (n *node) spread(period time.Duration) time.Duration {
@@ -53,12 +59,15 @@ func (n *node) revision() string {
 	return n.record().On.Revision
 }
 
-// record is the node's record, where it is one of this machine: a disk image may carry another's (law 4).
-func (n *node) record() actuators.NodeRecord {
+// noRecord is what a node without a record of its own is taken to have.
+var noRecord actuators.NodeRecord
+
+// record is the node's record, where it is one of this machine: a disk image may carry another's (law 4). Nobody writes to it.
+func (n *node) record() *actuators.NodeRecord {
 	if n.Host == nil || n.Host.Record.Instance != cmp.Or(n.ID, n.Host.Machine) {
-		return actuators.NodeRecord{}
+		return &noRecord
 	}
-	return n.Host.Record
+	return &n.Host.Record
 }
 
 // learn takes a good reading of the host.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"reflect"
 	"slices"
 	"strings"
@@ -20,14 +21,16 @@ func (a *actor) observe(ctx context.Context) {
 	if !now.Before(a.nextInventory) && !a.tasks.busy(taskInventory, "") {
 		a.readInventory(ctx)
 	}
-	if a.met() && !now.Before(a.nextGroups) && !a.tasks.busy(taskGroups, "") {
+	if a.met() && !now.Before(a.groupsDue()) && !a.tasks.busy(taskGroups, "") {
 		a.readGroups(ctx)
 	}
+	a.readHosts(ctx, now)
 	for _, n := range a.order {
-		a.readHost(ctx, n, now)
 		a.probe(ctx, n, now)
 		a.renew(ctx, n, now)
 	}
+	a.rollCalled(now)
+	a.keepRollCall(now)
 	a.checkHistory(ctx)
 }
 
@@ -65,6 +68,7 @@ func sameNodes(a, b desired.NodeSet) bool {
 // was on a journey that is told: if it still exists, nobody gives it back.
 func (a *actor) meet(found []actuators.Node) {
 	old := a.nodes
+	a.queue = nil
 	a.nodes, a.order = make(map[string]*node, len(found)), make([]*node, 0, len(found))
 	for _, f := range found {
 		n := old[identity(f)]
@@ -124,6 +128,21 @@ func (a *actor) exclude() {
 	}
 }
 
+// plannedNodes are the nodes with what the newest plan says of each. Both are sorted by name, and an excluded node has no plan.
+func (a *actor) plannedNodes() iter.Seq2[*node, plan.NodeStatus] {
+	return func(yield func(*node, plan.NodeStatus) bool) {
+		rest := a.order
+		for _, s := range a.plan.Nodes {
+			for len(rest) > 0 && rest[0].Name < s.Name {
+				rest = rest[1:]
+			}
+			if len(rest) > 0 && rest[0].Name == s.Name && !yield(rest[0], s) {
+				return
+			}
+		}
+	}
+}
+
 func (a *actor) nodeNamed(name string) *node {
 	i, ok := slices.BinarySearchFunc(a.order, name, func(n *node, name string) int { return strings.Compare(n.Name, name) })
 	if !ok {
@@ -139,16 +158,23 @@ func (a *actor) nextDue(now time.Time) time.Time {
 		due = earlier(due, a.nextInventory)
 	}
 	if a.met() && !a.tasks.busy(taskGroups, "") {
-		due = earlier(due, a.nextGroups)
+		due = earlier(due, a.groupsDue())
 	}
 	for _, n := range a.order {
-		due = earlier(due, a.dueOf(n, now))
+		due = a.dueBefore(n, due)
 	}
 	return due
 }
 
-func (a *actor) dueOf(n *node, now time.Time) time.Time {
-	due := earlier(earlier(a.readDue(n), a.renewDue(n)), n.idleDue())
+// dueBefore is the earlier of due and when observe has something to start on the node.
+func (a *actor) dueBefore(n *node, due time.Time) time.Time {
+	if n.nextRead.Before(due) {
+		due = earlier(due, a.readDue(n))
+	}
+	if n.nextIdle.Before(due) {
+		due = earlier(due, n.idleDue())
+	}
+	due = earlier(due, a.renewDue(n))
 	if n.watch.since.IsZero() {
 		return due
 	}

@@ -39,8 +39,8 @@ func (a *actor) status() Status {
 		s.Phase, s.Reason = plan.PhaseInvalid, s.Rejected.Errors.Error()
 	}
 	s.Nodes = make([]Node, 0, len(a.plan.Nodes))
-	for _, p := range a.plan.Nodes {
-		s.add(a.nodeNamed(p.Name), p)
+	for n, p := range a.plannedNodes() {
+		s.add(n, p)
 	}
 	s.addMissing(a)
 	s.Holds = slices.Clone(s.Holds)
@@ -68,9 +68,6 @@ func (s *Status) underWay() bool {
 }
 
 func (s *Status) add(n *node, p plan.NodeStatus) {
-	if n == nil {
-		return
-	}
 	p.Since = n.stateAt
 	if n.problem != "" {
 		p.Reason = strings.TrimSuffix(n.problem+"; "+p.Reason, "; ")

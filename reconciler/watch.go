@@ -137,7 +137,7 @@ func (a *actor) judge(n *node) {
 	known := n.Health
 	n.Health = plan.Health{Release: w.Release, Phase: w.Phase, Since: w.since, Verdict: v}
 	if n.Health != known {
-		a.news, a.urgent = true, a.urgent || w.Phase != plan.WatchIdle
+		a.news = true
 	}
 	if w.quiet() {
 		n.watch = watch{}
@@ -158,7 +158,7 @@ func (w *watch) steadyAt(check string) time.Time {
 
 // idleWatch begins the checks of a node nothing is done to, with the release its record names (law 4).
 func (a *actor) idleWatch(n *node, now time.Time) {
-	if now.Before(n.idleDue()) {
+	if now.Before(n.nextIdle) || now.Before(n.idleDue()) {
 		return
 	}
 	pause := a.Refresh
