@@ -87,11 +87,10 @@ type actor struct {
 	queue         []*node // hosts to read, the next one first, as of the newest pass
 	again         bool    // plan once more at once
 	pruned        plan.Removal
-	lost          map[string]*node  // machines that went out of the inventory while a step ran on them
-	groupsTrouble int               // readings in a row that failed
-	history       map[string]string // by revision recorded on a node: why it cannot be built on; "" when it can
-	strays        map[string]stray  // by identity
-	searching     map[string]bool   // revisions that were asked for, and need not be again
+	lost          map[string]*node   // machines that went out of the inventory while a step ran on them
+	groupsTrouble int                // readings in a row that failed
+	history       map[string]*search // by revision that a record names
+	strays        map[string]stray   // by identity
 }
 
 // meta is what is known of the wanted version besides what plans need.
@@ -109,7 +108,7 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 	deps.Interval = apart(name, deps.Interval)
 	a := &actor{
 		Deps: deps, name: name, publish: publish,
-		nodes: map[string]*node{}, history: map[string]string{}, searching: map[string]bool{}, lost: map[string]*node{}, strays: map[string]stray{},
+		nodes: map[string]*node{}, history: map[string]*search{}, lost: map[string]*node{}, strays: map[string]stray{},
 		rollout: rollout{Rollout: deps.Kept[name].Rollout, inherited: true},
 		meta:    meta{pausedAt: deps.Kept[name].PausedAt},
 	}
@@ -293,8 +292,11 @@ func (a *actor) pausedSince(old plan.Want, before time.Time) time.Time {
 // question is what is wanted, with what only the nodes' records can say against it.
 func (a *actor) question() plan.Want {
 	w := a.want
+	if !a.doubts() {
+		return w
+	}
 	for _, n := range a.order {
-		if why := a.history[n.revision()]; why != "" && w.Blocked == "" && !n.excluded {
+		if why := a.doubt(n); why != "" && w.Blocked == "" {
 			w.Blocked = n.Name + ": " + why
 		}
 	}

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -378,4 +379,150 @@ func TestNodeThatMovesWhileItIsReadIsReadAgain(t *testing.T) {
 		}
 		a.tasks.wait()
 	})
+}
+
+// asked is a history that holds everything and counts how often it was searched.
+type asked struct{ searches atomic.Int64 }
+
+func (h *asked) Contains(context.Context, string) (bool, error) { h.searches.Add(1); return true, nil }
+
+// fickle is a host in an attacker's hands: it names another revision at each reading, and asks to be read often.
+type fickle struct {
+	*stage
+	reads atomic.Int64
+}
+
+func (f *fickle) Read(ctx context.Context, at actuators.Place) (actuators.HostState, error) {
+	s, err := f.stage.Read(ctx, at)
+	if at.Node.Name == "web-1" {
+		s.Record.On.Revision, s.Job.Running = fmt.Sprintf("%040x", f.reads.Add(1)), true
+	}
+	return s, err
+}
+
+// A node can have the deploy repo's history searched now and then, not as often as it likes, and what it named is not remembered for ever.
+func TestHostileNodeCannotHaveTheHistorySearchedForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fickle{stage: stageOf(3, "v1")}
+		d, h := s.deps(), &asked{}
+		d.Host, d.History = s, h
+		_, _, end := s.begin(t, webFleet("v1"), d)
+		time.Sleep(time.Hour)
+		end()
+		if reads, searches := s.reads.Load(), h.searches.Load(); reads < 1000 || searches > 65 {
+			t.Errorf("%d readings named as many revisions, and the history was searched %d times in an hour", reads, searches)
+		}
+	})
+}
+
+func TestHostileNodeCannotFillTheMemoryWithRevisions(t *testing.T) {
+	s := stageOf(1, "v1")
+	d := s.deps()
+	d.History = &asked{}
+	a := newActor("web", d, func(Status) {})
+	a.take(order{want: plan.Want{Fleet: webFleet("v1"), Version: versionOf("v1")}})
+	a.meet(s.nodes)
+	for i := range 5000 {
+		state := s.state("web-1")
+		state.Record.On.Revision = fmt.Sprintf("%040x", i)
+		a.order[0].learn(state, time.Now())
+		a.checkHistory(t.Context())
+		a.tasks.drain()
+	}
+	if n := len(a.history); n > 10 {
+		t.Errorf("%d revisions are remembered for one node", n)
+	}
+	a.tasks.wait()
+}
+
+// Law 2: a revision that waits to be searched for blocks as long as it does, whoever has the history searched meanwhile.
+func TestLaw2RevisionBlocksUntilItWasSearchedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(6, "v1")
+		for i, n := range s.nodes {
+			s.hosts[n.Name].Record.On.Revision = fmt.Sprintf("%040x", i)
+		}
+		d, h := s.deps(), &slowPast{}
+		d.History = h
+		g, _, end := s.begin(t, webFleet("v2"), d)
+		defer end()
+		time.Sleep(2*time.Minute + 10*time.Second) // the third pair is searched for
+		s.mu.Lock()
+		if f := g.Snapshot().Fleets[0]; !strings.Contains(f.Reason, "still to be searched") || len(s.written) > 0 {
+			t.Errorf("%s: %s; %v", f.Phase, f.Reason, s.written)
+		}
+		s.mu.Unlock()
+		if most := h.most.Load(); most != mostSearches {
+			t.Errorf("%d searches at once, want %d", most, mostSearches)
+		}
+		time.Sleep(2 * time.Minute)
+		if f := g.Snapshot().Fleets[0]; strings.Contains(f.Reason, "still to be searched") {
+			t.Errorf("all were found, and still %s: %s", f.Phase, f.Reason)
+		}
+	})
+}
+
+// slowPast is a history that holds everything and takes a minute to tell.
+type slowPast struct{ now, most atomic.Int64 }
+
+func (h *slowPast) Contains(context.Context, string) (bool, error) {
+	h.most.Store(max(h.most.Load(), h.now.Add(1)))
+	time.Sleep(time.Minute)
+	h.now.Add(-1)
+	return true, nil
+}
+
+// Law 2: what is searched for by nobody's whim is searched for at once: the wanted revision, and others when the head has moved or when git
+// could not be read.
+func TestLaw2SearchesOfTheHistoryThatNeedNotWait(t *testing.T) {
+	t.Run("wanted", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, d := rolling(2)
+			c.hosts["web-2"].Record.On.Revision = strings.Repeat("c", 40) // so that each node had one searched for
+			d.History = &asked{}
+			g, states, end := c.begin(t, webFleet("v1"), d)
+			defer end()
+			time.Sleep(5 * time.Second)
+			commit(states, webFleet("v2"))
+			if took := awaitRelease(t, g, "v2", 2); took > 45*time.Second {
+				t.Errorf("two nodes, 15 s each, took %v", took)
+			}
+		})
+	})
+	for name, err := range map[string]error{"head moved": nil, "git was down": errors.New("no route to host")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, d := rolling(1)
+				h := &belated{err: err}
+				d.History = h
+				g, states, end := c.begin(t, webFleet("v1"), d)
+				defer end()
+				time.Sleep(5 * time.Second)
+				if f := g.Snapshot().Fleets[0]; f.Phase != plan.PhaseWaiting {
+					t.Fatalf("%s: %s", f.Phase, f.Reason)
+				}
+				h.knows.Store(true)
+				if err == nil {
+					commit(states, webFleet("v1"))
+				}
+				time.Sleep(2 * d.Interval)
+				if f := g.Snapshot().Fleets[0]; f.Phase != plan.PhaseIdle {
+					t.Errorf("git knows the revision since half a minute, and the fleet is %s: %s", f.Phase, f.Reason)
+				}
+			})
+		})
+	}
+}
+
+// belated is a history that cannot tell, or does not hold anything, until it knows.
+type belated struct {
+	knows atomic.Bool
+	err   error
+}
+
+func (h *belated) Contains(context.Context, string) (bool, error) {
+	if h.knows.Load() {
+		return true, nil
+	}
+	return false, h.err
 }

@@ -15,19 +15,20 @@ import (
 // A node is what an actor keeps of one machine. All of it could be seen again.
 type node struct {
 	plan.Node
-	place     actuators.Place
-	host      *session
-	watch     watch
-	nextRead  time.Time
-	triedAt   time.Time // when the newest reading began, whatever came of it
-	nextIdle  time.Time // when its idle checks are due
-	unread    int       // readings in a row that failed
-	troubles  int       // steps in a row that broke off
-	changed   bool      // the newest step found another record than the one that was read
-	renewAt   time.Time
-	claimedAt time.Time // when this agent's claim was last written
-	excluded  bool      // the fleet file says to leave it alone: nothing it says is built on
-	warm      bool      // its connection is kept open for its turn
+	place      actuators.Place
+	host       *session
+	watch      watch
+	nextRead   time.Time
+	triedAt    time.Time // when the newest reading began, whatever came of it
+	nextIdle   time.Time // when its idle checks are due
+	unread     int       // readings in a row that failed
+	troubles   int       // steps in a row that broke off
+	changed    bool      // the newest step found another record than the one that was read
+	renewAt    time.Time
+	claimedAt  time.Time // when this agent's claim was last written
+	searchedAt time.Time // when the deploy repo's history was last searched for its sake
+	excluded   bool      // the fleet file says to leave it alone: nothing it says is built on
+	warm       bool      // its connection is kept open for its turn
 
 	claim   actuators.Claim // as first seen at Claimed
 	stage   actuators.Stage // as first seen at Staged
