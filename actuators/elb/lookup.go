@@ -145,15 +145,20 @@ func (b *Balancer) groupFacts(ctx context.Context, r ref, groups []types.TargetG
 	if f.delay, err = attribute(out.Attributes, "deregistration_delay.timeout_seconds"); err != nil {
 		return facts{}, err
 	}
-	if !f.network {
-		f.slowStart, err = attribute(out.Attributes, "slow_start.duration_seconds")
+	const slowStart = "slow_start.duration_seconds"
+	if !f.network && slices.ContainsFunc(out.Attributes, named(slowStart)) { // a kind of group that has none has no slow start
+		f.slowStart, err = attribute(out.Attributes, slowStart)
 	}
 	return f, err
 }
 
+func named(key string) func(types.TargetGroupAttribute) bool {
+	return func(a types.TargetGroupAttribute) bool { return aws.ToString(a.Key) == key }
+}
+
 // attribute reads a number of seconds. AWS sends every attribute that a kind of group has.
 func attribute(attributes []types.TargetGroupAttribute, key string) (time.Duration, error) {
-	i := slices.IndexFunc(attributes, func(a types.TargetGroupAttribute) bool { return aws.ToString(a.Key) == key })
+	i := slices.IndexFunc(attributes, named(key))
 	if i < 0 {
 		return 0, fmt.Errorf("DescribeTargetGroupAttributes leaves out %s: %w", key, awsapi.ErrIncomplete)
 	}

@@ -36,6 +36,7 @@ func TestObserveReadsAGroupWhole(t *testing.T) { // G1, G4
 		Membership: actuators.Membership{Group: arn, ID: "127.0.0.3", Port: 9090, Zone: "eu-central-1b"},
 		Status:     actuators.TargetUnhealthy,
 		Reason:     "Target.Timeout: Request timed out",
+		AtFault:    true,
 	}
 	if got.Members[1] != want {
 		t.Errorf("got  %+v\nwant %+v", got.Members[1], want)
@@ -151,6 +152,9 @@ func TestStatesByReasonCode(t *testing.T) { // G3
 		{"healthy", "", "", actuators.TargetHealthy},
 		{"healthy", "", override("no_override"), actuators.TargetHealthy},
 		{"healthy", "", override("zonal_shift_active"), actuators.TargetUnknown},
+		{"healthy", "", override("zonal_shift_delegated_to_dns"), actuators.TargetHealthy}, // "not visible here", of every target behind a network load balancer
+		{"healthy", "", override("unknown"), actuators.TargetHealthy},
+		{"healthy", "", override(""), actuators.TargetHealthy},
 		{"healthy", "", override("a new kind"), actuators.TargetUnknown},
 		{"initial", "Elb.InitialHealthChecking", override("zonal_shift_active"), actuators.TargetInitial},
 		{"draining", "Target.DeregistrationInProgress", override("zonal_shift_active"), actuators.TargetDraining},
@@ -180,8 +184,77 @@ func TestStatesByReasonCode(t *testing.T) { // G3
 			t.Errorf("%s %s %s: %q, want %q", m.state, m.reason, m.more, got, m.want)
 		}
 	}
-	if got := states[0].Members[18].Reason; got != `state "resting" Elb.Siesta` {
+	if got := states[0].Members[21].Reason; got != `state "resting" Elb.Siesta` {
 		t.Errorf("an unknown state is told as %q", got)
+	}
+}
+
+// Only a target that answers its checks wrongly, late or not at all speaks of what runs on it; the rest is the world's (law 11).
+func TestOnlyTheTargetsOwnAnswersPutItAtFault(t *testing.T) { // G46
+	const shifted = "<AdministrativeOverride><State>zonal_shift_active</State></AdministrativeOverride>"
+	const delegated = "<AdministrativeOverride><State>zonal_shift_delegated_to_dns</State></AdministrativeOverride>"
+	members := []struct {
+		state, reason, more string
+		atFault             bool
+	}{
+		{"unhealthy", "Target.ResponseCodeMismatch", "", true},
+		{"unhealthy", "Target.Timeout", "", true},
+		{"unhealthy", "Target.FailedHealthChecks", "", true},
+		{"unhealthy.draining", "Target.FailedHealthChecks", "", true},
+		{"unhealthy", "Target.FailedHealthChecks", delegated, true},
+		{"unhealthy", "Target.Timeout", shifted, false}, // the zone is shifted since something is wrong with it
+		{"unhealthy", "Elb.InternalError", "", false},
+		{"unhealthy", "Target.SomethingNew", "", false},
+		{"unhealthy", "", "", false},
+		{"unavailable", "Elb.InternalError", "", false},
+		{"unavailable", "Target.HealthCheckDisabled", "", false},
+		{"unused", "Target.NotInUse", "", false},
+		{"unused", "Target.IpUnusable", "", false},
+		{"unused", "Target.InvalidState", "", false},
+		{"initial", "Elb.InitialHealthChecking", "", false},
+		{"draining", "Target.DeregistrationInProgress", "", false},
+		{"resting", "Target.Timeout", "", false},
+		{"healthy", "", "", false},
+		{"healthy", "", shifted, false},
+		{"healthy", "Target.Timeout", delegated, false},
+	}
+	var list []string
+	for i, m := range members {
+		list = append(list, target(fmt.Sprintf("10.0.0.%02d", i), m.state, m.reason, m.more))
+	}
+	states, _ := scripted(webScript(targets(list...))).Observe(t.Context(), web, nil)
+	for i, m := range members {
+		if got := states[0].Members[i]; got.AtFault != m.atFault {
+			t.Errorf("%s %s %s: at fault %t, want %t", m.state, m.reason, m.more, got.AtFault, m.atFault)
+		}
+	}
+}
+
+func TestAnOverrideThatWithholdsNothingIsANote(t *testing.T) { // G46
+	override := func(inside string) string {
+		return "<AdministrativeOverride>" + inside + "</AdministrativeOverride>"
+	}
+	for inside, want := range map[string]string{
+		"<State>no_override</State>": "",
+		"<State>zonal_shift_delegated_to_dns</State><Description>Zonal shift status is\ndelegated to DNS</Description>": "administrative override zonal_shift_delegated_to_dns: Zonal shift status is delegated to DNS",
+		"<State>unknown</State>":                    "administrative override unknown",
+		"<Description>Internal error</Description>": "administrative override without a state: Internal error",
+		"": "administrative override without a state",
+	} {
+		states, _ := scripted(webScript(targets(target("10.0.0.1", "healthy", "", override(inside))))).Observe(t.Context(), []desired.LoadBalancer{{TargetGroup: "web"}}, nil)
+		if got := states[0].Members[0]; got.Status != actuators.TargetHealthy || got.Reason != want {
+			t.Errorf("%s: %q, %q; want healthy and %q", inside, got.Status, got.Reason, want)
+		}
+	}
+}
+
+// A kind of group that has no slow start does not tell how long it is.
+func TestAGroupWithoutSlowStartIsReadAllTheSame(t *testing.T) {
+	s := webScript(targets(target("10.0.0.1", "healthy", "", "")))
+	s.answers["DescribeTargetGroupAttributes"] = []string{"<Attributes><member><Key>deregistration_delay.timeout_seconds</Key><Value>300</Value></member></Attributes>"}
+	states, _ := scripted(s).Observe(t.Context(), web, nil)
+	if got := states[0]; got.Err != "" || len(got.Members) != 1 || got.Members[0].Status != actuators.TargetHealthy || got.Delay != 300*time.Second {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -189,18 +262,23 @@ func TestClassicStatesByDescription(t *testing.T) { // G2
 	members := []struct {
 		state, code, description string
 		want                     actuators.TargetStatus
+		atFault                  bool
 	}{
-		{"InService", "N/A", "N/A", actuators.TargetHealthy},
-		{"InService", "N/A", "Instance deregistration currently in progress.", actuators.TargetDraining},
-		{"InService", "ELB", "Disable Availability Zone is currently in progress.", actuators.TargetUnknown},
-		{"OutOfService", "ELB", "Instance registration is still in progress.", actuators.TargetInitial},
-		{"OutOfService", "Instance", "Instance has not passed the configured HealthyThreshold number of health checks consecutively.", actuators.TargetInitial},
-		{"OutOfService", "Instance", "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.", actuators.TargetUnhealthy},
-		{"OutOfService", "ELB", "Instance is in the EC2 Availability Zone for which LoadBalancer is not configured to route traffic to.", actuators.TargetUnused},
-		{"OutOfService", "Instance", "Instance is in stopped state.", actuators.TargetUnused},
-		{"OutOfService", "ELB", "something new", actuators.TargetUnhealthy},
-		{"Unknown", "ELB", "A transient error occurred. Please try again later.", actuators.TargetUnknown},
-		{"Napping", "N/A", "N/A", actuators.TargetUnknown},
+		{"InService", "N/A", "N/A", actuators.TargetHealthy, false},
+		{"InService", "N/A", "Instance deregistration currently in progress.", actuators.TargetDraining, false},
+		{"InService", "ELB", "Disable Availability Zone is currently in progress.", actuators.TargetUnknown, false},
+		{"OutOfService", "ELB", "Instance registration is still in progress.", actuators.TargetInitial, false},
+		{"OutOfService", "Instance", "Instance has not passed the configured HealthyThreshold number of health checks consecutively.", actuators.TargetInitial, false},
+		{"OutOfService", "Instance", "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.", actuators.TargetUnhealthy, true},
+		{"OutOfService", "ELB", "Instance is in the EC2 Availability Zone for which LoadBalancer is not configured to route traffic to.", actuators.TargetUnused, false},
+		{"OutOfService", "Instance", "Instance is in stopped state.", actuators.TargetUnused, false},
+		{"OutOfService", "Instance", "Instance is in terminated state.", actuators.TargetUnused, false},
+		{"OutOfService", "Instance", "Instance is in pending state.", actuators.TargetUnused, false},
+		{"OutOfService", "ELB", "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.", actuators.TargetUnhealthy, false},
+		{"OutOfService", "Instance", "something new", actuators.TargetUnhealthy, false},
+		{"OutOfService", "ELB", "something new", actuators.TargetUnhealthy, false},
+		{"Unknown", "ELB", "A transient error occurred. Please try again later.", actuators.TargetUnknown, false},
+		{"Napping", "N/A", "N/A", actuators.TargetUnknown, false},
 	}
 	var list strings.Builder
 	list.WriteString("<InstanceStates><member><InstanceId>i-ff</InstanceId><State>OutOfService</State><Description>Instance is not currently registered with the LoadBalancer.</Description></member>")
@@ -218,8 +296,8 @@ func TestClassicStatesByDescription(t *testing.T) { // G2
 		t.Fatalf("got %+v", got)
 	}
 	for i, m := range members {
-		if got.Members[i].Status != m.want || got.Members[i].Port != 0 {
-			t.Errorf("%s, %s: %+v, want %q", m.state, m.description, got.Members[i], m.want)
+		if got.Members[i].Status != m.want || got.Members[i].AtFault != m.atFault || got.Members[i].Port != 0 {
+			t.Errorf("%s, %s, %s: %+v, want %q, at fault %t", m.state, m.code, m.description, got.Members[i], m.want, m.atFault)
 		}
 	}
 }

@@ -126,7 +126,7 @@ func (b *Balancer) groupMembers(ctx context.Context, known facts) ([]actuators.T
 		if known.targetType == "ip" { // RegisterTargets refuses a zone for an instance
 			target.Zone = aws.ToString(described.Target.AvailabilityZone)
 		}
-		target.Status, target.Reason = targetStatus(described)
+		target.Status, target.Reason, target.AtFault = targetStatus(described)
 		members = append(members, target)
 	}
 	return members, nil
@@ -150,7 +150,7 @@ func (b *Balancer) classicMembers(ctx context.Context, known facts) ([]actuators
 			continue
 		}
 		target := actuators.Target{Membership: actuators.Membership{Group: known.ID, ID: *state.InstanceId}}
-		target.Status, target.Reason = instanceStatus(state)
+		target.Status, target.Reason, target.AtFault = instanceStatus(state)
 		members = append(members, target)
 	}
 	return members, nil
