@@ -11,18 +11,15 @@ import (
 	v1 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"windlass/actuators"
 	"windlass/desired"
 )
 
 const (
-	callTime    = 10 * time.Second // for one group's reading or one change, the SDK's retries included
-	lookTime    = 4 * time.Second  // for looking groups up; less than a reading has, which may follow with what was known
-	sideBySide  = 8                // groups read at once
-	changeRate  = 4                // changes a second, of all groups together (G9)
-	changeBurst = 20
+	callTime   = 10 * time.Second // for one group's reading or one change, the SDK's retries included
+	lookTime   = 4 * time.Second  // for looking groups up; less than a reading has, which may follow with what was known
+	sideBySide = 8                // groups read at once
 )
 
 // A Balancer reads and changes the load balancers of one account and region. Its methods may be called from many
@@ -30,7 +27,7 @@ const (
 type Balancer struct {
 	region    string
 	api       api
-	changes   *rate.Limiter
+	changes   *changes
 	directory *directory
 	sequence  atomic.Uint64 // orders calls of Observe and the readings they begin
 }
@@ -66,7 +63,7 @@ func New(cfg aws.Config) *Balancer {
 			registerClassic:           classics.RegisterInstancesWithLoadBalancer,
 			deregisterClassic:         classics.DeregisterInstancesFromLoadBalancer,
 		},
-		changes:   rate.NewLimiter(changeRate, changeBurst),
+		changes:   newChanges(),
 		directory: newDirectory(),
 	}
 }

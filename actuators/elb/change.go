@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	v1 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	v1types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -20,7 +21,8 @@ import (
 // address outside the group's VPC is registered for all zones. A member stays one, and one that drains comes back by it (G5).
 // It does not wait for the member to be healthy.
 //
-// Changes of all groups together are held to a rate; the wait counts against ctx.
+// Calls that change something are held to a rate in all groups together; the wait counts against ctx. Who waits for the same group
+// shares a call, which ends by the earliest deadline of those who do.
 func (b *Balancer) Register(ctx context.Context, m actuators.Membership) error {
 	return b.change(ctx, "register", m, b.register)
 }
@@ -29,7 +31,8 @@ func (b *Balancer) Register(ctx context.Context, m actuators.Membership) error {
 // success. So is the answer to a port that no member has (G4): only the next Observe tells whether it took effect, and m is
 // to be taken from one.
 //
-// Changes of all groups together are held to a rate; the wait counts against ctx.
+// Calls that change something are held to a rate in all groups together; the wait counts against ctx. Who waits for the same group
+// shares a call, which ends by the earliest deadline of those who do.
 func (b *Balancer) Deregister(ctx context.Context, m actuators.Membership) error {
 	return b.change(ctx, "deregister", m, b.deregister)
 }
@@ -39,9 +42,6 @@ func (b *Balancer) change(ctx context.Context, verb string, m actuators.Membersh
 	defer cancel()
 	group := refOf(m.Group)
 	err := checkMembership(group, m, b.region)
-	if err == nil {
-		err = b.awaitTurn(ctx)
-	}
 	if err == nil {
 		err = call(ctx, group, m)
 	}
@@ -66,19 +66,13 @@ func checkMembership(group ref, m actuators.Membership, region string) error {
 	return group.check(region)
 }
 
-func (b *Balancer) awaitTurn(ctx context.Context) error {
-	if err := b.changes.Wait(ctx); err != nil {
-		return fmt.Errorf("too many changes are waiting, at most %d a second are sent: %w", changeRate, err)
-	}
-	return nil
-}
-
+// register names all zones only when it has to: AWS refuses that for an address within the VPC.
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
 func (b *Balancer) register(ctx context.Context, group ref, m actuators.Membership) error {
-	var err error
-	if group.classic {
-		_, err = b.api.registerClassic(ctx, &v1.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: &group.name, Instances: instance(m)})
-	} else {
-		err = b.registerTarget(ctx, group, m)
+	err := b.changes.apply(ctx, kind{"register", group}, m, b.sendRegister)
+	if m.Zone == "" && awsapi.Code(err) == "ValidationError" && strings.Contains(err.Error(), "is outside the VPC") {
+		m.Zone = "all"
+		err = b.changes.apply(ctx, kind{"register", group}, m, b.sendRegister)
 	}
 	switch code := awsapi.Code(err); code {
 	case "TargetGroupNotFound", "LoadBalancerNotFound":
@@ -89,28 +83,8 @@ func (b *Balancer) register(ctx context.Context, group ref, m actuators.Membersh
 	return awsapi.Explain(err)
 }
 
-// registerTarget names all zones only when it has to: AWS refuses that for an address within the VPC.
-// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
-func (b *Balancer) registerTarget(ctx context.Context, group ref, m actuators.Membership) error {
-	_, err := b.api.register(ctx, &v2.RegisterTargetsInput{TargetGroupArn: &group.name, Targets: target(m)})
-	if m.Zone != "" || awsapi.Code(err) != "ValidationError" || !strings.Contains(err.Error(), "is outside the VPC") {
-		return err
-	}
-	if err := b.awaitTurn(ctx); err != nil {
-		return err
-	}
-	m.Zone = "all"
-	_, err = b.api.register(ctx, &v2.RegisterTargetsInput{TargetGroupArn: &group.name, Targets: target(m)})
-	return err
-}
-
 func (b *Balancer) deregister(ctx context.Context, group ref, m actuators.Membership) error {
-	var err error
-	if group.classic {
-		_, err = b.api.deregisterClassic(ctx, &v1.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: &group.name, Instances: instance(m)})
-	} else {
-		_, err = b.api.deregister(ctx, &v2.DeregisterTargetsInput{TargetGroupArn: &group.name, Targets: target(m)})
-	}
+	err := b.changes.apply(ctx, kind{"deregister", group}, m, b.sendDeregister)
 	notThere := []string{"TargetGroupNotFound", "InvalidTarget", "LoadBalancerNotFound", "InvalidInstance"}
 	if slices.Contains(notThere, awsapi.Code(err)) {
 		return nil
@@ -118,15 +92,39 @@ func (b *Balancer) deregister(ctx context.Context, group ref, m actuators.Member
 	return awsapi.Explain(err)
 }
 
-func instance(m actuators.Membership) []v1types.Instance {
-	return []v1types.Instance{{InstanceId: &m.ID}}
+func (b *Balancer) sendRegister(ctx context.Context, group ref, members []actuators.Membership) (err error) {
+	if group.classic {
+		_, err = b.api.registerClassic(ctx, &v1.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: &group.name, Instances: instances(members)})
+	} else {
+		_, err = b.api.register(ctx, &v2.RegisterTargetsInput{TargetGroupArn: &group.name, Targets: targets(members)})
+	}
+	return err
 }
 
-func target(m actuators.Membership) []types.TargetDescription {
-	port := int32(m.Port)
-	described := types.TargetDescription{Id: &m.ID, Port: &port}
-	if m.Zone != "" {
-		described.AvailabilityZone = &m.Zone
+func (b *Balancer) sendDeregister(ctx context.Context, group ref, members []actuators.Membership) (err error) {
+	if group.classic {
+		_, err = b.api.deregisterClassic(ctx, &v1.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: &group.name, Instances: instances(members)})
+	} else {
+		_, err = b.api.deregister(ctx, &v2.DeregisterTargetsInput{TargetGroupArn: &group.name, Targets: targets(members)})
 	}
-	return []types.TargetDescription{described}
+	return err
+}
+
+func instances(members []actuators.Membership) []v1types.Instance {
+	described := make([]v1types.Instance, len(members))
+	for i, m := range members {
+		described[i].InstanceId = &m.ID
+	}
+	return described
+}
+
+func targets(members []actuators.Membership) []types.TargetDescription {
+	described := make([]types.TargetDescription, len(members))
+	for i, m := range members {
+		described[i] = types.TargetDescription{Id: &m.ID, Port: aws.Int32(int32(m.Port))}
+		if m.Zone != "" {
+			described[i].AvailabilityZone = &m.Zone
+		}
+	}
+	return described
 }

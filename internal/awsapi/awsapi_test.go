@@ -80,6 +80,33 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+func TestOnlyARefusalSpeaksOfWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status  int
+		body    string
+		refused bool
+	}{
+		{400, failure("InvalidTarget"), true},
+		{400, failure("ValidationError"), true},
+		{400, failure("SomethingNew"), true},
+		{400, failure("Throttling"), false},
+		{400, failure("ExpiredToken"), false},
+		{403, failure("AccessDenied"), false},
+		{403, failure("OptInRequired"), false},
+		{500, failure("InternalFailure"), false},
+		{503, failure("ServiceUnavailable"), false},
+		{400, "<html>Bad request</html>", false},
+		{200, "<html>", false},
+		{200, "<DescribeTargetGroupsResponse><DescribeTargetGroupsResult/></DescribeTargetGroupsResponse>", false},
+	} {
+		client, _ := answering(t, c.status, c.body)
+		if _, err := client.DescribeTargetGroups(t.Context(), nil); awsapi.Refused(err) != c.refused {
+			t.Errorf("%d %s: refused %t, want %t", c.status, c.body, !c.refused, c.refused)
+		}
+	}
+}
+
 // answers stands for the network: what each request comes to.
 type answers func(*http.Request) (*http.Response, error)
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 	"unicode"
@@ -37,6 +38,14 @@ func refusedWith(err error) int {
 		return answer.HTTPStatusCode()
 	}
 	return 0
+}
+
+// Refused reports whether an API refused a call for what it asks. Who asks, or how often, and the API's own trouble are something
+// else: the same call for something else would have fared no better.
+func Refused(err error) bool {
+	code := Code(err)
+	_, throttled := retry.DefaultThrottleErrorCodes[code]
+	return code != "" && refusedWith(err) == http.StatusBadRequest && !lacksCredentials(err) && !throttled && !denied[code] && !rejected[code]
 }
 
 // Explain turns an error of an SDK call into one line that says what happened and what to do. The cause stays in its
