@@ -18,7 +18,7 @@ const revision = "3f2a9c1d4b5e6f708192a3b4c5d6e7f801234567"
 type agent struct {
 	mu       sync.Mutex
 	snapshot reconciler.Snapshot
-	taken    int // snapshots
+	taken    int
 	changed  chan struct{}
 }
 
@@ -32,6 +32,13 @@ func (a *agent) Snapshot() reconciler.Snapshot {
 	defer a.mu.Unlock()
 	a.taken++
 	return a.snapshot
+}
+
+// snapshots is how many were taken so far.
+func (a *agent) snapshots() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.taken
 }
 
 func (a *agent) Changed() <-chan struct{} {
