@@ -93,6 +93,22 @@ func TestThePageUpdatesItself(t *testing.T) {
 	}
 }
 
+func TestThePageComesBackAfterItsStreamWasRefused(t *testing.T) {
+	a := newAgent(idle())
+	var refused atomic.Bool
+	once := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/live" && !refused.Swap(true) {
+			http.Error(w, "all places are taken", http.StatusServiceUnavailable)
+			return
+		}
+		handler(a, local).ServeHTTP(w, r)
+	})
+	dom := browse(t, &stage{Handler: once, await: "permission denied", begin: func() { a.set(halted()) }})
+	if !strings.Contains(dom, "<title>1 halted · windlass</title>") {
+		t.Errorf("after the stream was refused once:\n%s", dom)
+	}
+}
+
 func TestHostileTextDoesNothingInABrowser(t *testing.T) {
 	const attack = "\u202e\x07</pre></script><script>fetch('/pwned')</script><img src=/pwned onerror=\"fetch('/pwned')\">\"' autofocus onfocus=\"fetch('/pwned')\" x='<style>@import '/pwned';</style>"
 	a := newAgent(hostile(attack))

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"windlass/reconciler"
 )
 
@@ -30,9 +32,10 @@ type Options struct {
 }
 
 type server struct {
-	source Source
-	views  *views
-	now    func() time.Time
+	source  Source
+	views   *views
+	now     func() time.Time
+	streams chan struct{} // a place for each that is open
 }
 
 //go:embed assets
@@ -40,7 +43,7 @@ var assets embed.FS
 
 // New returns the handler for everything that is served on o.Addr. It only reads: every method but GET and HEAD is refused.
 func New(o Options) http.Handler {
-	s := &server{source: o.Source, now: o.Now}
+	s := &server{source: o.Source, now: o.Now, streams: make(chan struct{}, mostStreams)}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -65,6 +68,10 @@ func New(o Options) http.Handler {
 	return guarded(onlyLoopback(mux))
 }
 
+// mostConnections is how many clients are connected at once; more wait until one of them goes or was idle for too long. They must
+// not take the files that SSH sessions need.
+const mostConnections = 256
+
 // Serve answers on l until ctx ends, then ends the event streams and gives requests under way a moment to finish.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{
@@ -77,7 +84,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		MaxHeaderBytes:    16 << 10,
 	}
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
+	go func() { done <- srv.Serve(netutil.LimitListener(l, mostConnections)) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("cannot serve %s: %w", l.Addr(), err)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -165,6 +166,56 @@ func TestServeEndsItsStreamsWhenItsContextDoes(t *testing.T) {
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		t.Errorf("the stream did not end well: %v", err)
 	}
+}
+
+// A crowd of silent clients must not take the files that the agent needs to reach its nodes.
+func TestServeHoldsABoundedNumberOfConnections(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(ctx, l, handler(newAgent(idle()), l.Addr().String())) }()
+	defer func() {
+		cancel()
+		<-served
+	}()
+	var conns []net.Conn
+	for range 257 {
+		conns = append(conns, connect(t, l.Addr().String()))
+	}
+	for i, conn := range conns[:256] {
+		if got := greet(conn, 20*time.Second); !strings.HasPrefix(got, "HTTP/1.1 200") {
+			t.Fatalf("client %d was answered %q", i+1, got)
+		}
+	}
+	last := conns[256]
+	if got := greet(last, 100*time.Millisecond); got != "" {
+		t.Errorf("client 257 was answered %q beside 256 others", got)
+	}
+	conns[0].Close()
+	if got := greet(last, 20*time.Second); !strings.HasPrefix(got, "HTTP/1.1 200") {
+		t.Errorf("after one left, client 257 was answered %q", got)
+	}
+}
+
+func connect(t *testing.T, addr string) net.Conn {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// greet asks whether the server is alive and returns how its answer begins; nothing when none comes in time.
+func greet(conn net.Conn, within time.Duration) string {
+	io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	conn.SetReadDeadline(time.Now().Add(within))
+	b := make([]byte, 4<<10)
+	n, _ := conn.Read(b)
+	return string(b[:n])
 }
 
 func TestServeReportsAListenerThatFails(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 )
 
 const (
+	mostStreams = 100 // at once, of all clients together; more could take the files that SSH sessions need
+
 	pace      = 250 * time.Millisecond // at least this long between two updates of a client, and between views for all of them
 	heartbeat = 15 * time.Second       // proxies and clients take silence for a dead connection
 	patience  = 10 * time.Second       // for a client to take what it is sent
@@ -22,8 +24,17 @@ type stream struct {
 	control *http.ResponseController
 }
 
-// stream calls send for a view of the newest snapshot, now and after each change, until the client or the server goes.
+// stream calls send for a view of the newest snapshot, now and after each change, until the client or the server goes. It refuses
+// clients beyond mostStreams.
 func (s *server) stream(w http.ResponseWriter, r *http.Request, send func(*stream, *view) error) {
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	default:
+		w.Header().Set("Retry-After", "2")
+		http.Error(w, fmt.Sprintf("%d clients listen already, as many as may: close one, or ask for /api/v1/fleets now and then", mostStreams), http.StatusServiceUnavailable)
+		return
+	}
 	to := &stream{w, http.NewResponseController(w)}
 	w.Header().Set("Content-Type", "text/event-stream")
 	if r.Method == http.MethodHead || to.open() != nil {

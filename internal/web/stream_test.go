@@ -16,8 +16,9 @@ import (
 
 // client takes what it is sent; it is a ResponseWriter as the server's own.
 type client struct {
-	mu   sync.Mutex
-	text strings.Builder
+	mu    sync.Mutex
+	text  strings.Builder
+	leave func() // ends its request, and waits for that
 }
 
 func (*client) Header() http.Header              { return http.Header{} }
@@ -50,13 +51,13 @@ func listenTo(t *testing.T, h http.Handler, path string) *client {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := httptest.NewRequestWithContext(ctx, "GET", path, nil)
 	r.Host = "localhost"
-	c := &client{}
 	done := make(chan struct{})
+	c := &client{leave: func() { cancel(); <-done }}
 	go func() {
 		defer close(done)
 		h.ServeHTTP(c, r)
 	}()
-	t.Cleanup(func() { cancel(); <-done })
+	t.Cleanup(c.leave)
 	return c
 }
 
@@ -125,6 +126,34 @@ func TestWatchersShareWhatIsMadeOfASnapshot(t *testing.T) {
 			if got := w.take(); !strings.Contains(got[strings.LastIndex(got, "event: "):], "halted") {
 				t.Errorf("watcher %d was last told: %s", i, got)
 			}
+		}
+	})
+}
+
+func TestWhoListensBeyondTheMostIsRefusedUntilSomebodyLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := handler(newAgent(idle()), local)
+		var clients []*client
+		for i := range 100 {
+			clients = append(clients, listenTo(t, h, []string{"/api/v1/events", "/live"}[i%2]))
+		}
+		for i, c := range clients {
+			if got := c.take(); !strings.Contains(got, "event: ") {
+				t.Errorf("client %d of 100 was told %q", i+1, got)
+			}
+		}
+		for _, path := range []string{"/api/v1/events", "/live"} {
+			w := ask(h, "GET", path, "localhost")
+			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || strings.Count(w.Body.String(), "\n") != 1 {
+				t.Errorf("client 101 at %s: %d %v %q", path, w.Code, w.Header(), w.Body)
+			}
+		}
+		if w := ask(h, "GET", "/api/v1/fleets", "localhost"); w.Code != http.StatusOK {
+			t.Errorf("the list of fleets beside them: %d", w.Code)
+		}
+		clients[7].leave()
+		if got := listenTo(t, h, "/live").take(); !strings.Contains(got, "event: state\n") {
+			t.Errorf("after one left, the next was told %q", got)
 		}
 	})
 }

@@ -44,8 +44,16 @@ function show(html) {
   }
 }
 
-const agent = new EventSource("/live");
-agent.addEventListener("state", event => show(event.data));
-agent.addEventListener("open", () => { lost.hidden = true; });
-agent.addEventListener("error", () => { lost.hidden = false; });
+// A browser tries again by itself when a connection is lost, but not when the agent, or a proxy before it, refused one.
+function listen() {
+  const agent = new EventSource("/live");
+  agent.addEventListener("state", event => show(event.data));
+  agent.addEventListener("open", () => { lost.hidden = true; });
+  agent.addEventListener("error", () => {
+    lost.hidden = false;
+    if (agent.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+  });
+}
+
+listen();
 setInterval(() => tick(document), 1000);
