@@ -121,6 +121,7 @@ func reasonOf(err error) Reason {
 func isPackError(err error) bool {
 	for _, target := range []error{
 		packfile.ErrEmptyPackfile, packfile.ErrInvalidDelta, packfile.ErrReferenceDeltaNotFound, plumbing.ErrInvalidType,
+		packfile.ErrDeltaCmd, packfile.ErrInflatedSizeMismatch,
 	} {
 		if errors.Is(err, target) {
 			return true

@@ -104,7 +104,8 @@ func newRemote(o Options) (*remote, error) {
 		return nil, errors.New("the deploy repo's URL cannot be read: use https://HOST/PATH, ssh://HOST/PATH or file:///PATH")
 	}
 	r := &remote{
-		branch: o.Branch, timeout: o.Timeout, largest: largestHistory, observe: o.Observe, secrets: secretsOf(*endpoint, "", o.TokenFile != ""), close: func() {},
+		branch: o.Branch, timeout: o.Timeout, most: limits{largestHistory, largestCommits}, observe: o.Observe,
+		secrets: secretsOf(*endpoint, "", o.TokenFile != ""), close: func() {},
 	}
 	r.name = publicName(*endpoint)
 	switch endpoint.Protocol {

@@ -22,7 +22,7 @@ type remote struct {
 	secrets []string // those of the newest conversation; only for who holds Repo.pass
 	branch  string
 	timeout time.Duration // of a listing, and of any silence
-	largest int64         // bytes, largestHistory
+	most    limits
 	observe func(operation string, took time.Duration, failed bool)
 	open    func(ctx context.Context) (session, error)
 	close   func()
@@ -39,14 +39,20 @@ const (
 	// transferFactor is how many timeouts a pack may take: silence is noticed by the connection itself, this only bounds a
 	// trickle.
 	transferFactor = 20
-	// largestHistory bounds what a server can make us hold, in bytes: the pack, and all that is in it.
 	largestHistory = 1 << 30
+	largestCommits = 96 << 20 // some 200,000 of them, a third of that when they are signed
 )
+
+// limits bound what a server can make us read and hold, in bytes.
+type limits struct {
+	history int64 // a pack, and all that is in it
+	commits int64 // what is held where only the commits are wanted
+}
 
 // An extent is how much history is fetched.
 type extent struct {
 	depth       int  // in commits; 0: all
-	commitsOnly bool // without trees and files, where the server can
+	commitsOnly bool // without trees and files, which are not even sent where the server can leave them out
 }
 
 func (e extent) operation() string {
@@ -81,7 +87,7 @@ func (r *remote) fetch(ctx context.Context, known plumbing.Hash, want extent) (*
 	transfer, cancel := context.WithTimeout(ctx, transferFactor*r.timeout)
 	defer cancel()
 	began := time.Now()
-	store, err := r.receive(transfer, conversation, request(advertised.Capabilities, head, want))
+	store, err := r.receive(transfer, conversation, request(advertised.Capabilities, head, want), want.commitsOnly)
 	r.tell(want.operation(), began, err)
 	if err != nil {
 		return nil, inContext(transfer, transferFactor*r.timeout, err)
@@ -142,7 +148,7 @@ func request(offered *capability.List, head plumbing.Hash, want extent) *packp.U
 }
 
 // receive reads one pack into a fresh store.
-func (r *remote) receive(ctx context.Context, from session, req *packp.UploadPackRequest) (*memory.Storage, error) {
+func (r *remote) receive(ctx context.Context, from session, req *packp.UploadPackRequest, commitsOnly bool) (*memory.Storage, error) {
 	answer, err := from.UploadPack(ctx, req)
 	if errors.Is(err, transport.ErrEmptyUploadPackRequest) {
 		return nil, io.ErrUnexpectedEOF // the server closed instead of sending a pack
@@ -151,21 +157,31 @@ func (r *remote) receive(ctx context.Context, from session, req *packp.UploadPac
 		return nil, err
 	}
 	defer answer.Close()
-	pack, err := io.ReadAll(&bounded{demultiplex(req.Capabilities, answer), r.largest, r.largest})
+	pack := &bounded{demultiplex(req.Capabilities, answer), r.most.history, r.most.history}
+	store, err := r.unpack(ctx, pack, commitsOnly)
 	if err != nil {
-		return nil, err
-	}
-	if err := measure(pack, r.largest); err != nil {
-		return nil, err
-	}
-	store := &boundedStore{memory.NewStorage(), r.largest, r.largest, ctx.Err}
-	if err := packfile.UpdateObjectStorage(store, bytes.NewReader(pack)); err != nil {
 		return nil, err
 	}
 	if store.HasEncodedObject(req.Wants[0]) != nil {
 		return nil, fail(Corrupt, "the server's pack lacks the commit %s it was asked for", req.Wants[0])
 	}
-	return store.Storage, nil
+	return store, nil
+}
+
+// unpack returns a store of what is in a pack.
+func (r *remote) unpack(ctx context.Context, from io.Reader, commitsOnly bool) (*memory.Storage, error) {
+	if commitsOnly {
+		return strain(from, r.most)
+	}
+	pack, err := io.ReadAll(from)
+	if err != nil {
+		return nil, err
+	}
+	if err := measure(pack, r.most.history); err != nil {
+		return nil, err
+	}
+	store := &boundedStore{memory.NewStorage(), r.most.history, r.most.history, ctx.Err}
+	return store.Storage, packfile.UpdateObjectStorage(store, bytes.NewReader(pack))
 }
 
 func demultiplex(agreed *capability.List, answer io.Reader) io.Reader {

@@ -895,7 +895,7 @@ func TestAPackThatIsFarLargerThanItLooks(t *testing.T) {
 	repo := server.open(options)
 	poll(t, repo)
 	server.commit(files{"zeros": text(strings.Repeat("0", 3<<20))})
-	repo.remote.largest = 2 << 20
+	repo.remote.most.history = 2 << 20
 	state, err := repo.Poll(t.Context())
 	wantOutage(t, state, err, Other)
 	wantProblem(t, state, "is larger than 2 MB: keep only what fleets need in the deploy repo")

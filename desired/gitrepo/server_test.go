@@ -116,6 +116,13 @@ func text(content string) *string { return &content }
 // commit changes files and pushes, even what rewrites history. It returns the new head.
 func (s *gitServer) commit(change files) string {
 	s.t.Helper()
+	s.record(change, "change")
+	return s.push()
+}
+
+// record changes files and pushes nothing.
+func (s *gitServer) record(change files, message string) {
+	s.t.Helper()
 	for name, content := range change {
 		path := filepath.Join(s.work, name)
 		if content == nil {
@@ -126,8 +133,7 @@ func (s *gitServer) commit(change files) string {
 		s.check(os.WriteFile(path, []byte(*content), 0o644))
 	}
 	s.run(s.work, "add", "-A")
-	s.run(s.work, "commit", "-q", "--allow-empty", "-m", "change")
-	return s.push()
+	s.run(s.work, "commit", "-q", "--allow-empty", "-m", message)
 }
 
 func (s *gitServer) push() string {

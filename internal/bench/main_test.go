@@ -12,10 +12,14 @@ import (
 	"text/tabwriter"
 )
 
-// TestMain prints what the benchmarks found out in one table, or is the agent whose memory is measured.
+// TestMain prints what the benchmarks found out in one table, or is the process whose memory is measured.
 func TestMain(m *testing.M) {
-	if os.Getenv(crowdMark) != "" {
+	switch {
+	case os.Getenv(crowdMark) != "":
 		crowd()
+		return
+	case os.Getenv(ancestryMark) != "":
+		ancestry()
 		return
 	}
 	code := m.Run()
