@@ -201,12 +201,26 @@ func (p *pool) connect(ctx context.Context, at actuators.Place) (*ssh.Client, er
 	}
 	defer leave(p.dials)
 	client, err := p.dial(ctx, at)
+	p.remember(key, err)
+	return client, err
+}
+
+// mostFailed bounds the nodes that are remembered not to have answered. A node that is gone may fail once more after it was closed, and
+// stays among them; beyond the bound all are forgotten, which costs a place for each that fails again.
+const mostFailed = 10_000
+
+// remember keeps whether the node's newest connection could be made.
+func (p *pool) remember(key linkKey, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if delete(p.failed, key); err != nil {
-		p.failed[key] = true
+	delete(p.failed, key)
+	if err == nil {
+		return
 	}
-	return client, err
+	if len(p.failed) >= mostFailed {
+		clear(p.failed)
+	}
+	p.failed[key] = true
 }
 
 // watch tries the connection now and then, so that a peer that died without a word is noticed, and forgets it when it has ended.
