@@ -56,6 +56,9 @@ type Events struct {
 
 	mu    sync.RWMutex    // held for writing while series come and go
 	ended map[string]bool // fleets that had theirs taken away
+
+	codesMu sync.Mutex
+	codes   map[string]bool // that AWS answered, at most mostCodes
 }
 
 var _ reconciler.Observer = (*Events)(nil)
@@ -77,6 +80,7 @@ func NewEvents() *Events {
 		git:         histogram("windlass_git_operation_duration_seconds", "How long exchanges with the git server took: list, fetch, or clone of the whole history.", gitBuckets, "operation", "result"),
 		known:       map[string][]string{},
 		ended:       map[string]bool{},
+		codes:       map[string]bool{"ok": true},
 	}
 	for _, operation := range gitOperations {
 		for _, result := range results {
@@ -164,7 +168,24 @@ func (e *Events) GitOperation(operation string, took time.Duration, failed bool)
 
 // AWSRequest counts a request; it is an awsapi.Observer.
 func (e *Events) AWSRequest(service, operation, code string) {
-	e.aws.WithLabelValues(label(service), label(operation), label(code)).Inc()
+	e.aws.WithLabelValues(label(service), label(operation), e.code(label(code))).Inc()
+}
+
+// mostCodes is how many codes of AWS are counted apart: an answer may come from anybody and make up one each time.
+const mostCodes = 100
+
+// code returns one of at most mostCodes codes, and other.
+func (e *Events) code(code string) string {
+	e.codesMu.Lock()
+	defer e.codesMu.Unlock()
+	switch {
+	case e.codes[code]:
+	case len(e.codes) >= mostCodes:
+		return "other"
+	default:
+		e.codes[code] = true
+	}
+	return code
 }
 
 // follow gives each of the fleets all its series, at zero, and takes away those of fleets that are gone. Doing so while a

@@ -336,6 +336,21 @@ func TestLabelsAreBounded(t *testing.T) {
 	})
 }
 
+func TestMadeUpErrorCodesAddABoundedNumberOfSeries(t *testing.T) {
+	events := metrics.NewEvents()
+	for i := range 10_000 {
+		events.AWSRequest("ec2", "DescribeInstances", fmt.Sprint("MadeUp", i))
+		events.AWSRequest("ec2", "DescribeInstances", "ok")
+	}
+	series := strings.Count(exposition(t, registry(&agent{}, events)), "windlass_aws_requests_total{")
+	if series > 101 {
+		t.Errorf("%d series", series)
+	}
+	if got := exposition(t, registry(&agent{}, events)); !strings.Contains(got, `code="ok",operation="DescribeInstances",service="ec2"} 10000`) {
+		t.Error("what went well is not counted apart any more")
+	}
+}
+
 func TestHostileNamesStayApart(t *testing.T) {
 	long := strings.Repeat("x", 500)
 	status := rolling()
