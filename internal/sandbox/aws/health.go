@@ -69,7 +69,7 @@ type HealthCheck struct {
 	Protocol  string        // HTTP (any answer but 200 fails) or TCP (a connection suffices); default HTTP
 	Path      string        // default /
 	Interval  time.Duration // from one check to the next; default 30 s
-	Timeout   time.Duration // default 5 s, at most the interval
+	Timeout   time.Duration // default 5 s or the interval, whichever is less; the next check waits for one that takes longer
 	Healthy   int           // passed checks in a row that make an unhealthy target healthy; default 5
 	Unhealthy int           // failed checks in a row that make a target unhealthy; default 2
 }
@@ -78,7 +78,7 @@ func (h HealthCheck) withDefaults() HealthCheck {
 	h.Protocol = orElse(h.Protocol, "HTTP")
 	h.Path = orElse(h.Path, "/")
 	h.Interval = orElse(h.Interval, 30*time.Second)
-	h.Timeout = min(orElse(h.Timeout, 5*time.Second), h.Interval)
+	h.Timeout = orElse(h.Timeout, min(5*time.Second, h.Interval))
 	h.Healthy = orElse(h.Healthy, 5)
 	h.Unhealthy = orElse(h.Unhealthy, 2)
 	return h

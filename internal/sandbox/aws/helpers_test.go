@@ -1,9 +1,11 @@
 package aws
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -51,15 +53,32 @@ type world struct {
 	client *http.Client // one connection per request
 }
 
+// ownBody gives each request a body that only net/http closes. The SDK closes its own as soon as an answer begins; net/http, when it looks
+// only then whether more than was announced is in it, takes that for an error and cuts the answer off.
+type ownBody struct{ next http.RoundTripper }
+
+func (o ownBody) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		return o.next.RoundTrip(r)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	own := r.Clone(r.Context())
+	own.Body = io.NopCloser(bytes.NewReader(body))
+	return o.next.RoundTrip(own)
+}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
 	clock := &clock{now: time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)}
 	cloud := New(Config{Now: clock.Now})
 	check(t, cloud.Start(t.Context()))
-	transport := &http.Transport{DisableKeepAlives: true}
 	t.Cleanup(func() { check(t, cloud.Close()) })
-	client := &http.Client{Transport: transport}
+	client := &http.Client{Transport: ownBody{&http.Transport{DisableKeepAlives: true}}}
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "id", SecretAccessKey: "secret"}, nil
 	})
