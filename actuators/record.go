@@ -6,7 +6,7 @@ import (
 )
 
 // RecordSchema is the newest record schema this version reads and the one it writes.
-const RecordSchema = 1
+const RecordSchema = 2
 
 // ClaimTime is how long a claim lasts from its last renewal, by the node's clock (law 18).
 const ClaimTime = 30 * time.Second
@@ -35,6 +35,7 @@ type NodeRecord struct {
 	Taken    []Membership `json:"taken,omitempty"`  // what the node left and must be given back; only a finished add clears it
 	Places   []Membership `json:"places,omitempty"` // where it was when last proven, in the groups the fleet named then
 	Halts    []Halt       `json:"halts,omitempty"`  // verdicts on digests, newest last; any copy binds the whole fleet
+	Facts    []Fact       `json:"facts,omitempty"`  // of other nodes, sorted by instance; any copy binds. Since schema 2
 }
 
 // A Version names a configuration and where it came from.
@@ -87,6 +88,20 @@ type Halt struct {
 	At       time.Time `json:"at"` // by that node's clock
 }
 
+// A Fact is what must survive the node it is about, and the agent that learned it: it is copied to the other nodes' records.
+type Fact struct {
+	Kind     FactKind `json:"kind"`
+	Node     string   `json:"node"`     // its name
+	Instance string   `json:"instance"` // its instance id, else its machine id
+	Release  string   `json:"release"`  // what it was to get
+}
+
+// A FactKind says what a fact is.
+type FactKind string
+
+// Away is the fact that windlass took a node out of service, and it is not back.
+const Away FactKind = "away"
+
 // Known reports whether the record says anything about what is on the host.
 func (r NodeRecord) Known() bool { return r.On.Digest != "" }
 
@@ -97,7 +112,7 @@ func (r NodeRecord) UnderWay() bool {
 
 // Clone returns a copy that shares nothing with r.
 func (r NodeRecord) Clone() NodeRecord {
-	r.Taken, r.Places, r.Halts = slices.Clone(r.Taken), slices.Clone(r.Places), slices.Clone(r.Halts)
+	r.Taken, r.Places, r.Halts, r.Facts = slices.Clone(r.Taken), slices.Clone(r.Places), slices.Clone(r.Halts), slices.Clone(r.Facts)
 	if r.Claim != nil {
 		c := *r.Claim
 		r.Claim = &c

@@ -20,6 +20,7 @@ const (
 	MaxRetry       = 1000000 // Try.Retry, Halt.Retry: what a fleet file may hold
 	MaxRepairs     = 1000    // NodeRecord.Repairs; a writer counts no further
 	MaxHalts       = 32      // NodeRecord.Halts; drop the oldest first
+	MaxFacts       = 32      // NodeRecord.Facts
 	MaxErrorBytes  = 4 << 10 // Try.Error
 	MaxReasonBytes = 512     // Halt.Reason
 )
@@ -135,7 +136,7 @@ func printable(c rune) bool { return c == '\n' || c != utf8.RuneError && unicode
 // check refuses a record that breaks a bound or belongs to another fleet, and names the first thing that is wrong.
 func check(r NodeRecord, fleet string) error {
 	return cmp.Or(
-		is(r.Schema == RecordSchema, "schema", r.Schema),
+		is(r.Schema >= 1 && r.Schema <= RecordSchema, "schema", r.Schema),
 		is(r.Fleet == fleet && fleetPattern.MatchString(r.Fleet), "fleet", r.Fleet),
 		matches(tokenPattern, "instance", r.Instance),
 		checkClaim(r.Claim),
@@ -150,6 +151,8 @@ func check(r NodeRecord, fleet string) error {
 		checkList("taken", r.Taken, MaxMemberships, checkMembership),
 		checkList("places", r.Places, MaxMemberships, checkMembership),
 		checkList("halts", r.Halts, MaxHalts, checkHalt),
+		is(r.Schema >= 2 || len(r.Facts) == 0, "facts", r.Facts),
+		checkList("facts", r.Facts, MaxFacts, checkFact),
 	)
 }
 
@@ -205,6 +208,15 @@ func checkHalt(h Halt) error {
 		matches(tokenPattern, "halt.node", h.Node),
 		checkText("halt.reason", h.Reason, MaxReasonBytes),
 		checkTime("halt.at", h.At),
+	)
+}
+
+func checkFact(f Fact) error {
+	return cmp.Or(
+		is(f.Kind == Away, "fact.kind", f.Kind),
+		is(tokenPattern.MatchString(f.Node), "fact.node", f.Node),
+		is(tokenPattern.MatchString(f.Instance), "fact.instance", f.Instance),
+		matches(releasePattern, "fact.release", f.Release),
 	)
 }
 

@@ -296,14 +296,14 @@ func (a *actor) pruneMember(ctx context.Context, s plan.Step) {
 	})
 	if began {
 		a.Log.Info(string(s.Kind), "fleet", a.name, "target", m.String(), "reason", s.Reason)
-		a.pruned = plan.Removal{ID: m.ID, At: time.Now()}
+		a.pruned = plan.Removal{ID: m.ID, Busy: true, At: time.Now()}
 	}
 }
 
 func (a *actor) prunedMember(m actuators.Membership, err error) {
 	now := time.Now()
 	a.nextGroups = now
-	a.pruned.At = now
+	a.pruned.Busy, a.pruned.At = false, now
 	if err != nil {
 		a.pruned.NotBefore = now.Add(max(a.Interval, 10*time.Second))
 		a.Log.Warn("cannot prune", "fleet", a.name, "target", m.String(), "error", err)

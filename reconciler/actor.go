@@ -307,7 +307,7 @@ func (a *actor) question() plan.Want {
 func (a *actor) world() plan.World {
 	w := plan.World{
 		Now: time.Now(), Agent: a.Agent, Inventory: a.found,
-		Groups: a.groups, Former: a.former, GroupsRead: a.read, Progress: a.progress, Verdict: a.verdict,
+		Groups: a.groups, Former: a.former, GroupsRead: a.read, Progress: a.progress, Verdict: a.verdict, Facts: a.plan.Facts,
 		RollCall: a.rollCall.ended, Pruned: a.pruned,
 		Nodes: slices.Grow(a.shown[:0], len(a.order)),
 	}

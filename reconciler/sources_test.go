@@ -62,7 +62,7 @@ func TestLaw1InventoryOutageStopsNoOtherReading(t *testing.T) {
 			t.Errorf("after an hour: %s, %s; %d in service, %v", f.Phase, f.Reason, f.InService, f.Releases)
 		}
 		s.mu.Lock()
-		s.groups[0].Members[0].Status = actuators.TargetUnhealthy
+		s.groups[0].Members[0].Status, s.groups[0].Members[0].AtFault = actuators.TargetUnhealthy, true
 		s.mu.Unlock()
 		time.Sleep(time.Minute)
 		if f := g.Snapshot().Fleets[0]; f.InService != 2 {

@@ -111,6 +111,16 @@ func (a *actor) tookSample(n *node, check desired.Check, s health.Sample) {
 	a.judge(n)
 }
 
+// refused reports whether a node that nobody wrote down has said no for certain: it need not be waited for.
+func (w *watch) refused(check string) bool {
+	for _, s := range slices.Backward(w.samples) {
+		if s.Check == check {
+			return w.Phase == plan.WatchFirst && (s.Result == health.Fail || s.Result == health.Contradict)
+		}
+	}
+	return false
+}
+
 // quiet reports whether a watch speaks, once, when it has come to an end: what was known before holds until then.
 func (w *watch) quiet() bool { return w.Phase == plan.WatchIdle || w.Phase == plan.WatchAgain }
 
@@ -121,6 +131,9 @@ func (a *actor) judge(n *node) {
 	var verdicts []health.Verdict
 	for _, c := range a.checks(w.Release) {
 		p := health.Policy{Check: c.Name, Successes: c.Successes, Steady: w.Steady, Within: c.Within, Since: w.since}
+		if w.refused(c.Name) {
+			p.Within = 0
+		}
 		verdicts = append(verdicts, health.Judge(w.samples, p, now))
 	}
 	v := health.Worst(verdicts...)

@@ -34,7 +34,7 @@ func TestChangedConfigurationIsTold(t *testing.T) {
 // A reason names states as people write them.
 func TestReasonsAreInWords(t *testing.T) {
 	w := fleetOf(3, "v1")
-	w.Groups[0].Members[0].Status = actuators.TargetUnhealthy
+	w.Groups[0].Members[0].Status, w.Groups[0].Members[0].AtFault = actuators.TargetUnhealthy, true
 	if p := plan.Next(wants("v1"), w); !strings.Contains(p.Reason, "web-1 is out of service: ") {
 		t.Errorf("the fleet is %s: %s", p.Phase, p.Reason)
 	}
@@ -60,7 +60,7 @@ func TestLaw11NextRetryIsOneThatWasNotHalted(t *testing.T) {
 	for retry := range 2 {
 		w.Nodes[0].Host.Record.Halts = append(w.Nodes[0].Host.Record.Halts, actuators.Halt{Digest: want.Version.Digest, Release: "v2", Node: "web-1", Retry: retry, Reason: "no"})
 	}
-	if p := plan.Next(want, w); p.Phase != plan.PhaseHalted || !strings.HasSuffix(p.Reason, "set retry to 2 to try it again") {
+	if p := plan.Next(want, w); p.Phase != plan.PhaseHalted || !strings.HasPrefix(p.Reason, "v2 is halted: revert it, commit a fix, or set retry to 2 to try it again; ") {
 		t.Errorf("%s: %s", p.Phase, p.Reason)
 	}
 }

@@ -3,41 +3,108 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
 	"windlass/actuators"
 )
 
-var zeroTime time.Time
-
-// goesOn reports whether journeys towards the wanted version may go on; without, what is under way is finished or restored.
-func (f *fleet) goesOn() bool { return !f.Released && f.mayChange() }
-
-// mayChange reports whether a node under way may get the wanted version. That of a released fleet is how it is finished.
-func (f *fleet) mayChange() bool {
-	return f.Blocked == "" && f.twins == "" && f.Fleet.Paused == nil && f.halt == nil
+// move decides what each node does next that is under way, and how each that is at rest stands.
+func (k *known) move(t turns) []move {
+	sure := k.recheck()
+	due := sure.due()
+	moves := make([]move, len(k.views))
+	for i := range k.views {
+		v := &k.views[i]
+		if v.moving() {
+			moves[i] = k.journey(v, t.refused[v.Name], sure)
+		} else {
+			moves[i] = k.rest(v)
+			if due[v.Name] {
+				moves[i].probe(WatchAgain, cmp.Or(v.rec.On.Release, k.Version.Release), 0)
+			}
+		}
+		moves[i].status.Release, moves[i].status.Outdated = v.rec.On.Release, moves[i].status.Outdated || !v.has
+	}
+	if k.blocked() != "" {
+		return moves
+	}
+	for i := range k.views {
+		if v := &k.views[i]; !v.moving() {
+			k.give(v, &moves[i])
+		}
+	}
+	return moves
 }
 
-// journey decides what an under-way node does next. Its stage is read from the record and the balancers alone.
-func (f *fleet) journey(v *view) {
-	v.status.UnderWay = true
-	v.status.Since = v.when(v.rec.StageAt)
-	v.status.Attempt = v.failures(f) + 1
-	if !f.canWork(v) {
-		return
+// journey decides what an under-way node does next. Its stage is read from the record and the balancers alone. A claimed node that must not
+// leave after all was refused that.
+func (k *known) journey(v *view, refused refusal, sure recheck) move {
+	m := move{status: NodeStatus{Name: v.Name, UnderWay: true, Since: v.when(v.rec.StageAt), Attempt: k.failures(v) + 1, State: busyState(v)}}
+	if !k.canWork(v, &m) {
+		return m
 	}
 	switch v.rec.Stage {
 	case actuators.Preparing:
-		f.preparing(v)
+		k.preparing(v, &m)
 	case actuators.Leaving:
-		f.leaving(v)
+		k.leaving(v, &m, refused, sure)
 	case actuators.Configuring:
-		f.configuring(v)
+		k.configuring(v, &m)
 	case actuators.Verified:
-		f.returning(v)
+		k.returning(v, &m)
 	}
+	return m
+}
+
+// canWork reports whether anything can be done on an under-way node now, and says why not.
+func (k *known) canWork(v *view, m *move) bool {
+	switch {
+	case v.Busy != "":
+		m.status.Since = v.Node.Since
+		m.because(busyReason[v.Busy])
+	case v.foreign != nil:
+		m.because(fmt.Sprintf("agent %s works on it", v.foreign.Holder))
+	case v.unsure != "":
+		if v.Read.Err != "" {
+			m.status.State = Unreachable
+		}
+		m.because(v.unsure)
+	case k.Now.Before(v.NotBefore):
+		m.wakeAt(k.Now, v.NotBefore)
+		m.because("waits before it is tried again: " + v.Trouble)
+	case k.groupsUnread() != "":
+		m.refuse(refusal{BySource, k.groupsUnread()})
+	case k.formerUnread(v) != "":
+		m.refuse(refusal{BySource, k.formerUnread(v)})
+	case v.rec.Claim == nil || v.rec.Claim.Nonce != k.Agent.Nonce:
+		m.do(Take, "goes on where the agent before left off", k.at(v, v.rec.Stage))
+	default:
+		return true
+	}
+	return false
+}
+
+// busyReason is what a step in flight is doing, for people.
+var busyReason = map[Kind]string{
+	Adopt: "being recorded", Take: "being taken over", Prepare: "prepare steps run", Leave: "being claimed", Drain: "being deregistered",
+	Configure: "files and activate steps run", Add: "being registered", Prove: "being recorded as proven", Bake: "being claimed to bake",
+	Restore: "being recorded as restored", Fail: "its failure is being recorded", Halt: "the halt is being recorded",
+}
+
+// busyState is the state that the step in flight shows, or else the stage.
+func busyState(v *view) State {
+	switch v.doing() {
+	case Prepare:
+		return Preparing
+	case Leave, Drain:
+		return Draining
+	case Configure:
+		return Configuring
+	case Add:
+		return Joining
+	case Prove, Bake:
+		return Baking
+	}
+	return stateOf(v)
 }
 
 // stateOf is the state that a stage shows before anything more is known.
@@ -57,132 +124,72 @@ func stateOf(v *view) State {
 	return OutOfService
 }
 
-// canWork reports whether anything can be done on an under-way node now, and says why not.
-func (f *fleet) canWork(v *view) bool {
-	v.status.State = busyState(v)
-	switch {
-	case v.Busy != "":
-		v.status.Since = v.Node.Since
-		v.status.Reason = cmp.Or(v.status.Reason, busyReason[v.Busy])
-		return false
-	case v.foreign != nil:
-		v.status.Reason = fmt.Sprintf("agent %s works on it", v.foreign.Holder)
-		return false
-	case v.unsure != "":
-		if v.Read.Err != "" {
-			v.status.State = Unreachable
-		}
-		v.status.Reason = v.unsure
-		return false
-	case f.Now.Before(v.NotBefore):
-		f.wake(v.NotBefore)
-		v.status.Reason = "waits before it is tried again: " + v.Trouble
-		return false
-	case f.groupsUnread() != "":
-		f.hold(v, f.groupsUnread())
-		return false
-	case f.formerUnread(v) != "":
-		f.hold(v, f.formerUnread(v))
-		return false
-	case v.rec.Claim == nil || v.rec.Claim.Nonce != f.Agent.Nonce:
-		f.step(v, Take, "goes on where the agent before left off", f.at(v, v.rec.Stage))
+// fail records a used-up attempt. A node that only came back with what it had before used none: it is reported.
+func (k *known) fail(v *view, m *move, why string) {
+	if v.rec.Stage == actuators.Verified && (v.rec.Try.Version.Digest != v.rec.On.Digest || !v.rec.Known()) {
+		m.do(Restore, "given back, and it does not serve: "+why, k.toIdle(v))
+		return
+	}
+	m.do(Fail, why, k.toFail(v, why))
+}
+
+func (k *known) attempt(t actuators.Try) string {
+	return fmt.Sprintf("%s, attempt %d of %d", t.Version.Release, t.Failures+1, k.Fleet.Rollout.Attempts)
+}
+
+// backingOff reports whether a used-up attempt is too fresh for the next.
+func (k *known) backingOff(v *view, m *move) bool {
+	failures := k.failures(v)
+	if failures == 0 {
 		return false
 	}
+	until := v.when(v.rec.Try.At).Add(min(MostBackoff, FirstBackoff<<min(failures-1, 10)))
+	return m.waits(k.Now, until, fmt.Sprintf("attempt %d of %d failed, the next one follows: %s", failures, k.Fleet.Rollout.Attempts, v.rec.Try.Error))
+}
+
+// readAgain reports whether the balancers were read a moment ago, and has them read if not: a node may be in service that was put there by
+// hand since (law 9).
+func (k *known) readAgain(v *view, m *move, before string) bool {
+	if !k.balanced() || k.fresh(v.AskedAt) {
+		return true
+	}
+	m.reread = true
+	m.because("its load balancers are read again " + before)
+	return false
+}
+
+// askedAlready reports whether a balancer was asked so lately that what it shows may be from before.
+func (k *known) askedAlready(v *view, m *move, kind Kind) bool {
+	if v.Asked != kind || k.Now.Sub(v.AskedAt) >= AskAgain {
+		return false
+	}
+	m.wakeAt(k.Now, v.AskedAt.Add(AskAgain))
 	return true
 }
 
-// busyReason is what a step in flight is doing, for people.
-var busyReason = map[Kind]string{
-	Adopt: "being recorded", Take: "being taken over", Prepare: "prepare steps run", Leave: "being claimed", Drain: "being deregistered",
-	Configure: "files and activate steps run", Add: "being registered", Prove: "being recorded as proven",
-	Restore: "being recorded as restored", Fail: "its failure is being recorded", Halt: "the halt is being recorded",
-}
-
-// busyState is the state that the step in flight shows, or else the stage.
-func busyState(v *view) State {
-	switch v.doing() {
-	case Prepare:
-		return Preparing
-	case Leave, Drain:
-		return Draining
-	case Configure:
-		return Configuring
-	case Add:
-		return Joining
-	case Prove:
-		return Baking
+// behind is drainUnseen, and has the balancers read again when they must show it.
+func (k *known) behind(v *view, m *move) bool {
+	if !k.drainUnseen(v) {
+		return false
 	}
-	return stateOf(v)
+	sure := v.drainShows()
+	m.reread = m.reread || !k.Now.Before(sure)
+	m.wakeAt(k.Now, sure)
+	return true
 }
 
-// groupsUnread is why a group the node belongs in cannot be built on now, or "".
-func (f *fleet) groupsUnread() string {
-	for _, g := range f.groups {
-		if g.named && g.Err != "" {
-			return g.Err
-		}
+// reasonToGo is why a node leaves.
+func (k *known) reasonToGo(v *view) string {
+	from := cmp.Or(v.rec.Proven.Release, v.rec.On.Release, "unknown")
+	switch {
+	case v.rec.Spoiled:
+		return "the attempt failed: " + cmp.Or(v.rec.Try.Error, "it did not end")
+	case v.drifted():
+		return "drift: " + v.Health.Reason
+	case k.Is(v.rec.On):
+		return v.rec.On.Release + " was never proven here, and it does not serve: " + k.said(v)
+	case from == k.Version.Release:
+		return "configuration of " + from + " changed"
 	}
-	if len(f.Groups) < len(f.Fleet.LoadBalancers) {
-		return "the load balancers were not read yet"
-	}
-	return f.unread
-}
-
-// formerUnread returns why a group that the file no longer names, and that may still hold the node, cannot be read, or "".
-func (f *fleet) formerUnread(v *view) string {
-	for _, g := range f.groups {
-		here := func(m actuators.Membership) bool { return m.Group == g.ID }
-		if !g.named && g.Err != "" && !g.Missing && (slices.ContainsFunc(v.rec.Taken, here) || v.wasIn(g.ID)) {
-			return f.namedByRecord(g)
-		}
-	}
-	return ""
-}
-
-// fail records a used-up attempt. A node that only came back with what it had before used none: it is reported.
-func (f *fleet) fail(v *view, why string) {
-	if v.rec.Stage == actuators.Verified && (v.rec.Try.Version.Digest != v.rec.On.Digest || !v.rec.Known()) {
-		f.step(v, Restore, "given back, and it does not serve: "+why, f.toIdle(v))
-		return
-	}
-	f.step(v, Fail, why, f.toFail(v, why))
-}
-
-// step starts something on the node, with the record that is written first.
-func (f *fleet) step(v *view, k Kind, reason string, r actuators.NodeRecord) {
-	v.status.Reason = reason
-	f.plan.Steps = append(f.plan.Steps, Step{Node: v.Name, Kind: k, Reason: reason, Record: &r})
-}
-
-// run starts a job on the node.
-func (f *fleet) run(v *view, k Kind, reason string, r actuators.NodeRecord, job Job) {
-	job.Previous = v.rec.Proven.Release
-	f.step(v, k, reason, r)
-	f.plan.Steps[len(f.plan.Steps)-1].Job = job
-}
-
-// bounded keeps a reason short enough for a record.
-func bounded(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	const most = 300
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
-}
-
-func (f *fleet) watch(v *view, phase WatchPhase, release string, steady time.Duration) {
-	f.plan.Watch = append(f.plan.Watch, Watch{Node: v.Name, Release: release, Phase: phase, Steady: steady})
-}
-
-func (f *fleet) hold(v *view, why string) {
-	v.status.Reason = "hold: " + why
-	f.plan.Holds = append(f.plan.Holds, Hold{Node: v.Name, Reason: "hold: " + why})
-}
-
-// wake pulls the next look earlier, never later. An instant that has come changes nothing more: a reading is awaited.
-func (f *fleet) wake(t time.Time) {
-	if t.After(f.Now) && (f.plan.WakeAt.IsZero() || t.Before(f.plan.WakeAt)) {
-		f.plan.WakeAt = t
-	}
+	return from + " → " + k.Version.Release
 }

@@ -135,7 +135,7 @@ func TestUnreadNodeThatIsOutCountsAsAway(t *testing.T) {
 	w.Nodes[0].Host, w.Nodes[0].Read = nil, plan.Source{Err: "connection timed out"}
 	w.Groups[0].Members = w.Groups[0].Members[1:]
 	for i := range w.Groups[0].Members {
-		w.Groups[0].Members[i].Status = actuators.TargetUnhealthy // sick all over; balancers fail open
+		w.Groups[0].Members[i].Status, w.Groups[0].Members[i].AtFault = actuators.TargetUnhealthy, true // sick all over; balancers fail open
 	}
 	p := plan.Next(wants("v2"), w)
 	if len(p.Steps) > 0 {
@@ -184,7 +184,7 @@ func TestStrangerCountsAtItsWorst(t *testing.T) {
 		m := memberOf(n, actuators.TargetHealthy)
 		if n == "old-9" {
 			w.Groups[0].Members = append(w.Groups[0].Members, m)
-			m.Status = actuators.TargetUnhealthy
+			m.Status, m.AtFault = actuators.TargetUnhealthy, true
 		}
 		m.Group = "arn:two"
 		two.Members = append(two.Members, m)
@@ -382,7 +382,7 @@ func TestNobodysTurnComesWhileTheFleetIsHeld(t *testing.T) {
 	if p := plan.Next(wants("v2"), w); len(p.Soon) == 0 {
 		t.Fatal("web-1 leaves, and nobody is made ready to follow")
 	}
-	w.Groups[0].Members[0].Status = actuators.TargetUnhealthy
+	w.Groups[0].Members[0].Status, w.Groups[0].Members[0].AtFault = actuators.TargetUnhealthy, true
 	p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Rollout.MaxUnavailable.Count = 1; f.Nodes.Expect = 4 }), w)
 	if len(p.Holds) == 0 || len(p.Steps) > 0 || len(p.Soon) > 0 {
 		t.Errorf("one of 4 is missing: holds %v, steps %s, soon %v", p.Holds, kindsOf(p, ""), p.Soon)
@@ -453,7 +453,7 @@ func TestUncheckedNodeWithoutBalancerIsCheckedFirst(t *testing.T) {
 	r.Stage, r.Spoiled, r.On, r.Try = actuators.Failed, true, version("v2"), actuators.Try{Version: version("v2"), ID: "x", Failures: 2, Error: "exit status 1"}
 	r.Halts = []actuators.Halt{{Digest: "d1-v2", Release: "v2", Node: "web-1", Reason: "exit status 1"}}
 	p = plan.Next(wants("v2", noBalancers, func(f *desired.Fleet) { f.Retry = 1 }), w)
-	if kindsOf(p, "") != "leave web-1" {
+	if kindsOf(p, "") != "leave web-1, halt web-2" { // web-2 is told that web-1 is out
 		t.Errorf("web-1 failed, and retry was raised: %s: %s; steps %q", p.Phase, p.Reason, kindsOf(p, ""))
 	}
 }
@@ -523,7 +523,7 @@ func TestG18FailedNodeGetsTheFixThoughANewOneWaits(t *testing.T) {
 	r.Stage, r.Spoiled, r.On, r.Try = actuators.Failed, true, version("v2"), actuators.Try{Version: version("v2"), ID: "x", Failures: 2, Error: "exit status 1"}
 	w.Nodes[2].Health = w.Nodes[0].Health
 	p := plan.Next(wants("v3", noBalancers), w)
-	if got := kindsOf(p, ""); got != "leave web-3" {
+	if got := kindsOf(p, "web-3"); got != "leave web-3" {
 		t.Errorf("steps %q; %v; %s: %s", got, p.Holds, p.Phase, p.Reason)
 	}
 }
@@ -533,7 +533,7 @@ func TestLaw14AskedDrainIsNotLetGoOnAnOldReading(t *testing.T) {
 	w := fleetOf(4, "v1")
 	own(&w, 0, actuators.Leaving).Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
 	w.Nodes[0].Asked, w.Nodes[0].AskedAt = plan.Drain, w.Now.Add(-plan.AskAgain)
-	w.Groups[0].Members[1].Status = actuators.TargetUnhealthy // so that no other may leave
+	w.Groups[0].Members[1].Status, w.Groups[0].Members[1].AtFault = actuators.TargetUnhealthy, true // so that no other may leave
 	w.Groups[0].At = w.Now.Add(-time.Second)
 	p := plan.Next(wants("v2"), w)
 	if got := kindsOf(p, ""); got != "" || !p.Reread {

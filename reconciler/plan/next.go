@@ -4,268 +4,107 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"windlass/actuators"
-	"windlass/desired"
-	"windlass/health"
 )
 
 // Next decides what to do now. The same input gives the same plan, byte for byte.
+//
+// It is a pipeline of values. Each stage takes the ones before and changes none of them: what each node and group is (view.go, group.go),
+// how strong the fleet and each group are at their worst (tally.go), what is known of the version (verdict.go, wave.go, fact.go), who of
+// the claimed may leave (budget.go), what each node does next (journey.go, idle.go), who starts (start.go, prune.go), and how it is told
+// (progress.go, tell.go).
 func Next(want Want, seen World) Plan {
-	f := &fleet{Want: want, World: seen}
-	f.look()
-	f.judge()
-	f.count()
-	var idle []*view
-	for _, v := range f.views {
-		if v.moving {
-			f.journey(v)
-		} else {
-			idle = append(idle, v)
-		}
-	}
-	for _, v := range idle {
-		f.rest(v)
-	}
-	f.start(idle)
-	f.prune()
-	f.spread()
-	f.giveUp()
-	f.conclude()
-	return f.plan
+	k := know(look(want, seen))
+	turns := k.takeTurns()
+	moves := k.move(turns)
+	starts := k.start(moves, turns.left)
+	d := decision{moves: starts.moves, fleet: starts.holds, soon: starts.soon, refresh: starts.refresh}
+	d.prune = k.prune(starts.left)
+	d.steps = d.collect(k)
+	d.steps = append(d.steps, k.spread(d.steps)...)
+	return k.tell(k.giveUp(d))
 }
 
-// judge finds the verdict in force on the wanted version, and how well it is proven.
-func (f *fleet) judge() {
-	f.proven = map[string]bool{}
-	for _, v := range f.views {
-		f.proven[v.rec.Proven.Digest], f.proven[v.rec.Previous.Digest] = true, true
-		f.bind(v.rec.Halts, v.Name)
-		if f.Is(v.rec.Proven) || f.Is(v.rec.Previous) {
-			f.proofs++
-		}
-	}
-	if f.Verdict != nil {
-		f.bind([]actuators.Halt{*f.Verdict}, "")
-	}
+// known is what is known when journeys are decided on.
+type known struct {
+	*scene
+	facts   []actuators.Fact
+	lasting []actuators.Fact // those that other nodes' records are to hold
+	tally   tally
+	verdict verdict
+	wave    wave
 }
 
-// bind lets a verdict on the wanted version come into force. Any copy does (law 11); the one on the node that failed is told.
-func (f *fleet) bind(halts []actuators.Halt, from string) {
-	if i := slices.IndexFunc(halts, f.condemns); i >= 0 && (f.halt == nil || halts[i].Node == from) {
-		f.halt, f.haltFrom = &halts[i], from
-	}
-	for _, h := range halts {
-		if f.condemns(h) {
-			f.retried = max(f.retried, h.Retry)
-		}
-	}
+func know(s *scene) *known {
+	k := &known{scene: s, facts: s.facts(), verdict: s.judge()}
+	k.lasting = s.lasting(k.facts)
+	k.tally = s.count(s.strayed(k.facts))
+	k.wave = waveOf(s.Fleet.Rollout, k.tally.size, len(s.views), k.verdict.proofs)
+	return k
 }
 
-// condemns reports whether a verdict is on the wanted version, by whatever algorithm its writer named it.
-func (f *fleet) condemns(h actuators.Halt) bool {
-	if h.Retry < f.Fleet.Retry {
-		return false
-	}
-	for _, digest := range f.Older {
-		if h.Digest == digest {
-			return true
-		}
-	}
-	return h.Digest == f.Version.Digest
+// goesOn reports whether journeys towards the wanted version may go on; without, what is under way is finished or restored.
+func (k *known) goesOn() bool { return !k.Released && k.mayChange() }
+
+// mayChange reports whether a node under way may get the wanted version. That of a released fleet is how it is finished.
+func (k *known) mayChange() bool {
+	return k.Blocked == "" && k.twins == "" && k.Fleet.Paused == nil && k.verdict.halt == nil
 }
 
-// unprovenLimit is how many nodes may serve a version that is not proven (law 8).
-func (f *fleet) unprovenLimit() int {
-	if c := f.Fleet.Rollout.Canary; c != nil {
-		return c.Nodes
-	}
-	return 1
-}
-
-// proofsNeeded is on how many nodes the version must be proven before the rest follows.
-func (f *fleet) proofsNeeded() int { return min(f.unprovenLimit(), max(1, len(f.views))) }
-
-// prune takes members outside the node set out of the groups that ask for it, one at a time, the floor kept.
-func (f *fleet) prune() {
-	if f.blocked() != "" || f.sourcesIncomplete() != "" || f.tooFew() != "" {
-		return
-	}
-	for _, t := range []time.Time{f.Pruned.NotBefore, f.Pruned.At.Add(AskAgain)} {
-		if f.Now.Before(t) {
-			f.wakeIf(t, slices.ContainsFunc(f.Fleet.LoadBalancers, func(lb desired.LoadBalancer) bool { return lb.Prune }))
-			return
-		}
-	}
-	for i, lb := range f.Fleet.LoadBalancers {
-		if lb.Prune {
-			f.pruneGroup(f.groups[i])
-		}
-	}
-}
-
-func (f *fleet) pruneGroup(g group) {
-	ours := f.targetsIn(*g.GroupState)
-	for _, t := range g.Members {
-		if ours[t.ID] || t.Status == actuators.TargetDraining {
-			continue
-		}
-		if why := f.mayPrune(t); why != "" {
-			f.plan.Holds = append(f.plan.Holds, Hold{Reason: fmt.Sprintf("hold: %s stays in %s: %s", t.ID, g.Name, why)})
-			return
-		}
-		if !f.fresh() {
-			f.plan.Reread = true
-			return
-		}
-		reason := fmt.Sprintf("%s is no node of this fleet and %s is to hold none but its nodes", t.ID, g.Name)
-		f.plan.Steps = append(f.plan.Steps, Step{Kind: Prune, Reason: reason, Targets: []actuators.Membership{t.Membership}})
-		f.cap.away++
-		return
-	}
-}
-
-// mayPrune returns why a stranger must not leave now, or "".
-func (f *fleet) mayPrune(t actuators.Target) string {
-	after := f.cap
-	if t.Status == actuators.TargetHealthy {
-		after.inService--
-	}
-	after.resize(f, after.size-1)
+// blocked returns why nothing new starts on this fleet, or "".
+func (k *known) blocked() string {
 	switch {
-	case f.cap.away > 0:
-		return fmt.Sprintf("%d out already, members outside the node set leave one at a time", f.cap.away)
-	case after.inService < after.floor:
-		return fmt.Sprintf("%d would be in service, floor is %d", after.inService, after.floor)
+	case k.Blocked != "":
+		return k.Blocked
+	case k.twins != "":
+		return k.twins
+	case k.Released:
+		return "its file is gone from the deploy repo"
+	case k.verdict.halt != nil:
+		return k.halted()
+	case k.Fleet.Paused != nil:
+		return "paused: " + k.Fleet.Paused.Reason
+	}
+	for i := range k.views {
+		v := &k.views[i]
+		switch {
+		case v.foreign != nil:
+			return fmt.Sprintf("agent %s works on %s; leave the fleet to one agent, and give plan the --state-dir of that one", v.foreign.Holder, v.Name)
+		case v.Host == nil && v.Read.Err == "":
+			return v.Name + " was not read yet"
+		}
 	}
 	return ""
 }
 
-// spread copies the verdict in force to every node that can be written and has it not, so that it survives the node it was found on
-// (law 11). A record that a step of this plan writes carries it anyway.
-func (f *fleet) spread() {
-	if f.halt == nil || f.Released {
-		return
-	}
-	written := map[string]bool{}
-	for _, s := range f.plan.Steps {
-		written[s.Node] = true
-	}
-	for _, v := range f.views {
-		ours := v.rec.Claim == nil || v.rec.Claim.Nonce == f.Agent.Nonce
-		told := !ours || written[v.Name] || slices.ContainsFunc(v.rec.Halts, f.condemns)
-		if told || v.Busy != "" || v.unsure != "" || v.Host == nil || v.foreign != nil || f.Now.Before(v.NotBefore) {
-			continue
-		}
-		r := f.draft(v)
-		f.plan.Steps = append(f.plan.Steps, Step{Node: v.Name, Kind: Halt, Reason: f.halted(), Record: &r})
-	}
+// A decision is what all nodes do next, and what is said of the fleet as a whole.
+type decision struct {
+	moves   []move // one for each view
+	fleet   []Hold
+	prune   pruning
+	soon    []string
+	refresh bool
+	steps   []Step // of the moves in their order, then prunes and halts
+	halt    *actuators.Halt
+	stalled bool
 }
 
-func (f *fleet) halted() string {
-	before := ""
-	if !slices.ContainsFunc(f.views, f.tries) {
-		before = " before, and is not tried again"
-	}
-	return fmt.Sprintf("%s failed on %s%s: %s", cmp.Or(f.halt.Release, f.Version.Release), f.halt.Node, before, f.halt.Reason)
-}
-
-// tries reports whether the wanted version was tried on the node, and nothing else since.
-func (f *fleet) tries(v *view) bool {
-	return f.Is(v.rec.Try.Version) && (v.moving || v.failures(f) > 0)
-}
-
-// untilWhen says what ends the verdict in force.
-func (f *fleet) untilWhen() string {
-	source := ""
-	if f.haltFrom != "" && f.haltFrom != f.halt.Node {
-		source = "; so says the record of " + f.haltFrom
-	}
-	return fmt.Sprintf("%s; revert it, commit a fix, or set retry to %d to try it again", source, max(f.retried, f.halt.Retry)+1)
-}
-
-// giveUp halts a version that makes no progress: something is under way, and all that is waited for is overdue (G17).
-func (f *fleet) giveUp() {
-	if !f.goesOn() || f.Progress.IsZero() || !f.onlyRetries() {
-		return
-	}
-	stuck := f.stuck()
-	limit := f.Fleet.Rollout.ProgressDeadline
-	if stuck == nil {
-		return
-	}
-	f.plan.Stalled = true
-	if due := f.Progress.Add(limit); f.Now.Before(due) {
-		f.wake(due)
-		return
-	}
-	why := bounded(fmt.Sprintf("no progress for %s: %s is %s: %s", limit, stuck.Name, stuck.status.State.words(), stuck.status.Reason))
-	f.halt = &actuators.Halt{
-		Digest: f.Version.Digest, Release: f.Version.Release, Revision: f.Version.Revision,
-		Retry: f.Fleet.Retry, Node: stuck.Name, Reason: why,
-	}
-	f.plan.Steps = nil
-	f.spread()
-}
-
-// onlyRetries reports whether the plan orders nothing but what has just failed for no fault of the version's.
-func (f *fleet) onlyRetries() bool {
-	return !slices.ContainsFunc(f.plan.Steps, func(s Step) bool {
-		return !slices.ContainsFunc(f.views, func(v *view) bool { return v.Name == s.Node && v.Trouble != "" })
-	})
-}
-
-// stuck returns the first node under way when every node under way has outlasted its deadlines, else nil.
-func (f *fleet) stuck() *view {
-	held := map[string]bool{}
-	for _, h := range f.plan.Holds {
-		held[h.Node] = true
-	}
-	var first *view
-	for _, v := range f.views {
-		if !v.status.UnderWay || v.status.State == OutOfService || v.provenOnce(v.rec.On) && f.Is(v.rec.On) {
-			continue // one that has what it had before says nothing about the version
-		}
-		if held[v.Name] && !v.awaits || v.waits(f) || v.foreign != nil {
-			return nil
-		}
-		if first == nil {
-			first = v
+// collect is the steps in the order they are told: nodes under way and those given back by name, then those that set out in their order.
+func (d decision) collect(k *known) []Step {
+	var found []*move
+	for i := range d.moves {
+		if d.moves[i].step != nil {
+			found = append(found, &d.moves[i])
 		}
 	}
-	return first
-}
-
-// atOnce is how soon a plan wakes for what is due already.
-const atOnce = time.Millisecond
-
-// waits reports whether something of the node's has an end of its own.
-func (v *view) waits(f *fleet) bool {
-	unheard := v.Health.Phase == WatchBake && v.Health.Status == health.Unknown
-	return v.Busy != "" || v.status.Deadline.After(f.Now) || v.status.State == Baking && !unheard
-}
-
-// conclude sums the fleet up.
-func (f *fleet) conclude() {
-	c := f.cap
-	f.plan.Size, f.plan.Floor, f.plan.Halt = c.size, c.floor, f.halt
-	f.plan.Nodes = make([]NodeStatus, 0, len(f.views))
-	for _, v := range f.views {
-		if v.Trouble != "" && !strings.Contains(v.status.Reason, v.Trouble) {
-			v.status.Reason = strings.TrimPrefix(v.status.Reason+"; the last try broke off: "+v.Trouble, "; ")
-		}
-		if len(f.groups) == 0 {
-			v.status.State = v.status.State.unbalanced()
-		}
-		f.plan.Nodes = append(f.plan.Nodes, v.status)
+	slices.SortStableFunc(found, func(a, b *move) int { return cmp.Compare(a.order, b.order) })
+	var steps []Step
+	for _, m := range found {
+		steps = append(steps, *m.step)
 	}
-	f.plan.Phase, f.plan.Reason = f.phase()
-	if f.plan.WakeAt.IsZero() {
-		return
+	if d.prune.step != nil {
+		steps = append(steps, *d.prune.step)
 	}
-	if soonest := f.Now.Add(atOnce); f.plan.WakeAt.Before(soonest) {
-		f.plan.WakeAt = soonest
-	}
+	return steps
 }

@@ -21,7 +21,8 @@ const (
 	Prove     Kind = "prove"     // record that it was verified, added and baked
 	Restore   Kind = "restore"   // record that it is back with what it had
 	Fail      Kind = "fail"      // record a used-up attempt, and the halt when it was the last
-	Halt      Kind = "halt"      // copy the verdict on a digest to a node
+	Bake      Kind = "bake"      // have a node prove what it serves already
+	Halt      Kind = "halt"      // copy the verdict on a digest, or a fact about another node, to a node
 	Prune     Kind = "prune"     // take a member outside the node set out of its group
 )
 
@@ -47,6 +48,7 @@ type Job struct {
 // A Hold is why something is not done now.
 type Hold struct {
 	Node   string // empty: the whole fleet
+	Cause  Cause
 	Reason string
 }
 
@@ -127,12 +129,13 @@ type Plan struct {
 	Steps     []Step
 	Watch     []Watch
 	Holds     []Hold
-	Halt      *actuators.Halt // the verdict in force on the wanted version; nil: none
-	Reread    bool            // a removal is due: read the balancers again, then ask again (law 9)
-	Refresh   bool            // a journey is due: read every record older than RecordAge again, then ask again (law 18)
-	Soon      []string        // nodes whose turn comes next, in order: what is read of them is kept fresh, and their connections open
-	Stalled   bool            // the no-progress deadline runs: whatever is waited for is overdue
-	WakeAt    time.Time       // when time alone may change the answer; zero: never
+	Halt      *actuators.Halt  // the verdict in force on the wanted version; nil: none
+	Facts     []actuators.Fact // what must outlive the nodes it is about: to be seen by the next plan
+	Reread    bool             // a removal is due: read the balancers again, then ask again (law 9)
+	Refresh   bool             // a journey is due: read every record older than RecordAge again, then ask again (law 18)
+	Soon      []string         // nodes whose turn comes next, in order: what is read of them is kept fresh, and their connections open
+	Stalled   bool             // the no-progress deadline runs: whatever is waited for is overdue
+	WakeAt    time.Time        // when time alone may change the answer; zero: never
 }
 
 // How long things may take that the fleet file does not say.
@@ -150,4 +153,5 @@ const (
 	MostSoon     = 4                       // nodes made ready for their turn
 	MostPrepares = 4                       // side by side
 	MostRepairs  = 8                       // side by side
+	MostRechecks = 48                      // of other nodes, before one is changed that no balancer takes out
 )

@@ -58,7 +58,7 @@ func TestLaw12NodeInOneOfItsGroupsIsAdopted(t *testing.T) {
 	if p := plan.Next(want, w); kindsOf(p, "") != "add web-1" || len(p.Steps[0].Targets) != 1 || p.Steps[0].Targets[0].Group != "arn:two" {
 		t.Errorf("written down: steps %q; it is %s: %s", kindsOf(p, ""), p.Nodes[0].State, p.Nodes[0].Reason)
 	}
-	w.Groups[0].Members[0].Status = actuators.TargetUnhealthy
+	w.Groups[0].Members[0].Status, w.Groups[0].Members[0].AtFault = actuators.TargetUnhealthy, true
 	w.Nodes[0].Host.Record = actuators.NodeRecord{}
 	if p := plan.Next(want, w); len(p.Steps) > 0 {
 		t.Errorf("it does not serve: steps %q", kindsOf(p, ""))
@@ -75,13 +75,13 @@ func TestLaw15NodeThatCanNeitherServeNorLeaveLetsOthersGo(t *testing.T) {
 	w.Nodes[0].Health = failing("v2", plan.WatchVerify)
 	w.Groups[0].Members = nil
 	w.Groups[1].Members = w.Groups[1].Members[:1]
-	w.Groups[1].Members[0].Status = actuators.TargetUnhealthy
+	w.Groups[1].Members[0].Status, w.Groups[1].Members[0].AtFault = actuators.TargetUnhealthy, true
 	w.Nodes[1].Out, w.Nodes[1].OutSince = start.Add(-time.Hour), start.Add(-time.Hour) // somebody else took it out
 	p := plan.Next(wants("v3", add), w)
 	if got := kindsOf(p, ""); got != "configure web-2" && !p.Refresh {
 		t.Errorf("steps %q; %s; web-1 %s, web-2 %s", got, p.Reason, p.Nodes[0].Reason, p.Nodes[1].Reason)
 	}
-	if why := p.Nodes[0].Reason; !strings.Contains(why, "its checks fail") || !strings.HasSuffix(why, "it cannot leave either: it is the last member of its load balancers; rollout.allowOutage lets it leave") {
+	if why := p.Nodes[0].Reason; !strings.Contains(why, "its checks fail") || !strings.HasSuffix(why, "it cannot leave either: it is the last member of two; rollout.allowOutage lets it leave") {
 		t.Errorf("web-1 %s", why)
 	}
 }
@@ -155,7 +155,7 @@ func TestLaw14EarlierAgentMayHaveAskedToDrain(t *testing.T) {
 	w := fleetOf(3, "v1")
 	own(&w, 0, actuators.Leaving).Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
 	w.Nodes[0].Inherited, w.Nodes[0].Staged = true, start
-	w.Groups[0].Members[1].Status = actuators.TargetUnhealthy
+	w.Groups[0].Members[1].Status, w.Groups[0].Members[1].AtFault = actuators.TargetUnhealthy, true
 	if p := plan.Next(wants("v2"), w); len(p.Steps) > 0 || p.WakeAt.IsZero() {
 		t.Errorf("steps %q, wake %v; %s", kindsOf(p, ""), p.WakeAt, p.Nodes[0].Reason)
 	}

@@ -13,85 +13,154 @@ import (
 type class int
 
 const (
-	none      class = iota
-	repair          // out of service with something other than what is wanted, or new
-	unhealthy       // a member that does not serve
-	rolling         // serves
+	none       class = iota
+	unfinished       // serves what is wanted, and was let go before it was proven: it bakes
+	repair           // out of service with something other than what is wanted, or new
+	unhealthy        // a member whose checks fail
+	rolling          // serves
+	shadowed         // a member that gets no traffic by no fault of its own: what it gets can hardly be proven there
 )
 
+// starts is who sets out now, and why not more.
+type starts struct {
+	moves   []move
+	left    budget
+	holds   []Hold
+	soon    []string
+	refresh bool
+}
+
+// starter spends what is left, in one place and on copies of its own.
+type starter struct {
+	*known
+	starts
+	preparing, repairing int  // nodes in hand, those of this plan too
+	full                 bool // no more nodes may leave in this plan
+	begun                int
+}
+
 // start begins as many journeys as the limits allow, in the order of law 8, and says why not more.
-func (f *fleet) start(idle []*view) {
-	f.give(idle)
-	candidates := f.candidates(idle)
+func (k *known) start(moves []move, left budget) starts {
+	left.left.groups = slices.Clone(left.left.groups)
+	s := &starter{known: k, starts: starts{moves: slices.Clone(moves), left: left}}
+	candidates := s.candidates()
 	if len(candidates) == 0 {
+		return s.starts
+	}
+	if why := s.mustWait(); !why.none() {
+		s.holdFleet(why)
+		return s.starts
+	}
+	s.preparing, s.repairing = k.inHand()
+	s.beginAll(candidates)
+	s.soon = s.following(candidates)
+	return s.starts
+}
+
+// mustWait returns why nobody may set out now.
+func (s *starter) mustWait() refusal {
+	failing := s.failing()
+	switch {
+	case s.blocked() != "":
+		return refusal{ByFleet, s.blocked()}
+	case s.sourcesIncomplete() != "":
+		return refusal{BySource, s.sourcesIncomplete()}
+	case failing != "":
+		return refusal{ByProof, "the failure of " + failing + " is recorded first"}
+	}
+	return refusal{}
+}
+
+func (s *starter) holdFleet(r refusal) {
+	s.holds = append(s.holds, Hold{Cause: r.cause, Reason: "hold: " + r.why})
+}
+
+// failing returns whose failure is being recorded, or "": it may be the verdict on what others would get.
+func (s *starter) failing() string {
+	whose := ""
+	for i := range s.views {
+		if step := s.moves[i].step; step != nil && step.Kind == Fail || s.views[i].doing() == Fail {
+			whose = s.views[i].Name
+		}
+	}
+	return whose
+}
+
+// A candidate is a node that lacks what is wanted and can be worked on.
+type candidate struct {
+	*view
+	class class
+	at    int // of its move
+}
+
+// candidates are in the order they are to be started: round the zones.
+func (s *starter) candidates() []candidate {
+	var found []candidate
+	for i := range s.views {
+		v := &s.views[i]
+		if v.moving() {
+			continue
+		}
+		if c := s.classOf(v, &s.moves[i]); c != none {
+			found = append(found, candidate{v, c, i})
+		}
+	}
+	slices.SortFunc(found, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.turn, b.turn), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Name, b.Name))
+	})
+	return found
+}
+
+func (s *starter) classOf(v *view, m *move) class {
+	switch {
+	case v.has, v.foreign != nil, v.unsure != "", v.Busy != "", s.adoptable(v), s.usedUp(v):
+		return none
+	case v.serving && v.unfinished() && s.Is(v.rec.On) && !v.drifted() && !v.rec.Spoiled:
+		return unfinished
+	case v.serving:
+		return rolling
+	case !s.balanced() && s.unchecked(v):
+		s.checkFirst(v, m)
+		return none
+	case s.foreignOut(v) && !s.restoreDue(v):
+		m.status.Foreign = true
+		return none
+	case v.rotation == draining:
+		return none
+	case v.rotation == member && v.atFault():
+		return unhealthy
+	case v.rotation == member:
+		return shadowed
+	}
+	return repair
+}
+
+// unchecked reports whether nothing says whether a node behind no load balancer serves.
+func (s *starter) unchecked(v *view) bool {
+	first := !v.rec.Known() && v.Health.Phase == WatchFirst
+	return !v.rec.Spoiled && (v.Health.Since.IsZero() || first && !v.fails() && !v.serving)
+}
+
+// checkFirst has a node checked before anything is done to it: it may be one that serves. Of one that nobody wrote down, whether it has what
+// is wanted is asked, for it must be asked for something.
+func (s *starter) checkFirst(v *view, m *move) {
+	if v.rec.Known() {
+		m.probe(WatchAgain, v.rec.On.Release, 0)
+		m.because("checked before anything is done: it may be one that serves")
 		return
 	}
-	if why := cmp.Or(f.blocked(), f.sourcesIncomplete(), f.failing()); why != "" {
-		f.holdFleet(why)
-		return
+	m.probe(WatchFirst, s.Version.Release, 0)
+	m.because("no record; checked before anything is done: it may be one that serves")
+	if v.watched(WatchFirst, s.Version.Release) {
+		m.status.Deadline = v.Health.Deadline
+		m.status.Reason += ": " + v.Health.Reason
 	}
-	f.beginAll(candidates)
-	f.plan.Soon = f.soon(candidates)
-}
-
-// soon are the candidates that follow when those under way have ended: as many as may be out at once. While nothing moves, nobody's
-// turn comes.
-func (f *fleet) soon(candidates []*view) []string {
-	if !f.moves() {
-		return nil
-	}
-	var names []string
-	for _, v := range candidates {
-		if v.Busy == "" && !f.Now.Before(v.NotBefore) && len(names) < min(f.cap.max, MostSoon) {
-			names = append(names, v.Name)
-		}
-	}
-	return names
-}
-
-// moves reports whether anything is under way, or begins with this plan or after its roll call.
-func (f *fleet) moves() bool {
-	return f.plan.Refresh || len(f.plan.Steps) > 0 || slices.ContainsFunc(f.views, isMoving)
-}
-
-// beginAll begins with the candidates in their order until a limit is met.
-func (f *fleet) beginAll(candidates []*view) {
-	f.prepared, f.repaired = f.inHand()
-	unproven := f.unprovenRoom()
-	for _, v := range candidates {
-		if f.proofs < f.proofsNeeded() && unproven <= 0 {
-			f.holdFleet(f.whyUnproven())
-			return
-		}
-		began := f.begin(v)
-		if began {
-			unproven--
-		}
-		if f.full && (!f.prepares() || f.prepared >= MostPrepares) {
-			return
-		}
-	}
-}
-
-// awaitsRollCall asks for the records to be read again before the first journey begins, and reports whether they must be.
-func (f *fleet) awaitsRollCall() bool {
-	if !f.plan.Refresh && !f.dated() {
-		return false
-	}
-	f.plan.Refresh, f.full = true, true
-	return true
-}
-
-// dated reports whether records that were read too long ago may hide another agent's claim or a halt, while this agent has
-// nothing under way itself.
-func (f *fleet) dated() bool {
-	return !slices.ContainsFunc(f.views, isMoving) && f.Now.Sub(f.RollCall) > RecordAge
 }
 
 // inHand counts the nodes that are being prepared, and those being configured.
-func (f *fleet) inHand() (preparing, repairing int) {
-	for _, v := range f.views {
-		switch {
+func (k *known) inHand() (preparing, repairing int) {
+	for i := range k.views {
+		switch v := &k.views[i]; {
 		case v.rec.Stage == actuators.Preparing || v.doing() == Prepare:
 			preparing++
 		case v.rec.Stage == actuators.Configuring || v.doing() == Configure:
@@ -101,217 +170,171 @@ func (f *fleet) inHand() (preparing, repairing int) {
 	return preparing, repairing
 }
 
-// whyUnproven is why no more nodes may set out for a version that is not proven.
-func (f *fleet) whyUnproven() string {
-	return fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", f.Version.Release, f.proofsNeeded(), len(f.views)) + f.whoIsOpaque()
-}
-
-// whoIsOpaque names the nodes that may have anything.
-func (f *fleet) whoIsOpaque() string {
-	var who strings.Builder
-	for _, v := range f.views {
-		if v.opaque() {
-			fmt.Fprintf(&who, "; %s serves and cannot be read, it may have something unproven: mend or exclude it", v.Name)
+// beginAll begins with the candidates in their order until a limit is met.
+func (s *starter) beginAll(candidates []candidate) {
+	room := s.unprovenRoom()
+	for _, c := range candidates {
+		if c.class != unfinished && !s.wave.proven() && s.begun >= room {
+			s.holdFleet(refusal{ByProof, s.whyUnproven()})
+			return
+		}
+		if m := &s.moves[c.at]; s.begin(c, m) {
+			s.begun++
+			m.order = s.begun
+			m.status.UnderWay = true
+		}
+		if s.full && (!s.prepares() || s.preparing >= MostPrepares) {
+			return
 		}
 	}
-	return who.String()
 }
 
-// prepares reports whether nodes are to be readied before they leave.
-func (f *fleet) prepares() bool { return len(f.Fleet.Configure.Prepare) > 0 }
-
-func (f *fleet) holdFleet(why string) {
-	f.plan.Holds = append(f.plan.Holds, Hold{Reason: "hold: " + why})
-}
-
-// blocked returns why nothing new starts on this fleet, or "".
-func (f *fleet) blocked() string {
-	switch {
-	case f.Blocked != "":
-		return f.Blocked
-	case f.twins != "":
-		return f.twins
-	case f.Released:
-		return "its file is gone from the deploy repo"
-	case f.halt != nil:
-		return f.halted()
-	case f.Fleet.Paused != nil:
-		return "paused: " + f.Fleet.Paused.Reason
-	}
-	for _, v := range f.views {
-		switch {
-		case v.foreign != nil:
-			return fmt.Sprintf("agent %s works on %s; leave the fleet to one agent, and give plan the --state-dir of that one", v.foreign.Holder, v.Name)
-		case v.Host == nil && v.Read.Err == "":
-			return v.Name + " was not read yet"
-		}
-	}
-	return ""
-}
-
-// failing returns whose failure is being recorded, or "": it may be the verdict on what others would get.
-func (f *fleet) failing() string {
-	whose := ""
-	for _, s := range f.plan.Steps {
-		if s.Kind == Fail {
-			whose = s.Node
-		}
-	}
-	for _, v := range f.views {
-		if v.doing() == Fail {
-			whose = v.Name
-		}
-	}
-	if whose == "" {
-		return ""
-	}
-	return "the failure of " + whose + " is recorded first"
-}
-
-// tooFew returns why the nodes found are too few to take any away, or "".
-func (f *fleet) tooFew() string {
-	if found, expected := len(f.views), f.expected(); found < expected {
-		return fmt.Sprintf("%d nodes found, %d expected (nodes.expect)", found, expected)
-	}
-	return ""
-}
-
-// candidates are the nodes that lack what is wanted and can be worked on, in the order they are to be started: round the zones.
-func (f *fleet) candidates(idle []*view) []*view {
-	var found []*view
-	for _, v := range idle {
-		if v.class = f.classOf(v); v.class != none {
-			found = append(found, v)
-		}
-	}
-	slices.SortFunc(found, startsBefore)
-	return found
-}
-
-func startsBefore(a, b *view) int {
-	if a.class != b.class || a.turn != b.turn {
-		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.turn, b.turn))
-	}
-	return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Name, b.Name))
-}
-
-func (f *fleet) classOf(v *view) class {
-	switch {
-	case v.has, v.foreign != nil, v.unsure != "", v.Busy != "":
-		return none
-	case f.adoptable(v):
-		return none
-	case v.failures(f) >= f.Fleet.Rollout.Attempts:
-		return none
-	case v.serving:
-		return rolling
-	case !f.balanced() && v.Health.Since.IsZero() && !v.spoiled():
-		f.watch(v, WatchAgain, v.rec.On.Release, 0)
-		v.status.Reason = "checked before anything is done: it may be one that serves"
-		return none
-	case v.foreignOut(f) && !f.restoreDue(v):
-		v.status.Foreign = true
-		return none
-	case v.rotation == draining:
-		return none
-	case v.rotation == member:
-		return unhealthy
-	}
-	return repair
-}
-
-// unprovenRoom is how many more nodes may set out for a version that is not proven (law 8).
-func (f *fleet) unprovenRoom() int {
-	room := f.unprovenLimit()
-	for _, v := range f.views {
-		if v.moving && !v.held || v.opaque() {
+// unprovenRoom is how many more nodes may set out for a version that is not proven: those that serve it or are lost to it take up room
+// (laws 8, 11).
+func (s *starter) unprovenRoom() int {
+	room := s.wave.unproven
+	for i := range s.views {
+		v := &s.views[i]
+		yields := s.moves[i].yields || s.moves[i].hold != nil && v.rec.Spoiled
+		lost := s.Is(v.rec.Try.Version) && (v.rec.Spoiled || v.rec.Stage == actuators.Failed) && v.rec.Try.Retry >= s.Fleet.Retry
+		bakes := v.unfinished() && s.Is(v.rec.On) && v.rotation == member
+		if v.moving() && !yields || v.opaque() || lost || bakes {
 			room--
 		}
 	}
 	return room
 }
 
-// begin starts a node's journey, or says why not.
-func (f *fleet) begin(v *view) bool {
-	switch {
-	case f.Now.Before(v.NotBefore):
-		f.wake(v.NotBefore)
-		v.status.Reason = "waits before it is tried again: " + v.Trouble
-		return false
-	case f.backingOff(v), f.relapsed(v):
-		return false
-	case f.prepares() && v.rec.Prepared != f.Version.Digest && v.rec.Stage == actuators.Idle && (v.serving || v.rotation == member):
-		return f.beginPrepare(v)
-	case v.rotation == out && f.balanced():
-		return f.beginRepair(v)
+// whyUnproven is why no more nodes may set out for a version that is not proven.
+func (s *starter) whyUnproven() string {
+	return fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", s.Version.Release, s.wave.needed, len(s.views)) + s.whoIsOpaque()
+}
+
+// whoIsOpaque names the nodes that may have anything.
+func (k *known) whoIsOpaque() string {
+	var who strings.Builder
+	for i := range k.views {
+		if v := &k.views[i]; v.opaque() {
+			fmt.Fprintf(&who, "; %s serves and cannot be read, it may have something unproven: mend or exclude it", v.Name)
+		}
 	}
-	return f.beginLeave(v)
+	return who.String()
+}
+
+// begin starts a node's journey, or says why not.
+func (s *starter) begin(c candidate, m *move) bool {
+	v := c.view
+	switch {
+	case s.Now.Before(v.NotBefore):
+		m.wakeAt(s.Now, v.NotBefore)
+		m.because("waits before it is tried again: " + v.Trouble)
+		return false
+	case s.backingOff(v, m), s.relapsed(v, m):
+		return false
+	case c.class == unfinished:
+		return s.beginBake(v, m)
+	case s.prepares() && v.rec.Prepared != s.Version.Digest && v.rec.Stage == actuators.Idle && (v.serving || v.rotation == member):
+		return s.beginPrepare(v, m)
+	case v.rotation == out && s.balanced():
+		return s.beginRepair(v, m)
+	}
+	return s.beginLeave(v, m)
 }
 
 // relapsed reports whether drift came back so soon after it was put right that something keeps bringing it back: then it is put
 // right ever less often, so that a node does not leave and return for ever.
-func (f *fleet) relapsed(v *view) bool {
-	if v.rec.Repairs == 0 || !v.drifted() || !f.Is(v.rec.On) {
+func (s *starter) relapsed(v *view, m *move) bool {
+	if v.rec.Repairs == 0 || !v.drifted() || !s.Is(v.rec.On) {
 		return false
 	}
 	until := v.when(v.rec.StageAt).Add(min(MostRelapse, FirstRelapse<<min(v.rec.Repairs-1, 10)))
-	if !f.Now.Before(until) {
+	return m.waits(s.Now, until, fmt.Sprintf("drift again after %d repairs, something else changes this node; the next repair waits: %s", v.rec.Repairs, v.Health.Reason))
+}
+
+// awaitsRollCall asks for the records to be read again before the first journey begins, and reports whether they must be: read too long
+// ago they may hide another agent's claim or a halt, while this agent has nothing under way itself.
+func (s *starter) awaitsRollCall() bool {
+	moving := slices.ContainsFunc(s.views, func(v view) bool { return v.moving() })
+	if !s.refresh && (moving || s.begun > 0 || s.Now.Sub(s.RollCall) <= RecordAge) {
 		return false
 	}
-	f.wake(until)
-	v.status.Deadline = until
-	v.status.Reason = fmt.Sprintf("drift again after %d repairs, something else changes this node; the next repair waits: %s", v.rec.Repairs, v.Health.Reason)
+	s.refresh, s.full = true, true
+	return true
+}
+
+// beginBake has a node prove what it was let go with.
+func (s *starter) beginBake(v *view, m *move) bool {
+	if s.awaitsRollCall() {
+		return false
+	}
+	m.do(Bake, v.rec.On.Release+" is wanted again: it bakes", s.toBake(v))
+	m.status.State = Baking
 	return true
 }
 
 // beginLeave claims a node that is to be drained. The first refusal ends it for all that would follow; but behind no load balancer one
 // that serves nobody leaves it to one that is out already, and costs nothing.
-func (f *fleet) beginLeave(v *view) bool {
-	if f.full {
+func (s *starter) beginLeave(v *view, m *move) bool {
+	if s.full {
 		return false
 	}
-	if why := cmp.Or(f.tooFew(), f.mayLose(v)); why != "" {
-		f.hold(v, why)
-		f.full = v.serving || f.balanced() || f.tooFew() != ""
+	few := s.tooFew()
+	if why := cmpRefusal(few, s.left.refuse(v)); !why.none() {
+		m.refuse(why)
+		s.full = v.serving || s.balanced() || !few.none()
 		return false
 	}
-	if f.awaitsRollCall() {
+	if s.awaitsRollCall() {
 		return false
 	}
-	f.step(v, Leave, v.reasonToGo(f), f.toLeave(v))
-	v.status.State, v.status.UnderWay = Draining, true
-	f.lost(v)
+	m.do(Leave, s.reasonToGo(v), s.toLeave(v))
+	m.status.State = Draining
+	s.left.spend(v)
 	return true
 }
 
 // beginPrepare readies a node while it serves, a few side by side; it takes no capacity.
-func (f *fleet) beginPrepare(v *view) bool {
-	if f.prepared >= MostPrepares {
+func (s *starter) beginPrepare(v *view, m *move) bool {
+	if s.preparing >= MostPrepares || s.awaitsRollCall() {
 		return false
 	}
-	if f.awaitsRollCall() {
-		return false
-	}
-	f.prepared++
-	r := f.toPrepare(v)
-	f.run(v, Prepare, v.reasonToGo(f)+": prepare steps run while it serves", r, f.prepareJob(r.Try))
-	v.status.State, v.status.UnderWay = Preparing, true
-	v.begin(Prepare)
+	s.preparing++
+	r := s.toPrepare(v)
+	m.run(v, Prepare, s.reasonToGo(v)+": prepare steps run while it serves", r, prepareJob(r.Try))
+	m.status.State = Preparing
 	return true
 }
 
 // beginRepair configures a node that is out of service already; it takes no capacity.
-func (f *fleet) beginRepair(v *view) bool {
-	if f.repaired >= MostRepairs || f.awaitsRollCall() {
+func (s *starter) beginRepair(v *view, m *move) bool {
+	if s.repairing >= MostRepairs || s.awaitsRollCall() {
 		return false
 	}
-	before := len(f.plan.Steps)
-	f.configure(v)
-	if len(f.plan.Steps) == before {
-		v.status.State = OutOfService
+	s.configure(v, m)
+	if m.step == nil {
+		m.status.State = OutOfService
 		return false
 	}
-	v.status.UnderWay = true
-	f.repaired++
+	s.repairing++
 	return true
+}
+
+// following are the candidates whose turn comes when those under way have ended: as many as may be out at once. While nothing moves,
+// nobody's does.
+func (s *starter) following(candidates []candidate) []string {
+	if !s.moves_() {
+		return nil
+	}
+	var names []string
+	for _, c := range candidates {
+		if s.moves[c.at].order == 0 && !s.Now.Before(c.NotBefore) && len(names) < min(s.wave.away, MostSoon) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+// moves_ reports whether anything is under way, or begins with this plan or after its roll call.
+func (s *starter) moves_() bool {
+	return s.refresh || slices.ContainsFunc(s.moves, func(m move) bool { return m.step != nil || m.status.UnderWay })
 }

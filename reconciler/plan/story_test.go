@@ -72,7 +72,7 @@ func nodeOf(name, zone, release string) plan.Node {
 }
 
 func memberOf(name string, s actuators.TargetStatus) actuators.Target {
-	return actuators.Target{Membership: actuators.Membership{Group: "arn:web", ID: name, Port: 8080}, Status: s, Reason: string(s)}
+	return actuators.Target{Membership: actuators.Membership{Group: "arn:web", ID: name, Port: 8080}, Status: s, Reason: string(s), AtFault: s == actuators.TargetUnhealthy}
 }
 
 // story tells a forecast as people read it.

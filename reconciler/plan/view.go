@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,44 +12,30 @@ import (
 	"windlass/health"
 )
 
-// fleet is one question and all that is worked out on the way to its answer.
-type fleet struct {
+// scene is one question with what each node and each group is. No later stage changes it.
+type scene struct {
 	Want
 	World
-	groups             []group           // those the fleet names, then the former ones
-	recorded           map[string]string // groups that records name, each with the first node whose record does
-	unread             string            // why a group that only records name must be read first; empty: none
-	views              []*view
-	twins              string          // why two nodes may be one machine; empty: all differ
-	halt               *actuators.Halt // the verdict on the wanted version; nil: none
-	haltFrom           string          // the node whose record has it; empty: none that can be read
-	retried            int             // the highest retry at which the wanted version was halted
-	proven             map[string]bool // digests proven on some node
-	proofs             int             // nodes on which the wanted version is proven
-	cap                capacity
-	prepared, repaired int  // nodes being prepared and configured, those of this plan too
-	full               bool // no more nodes may leave in this plan
-	plan               Plan
+	groups   []group           // those the fleet names, then the former ones
+	recorded map[string]string // groups that records name, each with the first node whose record does
+	unread   string            // why a group that only records name must be read first; empty: none
+	views    []view            // by name, without the excluded ones
+	excluded []*Node
+	twins    string // why two nodes may be one machine; empty: all differ
 }
 
 // view is a node with what follows from its record and from the balancers. Node and rec are the world's own: they are never written to.
 type view struct {
 	*Node
-	Busy     Kind                  // the node's, or the step that this plan begins
 	rec      *actuators.NodeRecord // noRecord when there is none that counts
 	unsure   string                // why the host cannot be built on now; empty: it can
 	foreign  *actuators.Claim      // another agent's live claim
 	targets  []actuators.Target    // its places in all groups, named ones first
 	rotation rotation
 	absent   []int // indexes of the named groups it has no place in
-	held     bool  // it should leave and must not, so others go before it
-	awaits   bool  // it is held for other nodes of the fleet alone
 	serving  bool  // in service, whoever works on it
 	has      bool  // it has what is wanted, as far as is known
-	moving   bool  // a journey is in hand on it, or about to be
-	class    class // as whose turn to start comes
 	turn     int   // its place among those of its zone, by name
-	status   NodeStatus
 }
 
 // noRecord is what a node without a record of its own is taken to have.
@@ -65,89 +50,29 @@ const (
 	member                   // a member of at least one group
 )
 
-// group is a reading with its members found by id.
-type group struct {
-	*actuators.GroupState
-	named   bool
-	members map[string][]actuators.Target
-}
-
-// index prepares the groups for as many look-ups as there are nodes. Former ones count while a record that counts names them.
-func (f *fleet) index() {
-	f.recorded = map[string]string{}
-	newest := "" // most records name what the one before them names
-	for _, v := range f.views {
-		for _, places := range [][]actuators.Membership{v.rec.Places, v.rec.Taken} {
-			for _, m := range places {
-				if m.Group == newest {
-					continue
-				}
-				newest = m.Group
-				if _, seen := f.recorded[m.Group]; !seen {
-					f.recorded[m.Group] = v.Name
-				}
-			}
-		}
-	}
-	for i := range f.Groups {
-		f.groups = append(f.groups, newGroup(&f.Groups[i], true))
-	}
-	for i := range f.Former {
-		if _, named := f.recorded[f.Former[i].ID]; named {
-			f.groups = append(f.groups, newGroup(&f.Former[i], false))
-		}
-	}
-}
-
-func newGroup(g *actuators.GroupState, named bool) group {
-	members := make(map[string][]actuators.Target, len(g.Members))
-	if g.Missing {
-		return group{g, named, members}
-	}
-	for i, t := range g.Members {
-		if others, twice := members[t.ID]; twice {
-			members[t.ID] = append(others, t)
-		} else {
-			members[t.ID] = g.Members[i : i+1 : i+1]
-		}
-	}
-	return group{g, named, members}
-}
-
-// places returns the targets under which the group holds the node.
-func (g group) places(n actuators.Node) []actuators.Target {
-	id := g.Target(n)
-	if id == "" {
-		return nil
-	}
-	return g.members[id]
-}
-
-// look works out the views, sorted by name, without the excluded nodes.
-func (f *fleet) look() {
-	all := make([]view, 0, len(f.World.Nodes))
-	f.views = make([]*view, 0, len(f.World.Nodes))
-	for i := range f.World.Nodes {
-		n := &f.World.Nodes[i]
-		if Excludes(f.Fleet, n.Node) {
+// look works out what each node is.
+func look(want Want, seen World) *scene {
+	s := &scene{Want: want, World: seen, views: make([]view, 0, len(seen.Nodes))}
+	for i := range s.World.Nodes {
+		n := &s.World.Nodes[i]
+		if Excludes(s.Fleet, n.Node) {
+			s.excluded = append(s.excluded, n)
 			continue
 		}
-		all = append(all, view{Node: n, Busy: n.Busy, rec: &noRecord, status: NodeStatus{Name: n.Name, Since: n.Since}})
-		v := &all[len(all)-1]
-		v.readHost(f)
-		f.views = append(f.views, v)
+		s.views = append(s.views, s.readHost(n))
 	}
-	slices.SortFunc(f.views, func(a, b *view) int { return cmp.Compare(a.Name, b.Name) })
-	f.index()
+	slices.SortFunc(s.views, func(a, b view) int { return cmp.Compare(a.Name, b.Name) })
+	s.index()
 	inZone := map[string]int{}
-	for _, v := range f.views {
-		v.has, v.moving = v.hasWanted(f), v.underWay()
-		v.readBalancers(f)
-		v.status.Release, v.status.Outdated = v.rec.On.Release, !v.has
+	for i := range s.views {
+		v := &s.views[i]
+		v.has = s.hasWanted(v)
+		s.readBalancers(v)
 		v.turn = inZone[v.Zone]
 		inZone[v.Zone]++
 	}
-	f.twins, f.unread = twins(f.views), f.recordsUnread()
+	s.twins, s.unread = twins(s.views), s.recordsUnread()
+	return s
 }
 
 // Excludes reports whether the fleet file excludes the node. Nothing is built on what its record says, and nothing is written there.
@@ -162,12 +87,13 @@ func Means(e desired.Exclusion, n actuators.Node) bool {
 }
 
 // twins finds two nodes that name the same machine: a record could not tell them apart (law 4).
-func twins(views []*view) string {
-	if !slices.ContainsFunc(views, func(v *view) bool { return v.ID == "" }) {
+func twins(views []view) string {
+	if !slices.ContainsFunc(views, func(v view) bool { return v.ID == "" }) {
 		return "" // instance ids are the inventory's, each once
 	}
 	names := make(map[string]string, len(views))
-	for _, v := range views {
+	for i := range views {
+		v := &views[i]
 		if v.Host == nil {
 			continue
 		}
@@ -180,7 +106,8 @@ func twins(views []*view) string {
 }
 
 // readHost takes the record where it counts: one of this machine (law 4).
-func (v *view) readHost(f *fleet) {
+func (s *scene) readHost(n *Node) view {
+	v := view{Node: n, rec: &noRecord}
 	switch {
 	case v.Host == nil && v.Read.Err == "":
 		v.unsure = "not read yet"
@@ -189,20 +116,17 @@ func (v *view) readHost(f *fleet) {
 	case v.Stale:
 		v.unsure = "to be read again after a call that may have had an effect"
 	}
-	if v.Host == nil {
-		return
+	if v.Host == nil || v.Host.Record.Instance != v.identity() {
+		return v
 	}
-	rec := &v.Host.Record
-	if rec.Instance != v.identity() {
-		return
+	v.rec = &v.Host.Record
+	if s.claimLives(&v) {
+		v.foreign = v.rec.Claim
 	}
-	v.rec = rec
-	if v.claimLives(f) {
-		v.foreign = rec.Claim
+	if v.unsure == "" && v.rec.On.Algorithm > s.Version.Algorithm {
+		v.unsure = fmt.Sprintf("its record is a newer windlass's (digest algorithm %d, this one knows up to %d); upgrade this agent", v.rec.On.Algorithm, s.Version.Algorithm)
 	}
-	if v.unsure == "" && rec.On.Algorithm > f.Version.Algorithm {
-		v.unsure = fmt.Sprintf("its record is a newer windlass's (digest algorithm %d, this one knows up to %d); upgrade this agent", rec.On.Algorithm, f.Version.Algorithm)
-	}
+	return v
 }
 
 // identity is what a record must name to be this machine's.
@@ -210,9 +134,9 @@ func (v *view) identity() string { return cmp.Or(v.ID, v.Host.Machine) }
 
 // claimLives reports whether another agent may still act under the record's claim: until it expired by the node's clock, but
 // never longer than a claim lasts, and then for as long as a call it began may take (law 18).
-func (v *view) claimLives(f *fleet) bool {
+func (s *scene) claimLives(v *view) bool {
 	c := v.rec.Claim
-	if c == nil || f.Agent.succeeds(*c) {
+	if c == nil || s.Agent.succeeds(*c) {
 		return false
 	}
 	expired := v.Host.Now.Sub(c.Expires) >= TakeoverWait
@@ -220,10 +144,9 @@ func (v *view) claimLives(f *fleet) bool {
 	return !expired && !outwaited
 }
 
-func (v *view) readBalancers(f *fleet) {
-	v.rotation = out
+func (s *scene) readBalancers(v *view) {
 	healthy := true
-	for i, g := range f.groups {
+	for i, g := range s.groups {
 		places := g.places(v.Node.Node)
 		if v.targets == nil {
 			v.targets = slices.Clip(places)
@@ -238,25 +161,17 @@ func (v *view) readBalancers(f *fleet) {
 			v.absent = append(v.absent, i)
 		}
 	}
-	if f.balanced() {
-		v.serving = healthy && v.rotation == member && len(f.Groups) == len(f.Fleet.LoadBalancers) && f.servesWithout(v)
+	if s.balanced() {
+		v.serving = healthy && v.rotation == member && len(s.Groups) == len(s.Fleet.LoadBalancers) && s.servesWithout(v)
 		return
 	}
-	v.serving = v.Health.Status == health.Passing && v.unsure == "" && !v.spoiled()
+	v.serving = v.answers() && v.unsure == "" && !v.rec.Spoiled
 }
 
-// servesWithout reports whether the node serves as it should without a place in the groups that it is absent from: it has none to be in, or
-// it lacks what is wanted, and gets its place in groups that are new to it together with that (decision 19).
-func (f *fleet) servesWithout(v *view) bool {
-	old := func(i int) bool { return !f.newTo(v, f.Groups[i].ID) }
-	return len(v.absent) == 0 || !v.has && f.groupsUnread() == "" && !slices.ContainsFunc(v.absent, old)
-}
-
-// newTo reports whether the node never had a place in the group, as far as is known. Where nobody wrote down where it was, somebody may have
-// taken it out a moment ago (law 13).
-func (f *fleet) newTo(v *view, group string) bool {
-	taken := slices.ContainsFunc(v.rec.Taken, func(m actuators.Membership) bool { return m.Group == group })
-	return v.Host != nil && !taken && !v.wasIn(group) && (v.rec.Known() || f.restoreDue(v))
+// answers reports whether the node's own checks show that it serves: one that nobody has written down yet also with another release than
+// it was asked for.
+func (v *view) answers() bool {
+	return v.Health.Status == health.Passing || v.Health.Status == health.Contradicted && !v.rec.Known()
 }
 
 func rotationOf(s actuators.TargetStatus) rotation {
@@ -266,42 +181,31 @@ func rotationOf(s actuators.TargetStatus) rotation {
 	return member
 }
 
-// balanced reports whether the fleet is behind load balancers at all.
-func (f *fleet) balanced() bool { return len(f.Fleet.LoadBalancers) > 0 }
+// servesWithout reports whether the node serves as it should without a place in the groups that it is absent from: it has none to be in, or
+// it lacks what is wanted, and gets its place in groups that are new to it together with that (decision 19).
+func (s *scene) servesWithout(v *view) bool {
+	old := func(i int) bool { return !s.newTo(v, s.Groups[i].ID) }
+	return len(v.absent) == 0 || !v.has && s.groupsUnread() == "" && !slices.ContainsFunc(v.absent, old)
+}
 
-// underWay reports whether a journey is in hand on the node, or about to be.
-func (v *view) underWay() bool {
+// newTo reports whether the node never had a place in the group, as far as is known. Where nobody wrote down where it was, somebody may have
+// taken it out a moment ago (law 13).
+func (s *scene) newTo(v *view, group string) bool {
+	taken := slices.ContainsFunc(v.rec.Taken, func(m actuators.Membership) bool { return m.Group == group })
+	return v.Host != nil && !taken && !v.wasIn(group) && (v.rec.Known() || s.restoreDue(v))
+}
+
+// balanced reports whether the fleet is behind load balancers at all.
+func (s *scene) balanced() bool { return len(s.Fleet.LoadBalancers) > 0 }
+
+// moving reports whether a journey is in hand on the node, or about to be.
+func (v *view) moving() bool {
 	k := v.doing()
 	return v.rec.UnderWay() || k != "" && k != Halt && k != Adopt
 }
 
-// isMoving is for searches.
-func isMoving(v *view) bool { return v.moving }
-
-// begin notes the step that this plan begins on the node.
-func (v *view) begin(k Kind) { v.Busy, v.moving = k, true }
-
 // doing is the step in flight, or the one that may be.
 func (v *view) doing() Kind { return cmp.Or(v.Busy, v.Doubt) }
-
-// away reports whether the node is, or must be taken to be, out of service by windlass's hand (law 7).
-func (v *view) away(f *fleet) bool {
-	if v.doing() == Leave || v.Host == nil && f.balanced() && v.rotation != member {
-		return true
-	}
-	switch v.rec.Stage {
-	case actuators.Leaving:
-		return true
-	case actuators.Configuring, actuators.Verified, actuators.Failed:
-		return len(v.rec.Taken) > 0 || !f.balanced()
-	}
-	return false
-}
-
-// counts reports whether the node can be counted on to serve (law 7).
-func (v *view) counts(f *fleet) bool {
-	return v.serving && !v.away(f) && (!v.rec.UnderWay() || v.rec.Stage == actuators.Preparing)
-}
 
 // when turns a time the node wrote into the agent's time, by the node's clock alone (law 20). A time that cannot be is when
 // this agent first saw the node at its stage.
@@ -317,20 +221,18 @@ func (v *view) when(t time.Time) time.Time {
 }
 
 // failures is how many attempts at the wanted version the node has used up.
-func (v *view) failures(f *fleet) int {
-	if !f.Is(v.rec.Try.Version) || v.rec.Try.Retry < f.Fleet.Retry {
+func (s *scene) failures(v *view) int {
+	if !s.Is(v.rec.Try.Version) || v.rec.Try.Retry < s.Fleet.Retry {
 		return 0
 	}
 	return v.rec.Try.Failures
 }
 
+// usedUp reports whether the node has no attempt at the wanted version left.
+func (s *scene) usedUp(v *view) bool { return s.failures(v) >= s.Fleet.Rollout.Attempts }
+
 // opaque reports whether a node serves whose record this agent never saw: it may have anything.
 func (v *view) opaque() bool { return v.Host == nil && v.rotation == member }
-
-// spoiled reports whether what is on the host failed there and must not go back into service as it is.
-func (v *view) spoiled() bool {
-	return v.rec.Spoiled
-}
 
 // drifted reports whether the node answers with another release than its record says (law 4).
 func (v *view) drifted() bool {
@@ -338,10 +240,15 @@ func (v *view) drifted() bool {
 	return v.Health.Status == health.Contradicted && unchanged && v.rec.Known() && v.Health.Release == v.rec.On.Release
 }
 
+// changed reports whether what is on the host never was proven there.
+func (v *view) changed() bool { return v.rec.Known() && v.rec.On.Digest != v.rec.Proven.Digest }
+
+// unfinished reports whether a node at rest has something that was never proven there: it was let go before it had baked.
+func (v *view) unfinished() bool { return v.rec.Stage == actuators.Idle && v.changed() }
+
 // hasWanted reports whether the node has what is wanted, as far as is known. A node at rest has it only where that was proven.
-func (v *view) hasWanted(f *fleet) bool {
-	abandoned := v.rec.Stage == actuators.Idle && v.changed()
-	return f.Is(v.rec.On) && !v.spoiled() && !v.drifted() && !abandoned
+func (s *scene) hasWanted(v *view) bool {
+	return s.Is(v.rec.On) && !v.rec.Spoiled && !v.drifted() && !v.unfinished()
 }
 
 // passed reports whether the node is known to be well with this release, by a watch made for what is to follow: an earlier one shows how it
@@ -354,6 +261,11 @@ func (v *view) watched(phase WatchPhase, release string) bool {
 	return v.Health.Phase == phase && v.Health.Release == release
 }
 
+// fails reports whether the newest checks came to a bad end.
+func (v *view) fails() bool {
+	return v.Health.Status == health.Failing || v.Health.Status == health.Contradicted
+}
+
 // provenOnce reports whether the version was ever proven on this node.
 func (v *view) provenOnce(version actuators.Version) bool {
 	return version.Digest != "" && (v.rec.Proven.Digest == version.Digest || v.rec.Previous.Digest == version.Digest)
@@ -364,93 +276,48 @@ func (v *view) wasIn(group string) bool {
 	return slices.ContainsFunc(v.rec.Places, func(m actuators.Membership) bool { return m.Group == group })
 }
 
+// foreignOut reports whether somebody else took a node out of a group it was proven in (law 13).
+func (s *scene) foreignOut(v *view) bool {
+	if !s.balanced() || v.rec.Stage != actuators.Idle {
+		return false
+	}
+	return v.rotation == draining && v.rec.Known() || slices.ContainsFunc(v.absent, func(i int) bool { return v.wasIn(s.Groups[i].ID) })
+}
+
+// restoreDue reports whether a node that somebody else took out was left alone for long enough.
+func (s *scene) restoreDue(v *view) bool {
+	return !v.OutSince.IsZero() && !s.Now.Before(s.restoreAt(v))
+}
+
+// restoreAt is until when a node that somebody else took out is left alone. It means something once it was seen to be out.
+func (s *scene) restoreAt(v *view) time.Time { return v.OutSince.Add(s.Fleet.Rollout.RestoreAfter) }
+
+// atFault reports whether a balancer says that the node itself fails its checks, in a group that the fleet names (law 11).
+func (v *view) atFault() bool {
+	return slices.ContainsFunc(v.targets, func(t actuators.Target) bool { return t.Status == actuators.TargetUnhealthy && t.AtFault })
+}
+
 // said is the balancers' own words on a node that is not healthy in all of its groups.
-func (v *view) said(f *fleet) string {
+func (s *scene) said(v *view) string {
 	var parts []string
 	for _, t := range v.targets {
 		if t.Status != actuators.TargetHealthy {
-			parts = append(parts, f.groupName(t.Group)+" says "+cmp.Or(t.Reason, string(t.Status), "a state this version does not know"))
+			parts = append(parts, s.groupName(t.Group)+" says "+cmp.Or(t.Reason, string(t.Status), "a state this version does not know"))
 		}
 	}
 	for _, i := range v.absent {
-		parts = append(parts, "it is not registered in "+f.Groups[i].Name)
+		parts = append(parts, "it is not registered in "+s.Groups[i].Name)
 	}
 	return strings.Join(parts, "; ")
 }
 
-func (f *fleet) groupName(id string) string {
-	for _, g := range f.groups {
-		if g.ID == id {
-			return g.Name
+// noted is what the balancers add to saying that the node is healthy.
+func (s *scene) noted(v *view) string {
+	var parts []string
+	for _, t := range v.targets {
+		if t.Status == actuators.TargetHealthy && t.Reason != "" && t.Reason != string(actuators.TargetHealthy) {
+			parts = append(parts, s.groupName(t.Group)+" notes: "+t.Reason)
 		}
 	}
-	return id
-}
-
-// sourcesIncomplete returns why who belongs or who serves is not completely known, or "" (law 1).
-func (f *fleet) sourcesIncomplete() string {
-	switch {
-	case f.Inventory.Err != "":
-		return "the node set is not completely known: " + f.Inventory.Err
-	case !f.Inventory.Complete():
-		return "the node set was not read yet"
-	case len(f.Groups) < len(f.Fleet.LoadBalancers):
-		return "the load balancers were not read yet"
-	}
-	for _, g := range f.groups {
-		switch {
-		case g.Err == "":
-		case g.named:
-			return g.Err
-		case !g.Missing:
-			return f.namedByRecord(g)
-		}
-	}
-	return f.unread
-}
-
-// namedByRecord says why a group that only records name could not be read, and whose record that is.
-func (f *fleet) namedByRecord(g group) string {
-	return fmt.Sprintf("%s (the record of %s names that group)", g.Err, f.recorded[g.ID])
-}
-
-// recordsUnread returns why a group that only records name must be read before anything is built on who is out, or "".
-func (f *fleet) recordsUnread() string {
-	for _, id := range slices.Sorted(maps.Keys(f.recorded)) {
-		if !slices.ContainsFunc(f.groups, func(g group) bool { return g.ID == id }) {
-			return fmt.Sprintf("%s, which the record of %s names, was not read yet", id, f.recorded[id])
-		}
-	}
-	return ""
-}
-
-// cmpTime returns the first time that is known.
-func cmpTime(times ...time.Time) time.Time {
-	for _, t := range times {
-		if !t.IsZero() {
-			return t
-		}
-	}
-	return zeroTime
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
-// wakeIf wakes the plan at t when that instant is known.
-func (f *fleet) wakeIf(t time.Time, known bool) {
-	if known {
-		f.wake(t)
-	}
+	return strings.Join(parts, "; ")
 }

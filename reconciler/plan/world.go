@@ -40,13 +40,15 @@ type World struct {
 	RollCall   time.Time              // when every record that can be read had last been read since it was asked for
 	Pruned     Removal                // the newest removal of a member outside the node set
 	Verdict    *actuators.Halt        // the newest this agent saw in force, also when no record that can be read has it any more; nil: none
+	Facts      []actuators.Fact       // those of this agent's newest plan
 	Progress   time.Time              // when a node last changed its stage, or the wanted version changed; later by as long as no plan was Stalled since
 }
 
 // A Removal is that of a member outside the node set, as it was last asked for.
 type Removal struct {
 	ID        string    // of the target
-	At        time.Time // when the balancer was asked
+	Busy      bool      // the call is in flight
+	At        time.Time // when the balancer was asked, or answered
 	NotBefore time.Time // backing off after a refusal
 }
 
@@ -112,6 +114,7 @@ type WatchPhase string
 const (
 	WatchIdle   WatchPhase = "idle"   // now and then, of a node nothing is done to
 	WatchAgain  WatchPhase = "again"  // once more, before another node that no balancer takes out is changed
+	WatchFirst  WatchPhase = "first"  // of a node that nobody wrote down: until the checks have passed once, or one said no for certain
 	WatchVerify WatchPhase = "verify" // until the checks have passed once
 	WatchBake   WatchPhase = "bake"   // after it is back, for as long as the bake
 )

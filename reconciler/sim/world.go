@@ -199,7 +199,7 @@ func (w *World) targets(g *group) []actuators.Target {
 	for _, m := range w.sorted() {
 		if e := g.members[m.id]; e != nil {
 			s := w.status(g, m, e)
-			out = append(out, actuators.Target{Membership: e.place, Status: s, Reason: string(s)})
+			out = append(out, actuators.Target{Membership: e.place, Status: s, Reason: string(s), AtFault: s == actuators.TargetUnhealthy})
 		}
 	}
 	slices.SortFunc(out, func(a, b actuators.Target) int { return a.Membership.Compare(b.Membership) })

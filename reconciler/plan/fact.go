@@ -1,0 +1,163 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"windlass/actuators"
+)
+
+// facts are what must survive the node it is about and the agent that learned it. Any copy binds (DESIGN, "How it grows").
+
+// facts finds which nodes are out by windlass's hand: those whose own records say so, and those that a fact on other nodes' records, or of
+// this agent's, says it of, as long as nothing shows that it is over. The result is sorted by instance.
+func (s *scene) facts() []actuators.Fact {
+	var all []actuators.Fact
+	for i := range s.views {
+		if v := &s.views[i]; v.Host != nil && v.unsure == "" && v.foreign == nil && s.away(v) {
+			all = append(all, v.fact(s.Version.Release))
+		}
+	}
+	told := slices.Clone(s.World.Facts)
+	for i := range s.views {
+		told = append(told, s.views[i].rec.Facts...)
+	}
+	for _, f := range told {
+		same := func(o actuators.Fact) bool { return o.Kind == f.Kind && o.Instance == f.Instance }
+		if s.holds(f) && !slices.ContainsFunc(all, same) {
+			all = append(all, f)
+		}
+	}
+	slices.SortFunc(all, func(a, b actuators.Fact) int { return strings.Compare(a.Instance, b.Instance) })
+	return all
+}
+
+// fact is that of a node that windlass has out.
+func (v *view) fact(release string) actuators.Fact {
+	if v.rec.Try.Version.Release != "" {
+		release = v.rec.Try.Version.Release
+	}
+	return actuators.Fact{Kind: actuators.Away, Node: v.Name, Instance: v.identity(), Release: release}
+}
+
+// holds reports whether a fact is still so. A node that is no part of the fleet any more frees its place (G14); one that the file excludes
+// does when it serves, for nothing is built on what it says; of any other its own record tells.
+func (s *scene) holds(f actuators.Fact) bool {
+	if !s.Inventory.Complete() {
+		return true
+	}
+	if n := s.excludedNode(f); n != nil {
+		return !s.servesAlone(n)
+	}
+	i := slices.IndexFunc(s.views, func(v view) bool { return isOf(f, v.Node) })
+	return i >= 0 && (s.views[i].Host == nil || s.views[i].unsure != "")
+}
+
+// excludedNode finds the excluded node that a fact is about.
+func (s *scene) excludedNode(f actuators.Fact) *Node {
+	if i := slices.IndexFunc(s.excluded, func(n *Node) bool { return isOf(f, n) }); i >= 0 {
+		return s.excluded[i]
+	}
+	return nil
+}
+
+// isOf reports whether a fact is about the node: by the instance, or by the name of one whose machine id only itself could tell.
+func isOf(f actuators.Fact, n *Node) bool {
+	if n.ID != "" {
+		return f.Instance == n.ID
+	}
+	return f.Node == n.Name
+}
+
+// servesAlone reports whether every group that the fleet names says that an excluded node is healthy.
+func (s *scene) servesAlone(n *Node) bool {
+	if !s.balanced() || s.groupsUnread() != "" {
+		return false
+	}
+	for _, g := range s.groups {
+		places := g.places(n.Node)
+		sick := slices.ContainsFunc(places, func(t actuators.Target) bool { return t.Status != actuators.TargetHealthy })
+		if g.named && (len(places) == 0 || sick) {
+			return false
+		}
+	}
+	return true
+}
+
+// strayed are the excluded nodes that go on counting as away (law 11), by name.
+func (s *scene) strayed(facts []actuators.Fact) []string {
+	var names []string
+	for _, f := range facts {
+		if n := s.excludedNode(f); n != nil {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+// lasting are the facts that other nodes' records are to hold: of nodes that stay out as failed, until they are back, and of excluded ones.
+// Those of a journey in hand the agent remembers.
+func (s *scene) lasting(facts []actuators.Fact) []actuators.Fact {
+	told := map[string]bool{}
+	for i := range s.views {
+		for _, f := range s.views[i].rec.Facts {
+			told[f.Instance] = true
+		}
+	}
+	all := slices.DeleteFunc(slices.Clone(facts), func(f actuators.Fact) bool {
+		i := slices.IndexFunc(s.views, func(v view) bool { return isOf(f, v.Node) })
+		return i >= 0 && !told[f.Instance] && s.views[i].rec.Stage != actuators.Failed
+	})
+	return all[:min(len(all), actuators.MaxFacts)]
+}
+
+// spread copies the halt in force, and the facts, to every node that can be written and has them not, so that they survive the node they
+// were found on (law 11). A record that a step of this plan writes carries them anyway.
+func (k *known) spread(steps []Step) []Step {
+	if k.Released {
+		return nil
+	}
+	written := make(map[string]bool, len(steps))
+	for _, s := range steps {
+		written[s.Node] = true
+	}
+	var spread []Step
+	for i := range k.views {
+		v := &k.views[i]
+		if written[v.Name] || !k.writable(v) || k.knows(v) {
+			continue
+		}
+		reason := strings.Join(k.strayedWords(), "; ")
+		if k.verdict.halt != nil {
+			reason = k.halted()
+		}
+		r := k.draft(v)
+		spread = append(spread, Step{Node: v.Name, Kind: Halt, Reason: reason, Record: &r})
+	}
+	return spread
+}
+
+// writable reports whether a record may be written that is not about the node itself.
+func (k *known) writable(v *view) bool {
+	ours := v.rec.Claim == nil || v.rec.Claim.Nonce == k.Agent.Nonce
+	return ours && v.Busy == "" && v.unsure == "" && v.Host != nil && v.foreign == nil && !k.Now.Before(v.NotBefore)
+}
+
+// knows reports whether the node's record has the halt in force, and just these facts.
+func (k *known) knows(v *view) bool {
+	halted := k.verdict.halt == nil || slices.ContainsFunc(v.rec.Halts, k.condemns)
+	return halted && slices.EqualFunc(v.rec.Facts, k.lasting, func(a, b actuators.Fact) bool {
+		return a.Kind == b.Kind && a.Instance == b.Instance && a.Node == b.Node
+	})
+}
+
+func (k *known) strayedWords() []string {
+	words := []string{}
+	for _, f := range k.lasting {
+		words = append(words, f.Node+" was taken out by windlass and is not back")
+	}
+	if len(words) == 0 {
+		return []string{"every node that was out is back, or gone"}
+	}
+	return words
+}

@@ -1,0 +1,250 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	"windlass/actuators"
+	"windlass/health"
+)
+
+// A tally is a fleet's strength counted at its worst: whatever is under way, unknown or failed is unavailable (law 7).
+type tally struct {
+	size      int // the largest of what is expected, what is found, and who is in the fleet's groups
+	floor     int // how many must serve
+	inService int
+	claimed   int // serve, and are to leave: nobody has asked a balancer yet
+	away      int // out by windlass's hand
+	groups    []strength
+	strangers []actuators.Target
+	strayed   []string // excluded nodes that count as away
+}
+
+// strength is that of one group that the fleet names, by itself: a node that serves in it alone counts here, and not in the whole.
+type strength struct {
+	size    int // who is in it, or was until windlass took it out
+	healthy int
+	members int // in rotation, healthy or not: with none healthy a balancer sends traffic to all of them
+}
+
+// count works out the strength of what is seen.
+func (s *scene) count(strayed []string) tally {
+	t := tally{strangers: s.strangers(), strayed: strayed, away: len(strayed), groups: make([]strength, len(s.Groups))}
+	for i := range s.views {
+		v := &s.views[i]
+		switch {
+		case s.counts(v):
+			t.inService++
+		case s.stillServes(v):
+			t.claimed++
+		}
+		if s.away(v) {
+			t.away++
+		}
+		t.addTo(s, v)
+	}
+	for _, x := range t.strangers {
+		switch x.Status {
+		case actuators.TargetHealthy:
+			t.inService++
+		case actuators.TargetDraining:
+			t.away++
+		}
+	}
+	t.addStrangers(s)
+	t.size = max(s.expected(), len(s.views)+len(t.strangers))
+	t.floor = s.floorOf(t.size)
+	return t
+}
+
+// addTo adds a node to the groups it is in, or was.
+func (t tally) addTo(s *scene, v *view) {
+	for g := range s.Groups {
+		id := s.Groups[g].ID
+		taken := slices.ContainsFunc(v.rec.Taken, func(m actuators.Membership) bool { return m.Group == id })
+		if here := s.groups[g].places(v.Node.Node); len(here) > 0 || taken || v.wasIn(id) {
+			t.groups[g].size++
+		}
+		if s.memberIn(v, g) {
+			t.groups[g].members++
+		}
+		if s.healthyIn(v, g) && s.steady(v) {
+			t.groups[g].healthy++
+		}
+	}
+}
+
+// memberIn reports whether the node gets traffic of the group, should that fail open.
+func (s *scene) memberIn(v *view, g int) bool {
+	return !s.away(v) && slices.ContainsFunc(s.groups[g].places(v.Node.Node), func(t actuators.Target) bool { return t.Status != actuators.TargetDraining })
+}
+
+// healthyIn reports whether the group says that the node is healthy in it.
+func (s *scene) healthyIn(v *view, g int) bool {
+	here := s.groups[g].places(v.Node.Node)
+	sick := slices.ContainsFunc(here, func(t actuators.Target) bool { return t.Status != actuators.TargetHealthy })
+	return len(here) > 0 && !sick && s.groups[g].Err == ""
+}
+
+// addStrangers adds the members outside the node set to their groups, draining and pruned ones apart.
+func (t tally) addStrangers(s *scene) {
+	for g := range s.Groups {
+		ours := s.targetsIn(s.Groups[g])
+		for _, x := range s.Groups[g].Members {
+			if ours[x.ID] {
+				continue
+			}
+			t.groups[g].size++
+			if s.leaves(x) {
+				continue
+			}
+			t.groups[g].members++
+			if x.Status == actuators.TargetHealthy {
+				t.groups[g].healthy++
+			}
+		}
+	}
+}
+
+// floorOf is how many of a fleet, or of a group, of so many must serve.
+func (s *scene) floorOf(size int) int {
+	floor := max(size-s.Fleet.Rollout.MaxUnavailable.Of(size), 0)
+	if !s.Fleet.Rollout.AllowOutage {
+		floor = max(floor, 1)
+	}
+	return floor
+}
+
+// expected is how many nodes there should be. Excluded ones are no part of it, where they are known: an exclusion that names nobody does not
+// make fewer of them.
+func (s *scene) expected() int {
+	if s.Fleet.Nodes.Expect == 0 {
+		return 0
+	}
+	return max(0, s.Fleet.Nodes.Expect-len(s.excluded)-len(s.switchedOff()))
+}
+
+// switchedOff are the exclusions of targets that are registered and whose machines were not found.
+func (s *scene) switchedOff() []string {
+	var off []string
+	for _, e := range s.Fleet.Nodes.Exclude {
+		found := slices.ContainsFunc(s.excluded, func(n *Node) bool { return Means(e, n.Node) })
+		registered := slices.ContainsFunc(s.groups, func(g group) bool { return len(g.members[e.Name]) > 0 })
+		if !found && registered {
+			off = append(off, e.Name)
+		}
+	}
+	return off
+}
+
+// counts reports whether the node can be counted on to serve (law 7).
+func (s *scene) counts(v *view) bool { return v.serving && s.steady(v) && !s.claimed(v) }
+
+// steady reports whether nothing is done to the node that could end its serving.
+func (s *scene) steady(v *view) bool {
+	return !s.away(v) && (!v.rec.UnderWay() || v.rec.Stage == actuators.Preparing || s.claimed(v) && !v.rec.Spoiled && !v.changed())
+}
+
+// stillServes reports whether a claimed node serves as before, nothing having been asked of its balancers.
+func (s *scene) stillServes(v *view) bool { return v.serving && s.claimed(v) && s.steady(v) }
+
+// claimed reports whether the node is to leave and has not begun to: it has all its places, and no balancer was asked, as far as can be
+// known. It counts as away only when it may go.
+func (s *scene) claimed(v *view) bool {
+	if v.rec.Stage != actuators.Leaving || v.doing() != "" || v.unsure != "" || v.foreign != nil {
+		return false
+	}
+	return !s.balanced() || s.inAllPlaces(v) && !s.drainUnseen(v)
+}
+
+// inAllPlaces reports whether the node has every place that its record says it is to leave, in groups that exist.
+func (s *scene) inAllPlaces(v *view) bool {
+	for _, t := range v.targets {
+		if t.Status == actuators.TargetDraining {
+			return false
+		}
+	}
+	gone := func(m actuators.Membership) bool {
+		i := slices.IndexFunc(s.groups, func(g group) bool { return g.ID == m.Group })
+		return i >= 0 && (s.groups[i].Missing || s.groups[i].Target(v.Node.Node) != m.ID)
+	}
+	return v.rotation == member && !slices.ContainsFunc(v.rec.Taken, func(m actuators.Membership) bool { return !v.isIn(m) && !gone(m) })
+}
+
+// away reports whether the node is, or must be taken to be, out of service by windlass's hand (law 7).
+func (s *scene) away(v *view) bool {
+	if v.doing() == Leave || v.Host == nil && s.balanced() && v.rotation != member {
+		return true
+	}
+	switch v.rec.Stage {
+	case actuators.Leaving:
+		return !s.claimed(v)
+	case actuators.Configuring, actuators.Verified, actuators.Failed:
+		return len(v.rec.Taken) > 0 || !s.balanced()
+	}
+	return false
+}
+
+// strangers are the members of the fleet's own groups that are none of its nodes: each once, as the group says that likes it least.
+func (s *scene) strangers() []actuators.Target {
+	worst := map[string]actuators.Target{}
+	for _, g := range s.Groups {
+		ours := s.targetsIn(g)
+		for _, t := range g.Members {
+			if s.leaves(t) {
+				t.Status = actuators.TargetDraining
+			}
+			if was, seen := worst[t.ID]; !ours[t.ID] && (!seen || was.Status == actuators.TargetHealthy) {
+				worst[t.ID] = t
+			}
+		}
+	}
+	found := slices.Collect(maps.Values(worst))
+	slices.SortFunc(found, func(a, b actuators.Target) int { return a.Compare(b.Membership) })
+	return found
+}
+
+// leaves reports whether a member outside the node set is leaving: the call that asked for it is not over, or was so lately that a reading
+// may lag behind it (G8).
+func (s *scene) leaves(t actuators.Target) bool {
+	p := s.Pruned
+	return t.Status == actuators.TargetDraining || t.ID == p.ID && (p.Busy || s.Now.Before(p.At.Add(AskAgain)))
+}
+
+// targetsIn is every id by which a group may hold a node found for the fleet, excluded ones too, also those that are switched off.
+func (s *scene) targetsIn(g actuators.GroupState) map[string]bool {
+	ids := make(map[string]bool, len(s.World.Nodes))
+	for _, e := range s.Fleet.Nodes.Exclude {
+		ids[e.Name] = true
+	}
+	for _, n := range s.World.Nodes {
+		ids[g.Target(n.Node)] = true
+	}
+	return ids
+}
+
+// mayServe reports whether the node may be serving by the time it leaves: it does, or nothing that can be read says that it does
+// not, or it was registered and a reading may be behind the balancer that has found it healthy.
+func (s *scene) mayServe(v *view) bool {
+	if !s.balanced() {
+		unheard := v.Health.Status == health.Unknown || v.Health.Status == health.Pending
+		return v.serving || unheard && !v.rec.Spoiled
+	}
+	joining, ill := false, len(v.targets) == 0
+	for _, t := range v.targets {
+		joining = joining || t.Status == actuators.TargetInitial || t.Status == actuators.TargetRamping
+		ill = ill || !mayServeAs(t)
+	}
+	return v.serving || !ill || joining && v.rec.Stage != actuators.Idle
+}
+
+// mayServeAs reports whether a target may get traffic: a balancer's fault may end at any moment, what is said of the target itself does not.
+func mayServeAs(t actuators.Target) bool {
+	switch t.Status {
+	case actuators.TargetHealthy, actuators.TargetRamping, actuators.TargetUnknown:
+		return true
+	case actuators.TargetUnhealthy:
+		return !t.AtFault
+	}
+	return false
+}
