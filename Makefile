@@ -48,14 +48,16 @@ sim: ## many more simulated stories (SEEDS=20000)
 fuzz: ## 200,000 inputs for each fuzzer (FUZZ=200000)
 	@.ci/fuzz
 
-bench: build ## speed, side by side with a shell loop, and what an idle pass costs
-	$(GO) test ./internal/bench -run '^$$' -bench . -benchtime 1x -timeout 20m
+bench: build ## speed, side by side with a shell loop, and what a pass and a node cost (BEFORE=REVISION: there as well)
+	@rm -f bin/before.tsv
+	@$(if $(BEFORE),GO='$(GO)' .ci/before '$(BEFORE)' >bin/before.tsv)
+	WINDLASS_BENCH_BEFORE=$(if $(BEFORE),$(CURDIR)/bin/before.tsv) $(GO) test ./internal/bench -run '^$$' -bench . -benchtime 1x -timeout 20m
 
 lint: size ## gofmt, vet, staticcheck, shellcheck where installed
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not gofmt-ed: $$out"; exit 1; }
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
-	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout
+	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout .ci/before
 
 size: build ## the stripped binary stays below 30 MB
 	@size=$$(stat -c %s $(BIN)); echo "$(BIN): $$((size / 1000000)) MB"; test $$size -le 30000000

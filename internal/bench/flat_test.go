@@ -132,7 +132,10 @@ func (s spent) unfinished() string {
 // rollFlat rolls a fleet of so many nodes, as often as it takes to roll many.
 func rollFlat(b *testing.B, nodes int, atOnce desired.Amount) (s spent) {
 	roll := testing.InternalTest{Name: fmt.Sprintf("%d nodes", nodes), F: func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { s = newFlatWorld(nodes, atOnce).roll(t, (flatNodes+nodes-1)/nodes) })
+		synctest.Test(t, func(t *testing.T) {
+			w := newFlatWorld(nodes, atOnce)
+			s = w.roll(t, w, (flatNodes+nodes-1)/nodes)
+		})
 	}}
 	always := func(string, string) (bool, error) { return true, nil }
 	if !testing.RunTests(always, []testing.InternalTest{roll}) { // virtual time is for tests alone
@@ -174,10 +177,10 @@ func newFlatWorld(nodes int, atOnce desired.Amount) *flatWorld {
 	return w
 }
 
-// roll lets the core work on this world, and reports what some rollouts after each other took.
-func (w *flatWorld) roll(t *testing.T, rollouts int) spent {
+// roll lets the core work on this world through some balancer, and reports what some rollouts after each other took.
+func (w *flatWorld) roll(t *testing.T, balancer reconciler.Balancer, rollouts int) spent {
 	core := reconciler.New(reconciler.Deps{
-		Agent: plan.Agent{Holder: "agent", Epoch: 1, Nonce: "nonce"}, Inventory: w, Balancer: w, Host: w, Prober: w,
+		Agent: plan.Agent{Holder: "agent", Epoch: 1, Nonce: "nonce"}, Inventory: w, Balancer: balancer, Host: w, Prober: w,
 		Observer: metrics.NewEvents(), Log: slog.New(slog.DiscardHandler), Interval: flatInterval, Refresh: flatRefresh,
 	})
 	ctx, cancel := context.WithCancel(t.Context())

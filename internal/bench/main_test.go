@@ -65,12 +65,37 @@ func (r *report) print() {
 	if len(r.rows) == 0 {
 		return
 	}
+	at, before := earlier()
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "\nMEASURED\tRESULT\tTARGET\t\n")
+	fmt.Fprintf(w, "\nMEASURED\tRESULT\t%sTARGET\t\n", at)
 	for _, row := range r.rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", row.what, row.got, row.target, row.mark())
+		then := ""
+		if at != "" {
+			then = before[row.what] + "\t"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s%s\t%s\n", row.what, row.got, then, row.target, row.mark())
 	}
 	_ = w.Flush() // to standard output
+}
+
+// earlier is the column of an earlier revision, which .ci/before has measured, and its results; none when there is no such column.
+func earlier() (heading string, results map[string]string) {
+	path := os.Getenv("WINDLASS_BENCH_BEFORE")
+	if path == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the earlier revision is left out:", err)
+		return "", nil
+	}
+	heading, rows, _ := strings.Cut(string(text), "\n")
+	results = map[string]string{}
+	for line := range strings.Lines(rows) {
+		what, got, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		results[what] = got
+	}
+	return heading + "\t", results
 }
 
 func (r row) mark() string {

@@ -1,4 +1,4 @@
-// Package awsapitest is what the tests of the AWS adapters share: settings that take nothing from the environment, for an
+// Package awsapitest is what tests and measurements of the AWS adapters share: settings that take nothing from the environment, for an
 // endpoint on loopback or for answers made up by the test. Nothing else may import it.
 package awsapitest
 
