@@ -2,6 +2,7 @@ package elb_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,7 +15,10 @@ import (
 	"time"
 
 	"windlass/actuators"
+	"windlass/actuators/elb"
 	"windlass/desired"
+	"windlass/internal/awsapi"
+	"windlass/internal/awsapi/awsapitest"
 	"windlass/internal/sandbox/aws"
 )
 
@@ -161,6 +165,60 @@ func TestRefusedRegistrationsSayWhy(t *testing.T) { // G12
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%+v: %v\nwant %q", c.m, err, c.want)
 		}
+	}
+}
+
+// Many leave and return at once, among them one that is stopped, through lists as AWS takes them.
+func TestManyNodesLeaveAndReturnTogether(t *testing.T) { // G5, G9, G12
+	w := newWorld(t)
+	const nodes, stopped = 26, 17 // more than may be sent at once
+	web := w.group(aws.TargetGroup{Name: "web", Port: 8080, DeregistrationDelay: time.Hour}, false)
+	if _, err := w.AddClassic(aws.Classic{Name: "old", ConnectionDraining: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	id := func(i int) string { return fmt.Sprintf("i-%08x", i+1) }
+	for i := range nodes {
+		w.instance(id(i), fmt.Sprintf("127.0.1.%d", i+1))
+		w.must(w.Register("web", aws.Target{ID: id(i)}))
+		w.must(w.Register("old", aws.Target{ID: id(i)}))
+	}
+	w.must(w.SetInstanceState(id(stopped), aws.Stopped))
+	for _, group := range []string{web, "classic/old"} {
+		w.lb = elb.New(awsapi.Prepare(awsapitest.Config(w.URL()), nil))
+		place := func(i int) actuators.Membership {
+			m := actuators.Membership{Group: group, ID: id(i)}
+			if group == web {
+				m.Port = 8080
+			}
+			return m
+		}
+		for i, err := range all(nodes, func(i int) error { return w.lb.Deregister(t.Context(), place(i)) }) {
+			if err != nil {
+				t.Errorf("%s: %v", place(i), err)
+			}
+		}
+		w.lb = elb.New(awsapi.Prepare(awsapitest.Config(w.URL()), nil)) // which has sent nothing lately
+		for i, err := range all(nodes, func(i int) error { return w.lb.Register(t.Context(), place(i)) }) {
+			if refused := group == web && i == stopped; refused != (err != nil) || refused && !strings.Contains(err.Error(), "not in a running state") {
+				t.Errorf("%s: %v", place(i), err)
+			}
+		}
+	}
+	for _, state := range w.observe(desired.LoadBalancer{TargetGroup: "web"}, desired.LoadBalancer{Classic: "old"}) {
+		for i, member := range state.Members {
+			if draining := state.ID == web && member.ID == id(stopped); (member.Status == actuators.TargetDraining) != draining {
+				t.Errorf("%d: %s is %q", i, member.Membership, member.Status)
+			}
+		}
+	}
+	lists := map[string]bool{}
+	for _, call := range w.Log() {
+		if call.Form.Has("Targets.member.2.Id") || call.Form.Has("Instances.member.2.InstanceId") {
+			lists[call.Action] = true
+		}
+	}
+	if len(lists) != 4 {
+		t.Errorf("only %v took several at once", lists)
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package bench measures how fast windlass is and what it costs: a rolling release beside the shell loop that people write for one
-// (rolling.sh), what a node costs in small and in large fleets, what the rate of changes costs, an idle pass, planning, memory, the way from a push to the first drain, the
-// size of the binary. `make bench` runs it and prints one table, with
-// BEFORE=REVISION beside what an earlier revision does (.ci/before).
+// (rolling.sh), what a node costs in small and in large fleets, what the rate of changes costs, an idle pass, planning, memory, the way
+// from a push to the first drain, the size of the binary. `make bench` runs it and prints one table; with BEFORE=REVISION (.ci/before) it
+// has a column for what an earlier revision costs.
 //
 // What belongs here is measuring on real parts: the windlass binary, real sshd nodes, the sandbox's AWS endpoint, and for fleets of ten
 // thousand nodes the real core behind ports that answer at once. It is all benchmarks, which report and never fail for being slow: a

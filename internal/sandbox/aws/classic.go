@@ -155,6 +155,9 @@ func (c *Cloud) changeMembers(q query, change func(*pool, []Target, time.Time)) 
 	if err != nil {
 		return nil, err
 	}
+	if len(targets) == 0 {
+		return nil, refusal(validation, "At least one instance must be specified")
+	}
 	if err := c.known(targets, q.now); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func classicWorld(t *testing.T, l Classic) (w *world, n *node, url string) {
 }
 
 func identify(ids ...string) []types.Instance {
-	var all []types.Instance
+	all := []types.Instance{}
 	for _, id := range ids {
 		all = append(all, types.Instance{InstanceId: &id})
 	}
@@ -137,8 +137,19 @@ func TestClassicNamesWhatIsWrongWithAnInstance(t *testing.T) {
 func TestClassicRefusesWhatIsNotThere(t *testing.T) {
 	w, _, _ := classicWorld(t, Classic{})
 	wantCode(t, w.join("i-0000dead"), "InvalidInstance")
+	wantCode(t, w.join("i-00000001", "i-0000dead"), "InvalidInstance")
+	equal(t, "after a list with one that is not there", w.states(), nil)
 	_, err := w.leave("i-0000dead")
 	wantCode(t, err, "InvalidInstance")
+	check(t, w.join("i-00000001"))
+	_, err = w.leave("i-00000001", "i-0000dead")
+	wantCode(t, err, "InvalidInstance")
+	if got := len(w.states()); got != 1 {
+		t.Errorf("%d instances are left after a call that was refused, want 1", got)
+	}
+	wantCode(t, w.join(), "ValidationError")
+	_, err = w.leave()
+	wantCode(t, err, "ValidationError")
 	_, err = w.elb.DescribeInstanceHealth(t.Context(), &elb.DescribeInstanceHealthInput{LoadBalancerName: aws.String("nope")})
 	wantCode(t, err, "LoadBalancerNotFound")
 	_, err = w.elb.DescribeLoadBalancers(t.Context(), &elb.DescribeLoadBalancersInput{LoadBalancerNames: []string{"web", "nope"}})

@@ -282,6 +282,9 @@ func (c *Cloud) deregisterTargets(q query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(targets) == 0 {
+		return nil, errNoTarget
+	}
 	c.leave(g.pool, targets, q.now)
 	return struct{}{}, nil
 }
@@ -291,26 +294,38 @@ func (c *Cloud) groupAndTargets(q query) (*group, []Target, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var targets []Target
-	for n := 1; q.Has(fmt.Sprintf("Targets.member.%d.Id", n)); n++ {
-		prefix := fmt.Sprintf("Targets.member.%d.", n)
-		port, err := strconv.Atoi(orElse(q.Get(prefix+"Port"), "0"))
-		if err != nil || port < 0 || port > 65535 {
-			return nil, nil, refusal(validation, "Port '%s' is not from 1 to 65535", q.Get(prefix+"Port"))
-		}
-		targets = append(targets, Target{ID: q.Get(prefix + "Id"), Port: port, Zone: q.Get(prefix + "AvailabilityZone")})
-	}
-	if len(targets) > maxTargets {
-		return nil, nil, refusal(validation, "Member must have length less than or equal to %d", maxTargets)
-	}
-	return g, targets, nil
+	targets, err := targetsOf(q)
+	return g, targets, err
 }
+
+// targetsOf reads a list of targets, each of which must have an id.
+func targetsOf(q query) ([]Target, error) {
+	var targets []Target
+	for n := 1; ; n++ {
+		prefix := fmt.Sprintf("Targets.member.%d.", n)
+		id, portText, zone := q.Get(prefix+"Id"), q.Get(prefix+"Port"), q.Get(prefix+"AvailabilityZone")
+		port, err := strconv.Atoi(orElse(portText, "0"))
+		switch {
+		case n > maxTargets && id != "":
+			return nil, refusal(validation, "Member must have length less than or equal to %d", maxTargets)
+		case id == "" && portText == "" && zone == "" && !q.Has(prefix+"Id"):
+			return targets, nil
+		case id == "":
+			return nil, refusal(validation, "A target ID must be specified")
+		case err != nil || port < 0 || port > 65535:
+			return nil, refusal(validation, "Port '%s' is not from 1 to 65535", portText)
+		}
+		targets = append(targets, Target{ID: id, Port: port, Zone: zone})
+	}
+}
+
+var errNoTarget = refusal(validation, "At least one target must be specified")
 
 // admissible refuses a registration as a whole when one of its targets cannot be registered or the group would become
 // too full (G12).
 func (c *Cloud) admissible(g *group, targets []Target, now time.Time) error {
 	if len(targets) == 0 {
-		return refusal(validation, "At least one target must be specified")
+		return errNoTarget
 	}
 	members := map[Target]bool{}
 	for _, t := range g.registered(now) {
@@ -337,6 +352,8 @@ func (c *Cloud) registrable(g *group, t Target, now time.Time) error {
 	}
 	i := c.instances.at(t.ID, now)
 	switch {
+	case t.Zone != "":
+		return refusal(validation, "You cannot specify an Availability Zone for the instance '%s'", t.ID)
 	case i == nil:
 		return refusal("InvalidTarget", "The following targets are not valid instances: '%s'", t.ID)
 	case i.State != Running:

@@ -227,6 +227,65 @@ func TestFullGroupRefusesTheWholeCall(t *testing.T) {
 	check(t, w.register(arn, Target{ID: "127.0.0.3"}))
 }
 
+// A list is taken as a whole or not at all; one that leaves may hold what is no member (G4).
+func TestAListOfTargetsIsTakenWholeOrNotAtAll(t *testing.T) {
+	w := newWorld(t)
+	machines := must(w.AddTargetGroup(TargetGroup{Name: "machines"}))(t)
+	for _, id := range []string{"i-00000001", "i-00000002", "i-00000003"} {
+		check(t, w.AddInstance(Instance{ID: id, PrivateAddress: "127.0.0.1"}))
+	}
+	check(t, w.SetInstanceState("i-00000002", Stopped))
+	call := func(targets ...Target) (register, deregister error) {
+		var list []types.TargetDescription
+		for _, target := range targets {
+			d := described(target)
+			if target.Zone != "" {
+				d[0].AvailabilityZone = &target.Zone
+			}
+			list = append(list, d...)
+		}
+		if list == nil {
+			list = []types.TargetDescription{}
+		}
+		_, register = w.elbv2.RegisterTargets(t.Context(), &elbv2.RegisterTargetsInput{TargetGroupArn: &machines, Targets: list})
+		before := len(w.healthOf(machines))
+		_, deregister = w.elbv2.DeregisterTargets(t.Context(), &elbv2.DeregisterTargetsInput{TargetGroupArn: &machines, Targets: list})
+		if register != nil && before != 0 || register == nil && before != len(targets) {
+			t.Errorf("%v: %v, and %d are members", targets, register, before)
+		}
+		if after := len(w.healthOf(machines)); after != 0 {
+			t.Errorf("%v: %d are members after leaving", targets, after)
+		}
+		return register, deregister
+	}
+	good, other := Target{ID: "i-00000001"}, Target{ID: "i-00000003", Port: 9090}
+	register, deregister := call(good, other)
+	check(t, register)
+	check(t, deregister)
+	for _, c := range []struct {
+		bad        Target
+		code       string
+		bothRefuse bool
+	}{
+		{Target{ID: "i-00000002"}, "InvalidTarget", false},
+		{Target{ID: "i-0000dead"}, "InvalidTarget", false},
+		{Target{ID: "i-00000001", Port: 81, Zone: "eu-central-1a"}, "ValidationError", false},
+		{Target{ID: "i-00000001", Port: 70000}, "ValidationError", true},
+		{Target{}, "ValidationError", true},
+	} {
+		register, deregister := call(good, c.bad, other)
+		wantCode(t, register, c.code)
+		if c.bothRefuse {
+			wantCode(t, deregister, c.code)
+		} else {
+			check(t, deregister)
+		}
+	}
+	register, deregister = call()
+	wantCode(t, register, "ValidationError")
+	wantCode(t, deregister, "ValidationError")
+}
+
 // G11: pages, and limits of a call.
 func TestTargetGroupsPageAndBatch(t *testing.T) {
 	w := newWorld(t)
