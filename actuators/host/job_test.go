@@ -115,6 +115,19 @@ func gated(name string, exit int) actuators.JobStep {
 	return step(name, fmt.Sprintf("echo begun >>began-%s; echo %[1]s >begun; until [ -e go ]; do sleep 0.01; done; exit %d", name, exit))
 }
 
+// awaitUnlocked returns when nothing holds the job's lock: what is killed is not dead at once.
+func (b bench) awaitUnlocked() {
+	b.Helper()
+	lock, err := os.Open(filepath.Join(b.dir, "job", "lock"))
+	if err == nil {
+		defer lock.Close()
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_SH)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
 func (b bench) open() { write(b, filepath.Join(b.dir, "go"), "") }
 
 func TestStepsSeeTheirEnvironmentAndNothingElse(t *testing.T) {
@@ -243,8 +256,14 @@ func TestCallThatWasGivenUpStartsNothing(t *testing.T) {
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
-	for range 3 { // its script may still wait on the node
-		if _, err := b.try(t.Context(), job("new", step("c", "echo new >>order"))); err != nil {
+	for range 3 { // its script may still wait on the node, and finds no record like its own again
+		before, err := b.host.Read(t.Context(), b.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record := claimed("nonce-1", before.Now, time.Minute)
+		record.Stage = decided.Stage
+		if _, err := b.host.Run(t.Context(), b.at, before.Version, record, job("new", step("c", "echo new >>order")), nil); err != nil {
 			t.Error(err)
 		}
 	}
@@ -388,6 +407,7 @@ func TestInterruptedJobStartsAgain(t *testing.T) {
 	if err := <-lost; err == nil || !strings.Contains(err.Error(), "interrupted") {
 		t.Errorf("the call says %v", err)
 	}
+	b.awaitUnlocked()
 	state, err := b.host.Read(t.Context(), b.at)
 	if err != nil || state.Job.Key != "one" || state.Job.Running || state.Job.Exited {
 		t.Errorf("afterwards: %+v, %v", state.Job, err)
