@@ -121,7 +121,7 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"too large":             string(full) + strings.Repeat(" ", actuators.MaxRecordBytes),
 		"two records":           string(full) + string(full),
 		"an unknown key":        swap(`"stage"`, `"stge"`),
-		"no schema":             swap(`"schema": 1`, `"schema": 0`),
+		"no schema":             swap(`"schema": 2`, `"schema": 0`),
 		"another fleet":         swap(`"web-live"`, `"web-test"`),
 		"an unknown stage":      swap(`"configuring"`, `"launching"`),
 		"a shell in a release":  swap(`"release": "v1.4.2"`, `"release": "v1;reboot"`),
@@ -148,7 +148,7 @@ func TestDecodeRecordRefuses(t *testing.T) {
 }
 
 func TestDecodeRecordStopsAtNewerSchema(t *testing.T) {
-	b := `{"schema": 2, "fleet": "web-live", "hologram": true}`
+	b := `{"schema": 3, "fleet": "web-live", "hologram": true}`
 	if _, err := actuators.DecodeRecord([]byte(b), "web-live"); !errors.Is(err, actuators.ErrNewerSchema) {
 		t.Errorf("got %v", err)
 	}
