@@ -192,7 +192,7 @@ func (k *known) whoIsOut() string {
 		}
 	}
 	for _, name := range k.tally.strayed {
-		fmt.Fprintf(&who, "; %s was taken out by windlass and is excluded: remove it from nodes or terminate it, or put it back in service", name)
+		fmt.Fprintf(&who, "; %s is excluded and was taken out by windlass: remove it from nodes or terminate it, or put it back in service", name)
 	}
 	return who.String()
 }
