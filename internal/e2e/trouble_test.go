@@ -117,7 +117,7 @@ func hangingSSH(w *world) func() { return w.sshd.freeze(w.node("web-1")) }
 func newerRecord(w *world) func() {
 	w.awaitRecord("web-1")
 	return w.swap(w.recordFile(w.node("web-1")), func(old string) string {
-		return strings.Replace(old, `"schema": 1`, `"schema": 99`, 1)
+		return strings.Replace(old, `"schema": 2`, `"schema": 99`, 1)
 	})
 }
 
