@@ -111,6 +111,7 @@ func TestFullDisk(t *testing.T) {
 	w := newWorld(t, 2)
 	w.begin()
 	n := w.node("web-1")
+	w.awaitRecord(n.Name)
 	fill := w.smallDisk(n)
 	free := fill()
 	revision := w.deploy("v2")
