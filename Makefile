@@ -15,7 +15,7 @@ export GOFLAGS := $(GOFLAGS) -p=2 -trimpath
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test tests stories sim fuzz bench lint size
+.PHONY: help build demo test tests stories mutate sim fuzz bench lint size
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -36,11 +36,16 @@ test: build ## everything: unit tests with the race detector, 2,000 simulated st
 tests:
 	$(SUM) --jsonfile bin/race.json -- -race -timeout 20m $$($(GO) list ./... | grep -vE '/internal/e2e|/reconciler/sim')
 	$(SUM) --jsonfile bin/e2e.json -- -count 1 -timeout 20m ./internal/e2e
+	$(GO) -C .ci/tools test ./mutate
 
 # Stories take virtual time: they can wait for the tests that take real time.
 stories:
 	nice -n 19 $(SUM) --jsonfile bin/sim.json -- -timeout 20m ./reconciler/sim
 	nice -n 19 $(SUM) --jsonfile bin/simrace.json -- -race -timeout 20m -run 'Laws$$' ./reconciler/sim
+
+mutate: ## plant small bugs, and list those that no test finds (MUTATE=all, or packages; by itself the sample that CI runs)
+	@$(GO) -C .ci/tools build -o $(CURDIR)/bin/mutate ./mutate
+	nice bin/mutate $(if $(MUTATE),$(MUTATE),-sample 12 reconciler/plan actuators/ec2)
 
 sim: ## many more simulated stories (SEEDS=20000)
 	$(GO) test ./reconciler/sim -run 'Laws$$' -count 1 -timeout 0 -seeds $(SEEDS) -from 10000
@@ -56,6 +61,7 @@ bench: build ## speed, side by side with a shell loop, and what a pass and a nod
 lint: size ## gofmt, vet, staticcheck, shellcheck where installed
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not gofmt-ed: $$out"; exit 1; }
 	$(GO) vet ./...
+	$(GO) -C .ci/tools vet ./...
 	$(STATICCHECK) ./...
 	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout .ci/before
 

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// known lists bugs that nobody could notice, a line each: key, two spaces, reason.
+//
+//go:embed known.txt
+var known string
+
+type options struct {
+	seed   string
+	sample int
+	jobs   int
+	only   string
+	list   bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.seed, "seed", "1", "of the sample")
+	flag.IntVar(&o.sample, "sample", 0, "plant so many of a package's bugs; 0: all")
+	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "how many tests run at once")
+	flag.StringVar(&o.only, "only", "", "plant only bugs whose key holds this text")
+	flag.BoolVar(&o.list, "list", false, "list the bugs, and plant none")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	found, err := run(ctx, o, flag.Args())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutate:", err)
+		os.Exit(2)
+	}
+	if !found {
+		os.Exit(1)
+	}
+}
+
+// run says whether every planted bug was found.
+func run(ctx context.Context, o options, packages []string) (bool, error) {
+	if len(packages) == 0 || slices.Contains(packages, "all") {
+		packages = everything()
+	}
+	var sum score
+	for _, name := range packages {
+		s, err := judge(ctx, o, strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/"))
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", name, err)
+		}
+		sum = sum.plus(s)
+	}
+	if len(packages) > 1 {
+		fmt.Println("all together:", sum)
+	}
+	return sum.killed == sum.planted, nil
+}
+
+// judge plants the bugs of one package.
+func judge(ctx context.Context, o options, name string) (score, error) {
+	dir, err := os.MkdirTemp("", "mutate-")
+	if err != nil {
+		return score{}, err
+	}
+	defer os.RemoveAll(dir)
+	mutants, err := find(ctx, name, dir)
+	if err != nil {
+		return score{}, err
+	}
+	reasons := reasons(known)
+	listed := func(m *mutant) bool { return reasons[m.key()] != "" }
+	s := score{listed: len(mutants)}
+	mutants = slices.DeleteFunc(mutants, listed)
+	s.listed -= len(mutants)
+	mutants = choose(mutants, o)
+	if o.list {
+		for _, m := range mutants {
+			fmt.Println(m)
+		}
+		return s, nil
+	}
+	t := trial{suites: suites(name), dir: dir, jobs: o.jobs, grace: 20 * time.Second}
+	killed, err := t.try(ctx, mutants, func(m *mutant, why string) { fmt.Printf("%s  (%s)\n", m, why) })
+	s.planted, s.killed = len(mutants), killed
+	fmt.Printf("%s: %s\n", name, s)
+	return s, err
+}
+
+// choose takes the sample, and leaves the order of the files.
+func choose(all []*mutant, o options) []*mutant {
+	all = slices.DeleteFunc(all, func(m *mutant) bool { return !strings.Contains(m.key(), o.only) })
+	if o.sample == 0 || o.sample >= len(all) {
+		return all
+	}
+	rank := func(m *mutant) uint64 {
+		h := fnv.New64a()
+		fmt.Fprint(h, o.seed, m.key())
+		return h.Sum64()
+	}
+	picked := slices.SortedFunc(slices.Values(all), func(a, b *mutant) int { return cmp.Compare(rank(a), rank(b)) })[:o.sample]
+	return slices.DeleteFunc(all, func(m *mutant) bool { return !slices.Contains(picked, m) })
+}
+
+// reasons are the bugs of known.txt, by their key.
+func reasons(text string) map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, reason, ok := strings.Cut(strings.TrimSpace(line), "  "); ok && !strings.HasPrefix(line, "#") {
+			out[key] = strings.TrimSpace(reason)
+		}
+	}
+	return out
+}
+
+type score struct{ planted, killed, listed int }
+
+func (s score) plus(o score) score {
+	return score{s.planted + o.planted, s.killed + o.killed, s.listed + o.listed}
+}
+
+func (s score) String() string {
+	text := fmt.Sprintf("%d of %d planted bugs were found", s.killed, s.planted)
+	if s.planted > 0 {
+		text += fmt.Sprintf(" (%.1f %%)", 100*float64(s.killed)/float64(s.planted))
+	}
+	if s.listed > 0 {
+		text += fmt.Sprintf("; %d that nobody could notice were left out (.ci/tools/mutate/known.txt)", s.listed)
+	}
+	return text
+}
