@@ -8,9 +8,9 @@
 //
 //	record.json          the node record, replaced only under lock (laws 17, 18)
 //	lock                 held by whoever changes something
+//	job                  locked by the job that runs: the kernel lets go of it, whether the job ends, is killed, or the node reboots
 //	job/current          the key of the newest job
-//	job/lock             held by the job that runs: the kernel lets go of it, whether the job ends, is killed, or the node reboots
-//	job/<key>.*          output (first MiB), output.end (last 64 KiB of the rest), step, exit
+//	job/<key>.*          output (first MiB), output.end (last 64 KiB of the rest), step, exit, disk (why a file could not be placed now)
 //	job/group            the process group of the newest step
 //	../machine-id        when it exists: the machine's identity instead of /etc/machine-id, for containers and cloned images
 //

@@ -41,7 +41,7 @@ var errInterrupted = errors.New("the job was interrupted on the node before it e
 // connection, a full disk, an interruption are no failed steps (law 19).
 //
 // A file is replaced at once, and only when content, mode or owner differ; the directory it belongs in must exist. A file that cannot be
-// placed counts as a failed step, "place <path>". Steps run in job.Dir, which may be relative to the fleet's directory, with
+// placed counts as a failed step, "place <path>", but for a disk that is full or read-only, which is an error. Steps run in job.Dir, which may be relative to the fleet's directory, with
 // standard input closed, job.Env, and WINDLASS_DIR (the fleet's directory). A step ended by its time-out has status 124. How a job
 // ended is not synced to disk, so that no result outlives a power failure which its effects did not survive.
 func (h *Host) Run(ctx context.Context, at actuators.Place, old string, record actuators.NodeRecord, job actuators.Job, written func(actuators.HostState)) (actuators.JobState, error) {

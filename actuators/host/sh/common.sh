@@ -81,11 +81,12 @@ report() {
 	echo end
 }
 
-# job KEY reports the newest job. Whoever runs it holds job/lock, so that a dead one is told from a slow one, after a reboot too.
+# job KEY reports the newest job. Whoever runs it holds the lock on job/, so that a dead one is told from a slow one, after a reboot too;
+# a file to lock could be tidied away.
 job() {
 	if ended "$1"; then
 		echo "job $1 exited $code"
-	elif ! flock -n -s 7 7<"$dir/job/lock"; then
+	elif ! flock -n -s 7 7<"$dir/job"; then
 		code=running
 		echo "job $1 running 0"
 	elif ended "$1"; then

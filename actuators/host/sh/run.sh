@@ -46,7 +46,7 @@ claimed() {
 	if [ "$(date -u +%Y%m%d%H%M%S)" -ge "$year$month$day$hour$minute$second" ]; then fail $CHANGED "our claim expired at $until"; fi
 }
 
-# start runs the job detached, and returns when it has ended. Descriptor 8, the lock on job/lock, passes to the runner; as soon as
+# start runs the job detached, and returns when it has ended. Descriptor 8, the lock on job/, passes to the runner; as soon as
 # job/current names the job, it counts as running, and the record may be written again while it runs. The runner is in the foreground here
 # because a shell makes what it starts in the background deaf to SIGINT, and with it every service that a step starts.
 start() {
@@ -91,12 +91,12 @@ await() {
 	first job/current
 	watched=$line
 	first "job/$watched.limit" || line=$limit
-	if flock -s -w "$line" 7 7<job/lock; then return; fi
+	if flock -s -w "$line" 7 7<job; then return; fi
 	lock # so that no other job begins just now
 	first job/current
 	if [ "$line" != "$watched" ]; then return; fi
 	if first job/group && [ "$line" -gt 1 ]; then kill -s KILL -- "-$line"; fi
-	flock -s -w 10 7 7<job/lock || fail $BUSY 'the job before does not end, not even when killed'
+	flock -s -w 10 7 7<job || fail $BUSY 'the job before does not end, not even when killed'
 }
 
 if ! ended "$key"; then
@@ -105,7 +105,7 @@ if ! ended "$key"; then
 fi
 while ! ended "$key"; do
 	lock
-	command exec 8>>job/lock || fail $UNWRITABLE "$dir/job/lock cannot be written"
+	command exec 8<job || fail $UNWRITABLE "$dir/job cannot be read"
 	if flock -n 8; then
 		if ended "$key"; then break; fi # just now: only who holds the lock knows that it does not run
 		claimed
@@ -116,6 +116,7 @@ while ! ended "$key"; do
 	unlock
 	await
 done
+if ! ended "$key" && first "job/$key.disk"; then fail $BROKEN "$line"; fi
 begin
 job "$key"
 echo end

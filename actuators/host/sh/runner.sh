@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Runs a job: detached, in a session of its own, its output a pipe, job/lock held as descriptor 8. Arguments: the fleet's directory, what
+# Runs a job: detached, in a session of its own, its output a pipe, the lock on job/ held as descriptor 8. Arguments: the fleet's directory, what
 # the names of the job's files begin with, the directory steps run in; a count and NAME=value of each variable; a count and (name, time-out in seconds, command) of each step
 # that comes before the files; a count and (path, mode, owner, checksum) of each file; the other steps.
 dir=$1 job=$2 where=$3
@@ -36,7 +36,8 @@ same() {
 	esac
 }
 
-# place STAGED PATH MODE OWNER SUM puts a file where it belongs, at once and durably.
+# place STAGED PATH MODE OWNER SUM puts a file where it belongs. A disk that is full or read-only is no failure of the job's: what is
+# said of it is left for who reads how the job ended, which is not at all.
 place() {
 	if same "$@"; then return; fi
 	parent=${2%/*}/
@@ -44,6 +45,19 @@ place() {
 		printf '%s\n' "windlass: cannot place $2: directory $parent does not exist; create it in a prepare step"
 		return 1
 	fi
+	if said=$(export LC_ALL=C && put "$@" 2>&1); then return; fi
+	printf '%s\n' "$said"
+	case $said in
+	*'No space left on device'* | *'Disk quota exceeded'* | *'Read-only file system'*)
+		printf 'cannot place %s: %s\n' "$2" "${said##*: }" >"$job.disk"
+		exit
+		;;
+	esac
+	return 1
+}
+
+# put STAGED PATH MODE OWNER replaces a file at once and durably.
+put() {
 	temporary=$(mktemp "$parent.${2##*/}.XXXXXX") || return 1 # hidden from what reads all of a conf.d
 	if cat "$1" >"$temporary" && { [ -z "$4" ] || chown -- "$4" "$temporary"; } && chmod -- "$3" "$temporary" &&
 		sync "$temporary" && mv -fT -- "$temporary" "$2" && sync "$parent"; then return; fi
