@@ -237,6 +237,59 @@ func TestInventoryFlapsDuringAStep(t *testing.T) {
 	})
 }
 
+// tough is a balancer whose calls to deregister take long.
+type tough struct {
+	*stage
+	takes time.Duration
+}
+
+func (b tough) Deregister(ctx context.Context, m actuators.Membership) error {
+	time.Sleep(b.takes)
+	return b.stage.Deregister(ctx, m)
+}
+
+// Law 18: a machine that a reading of the inventory missed while a step runs on it has one hold on its record: what renews the claim
+// beside the step does not take it away from it.
+func TestLaw18LostMachineKeepsItsHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(3, "v1")
+		s.leaves = true
+		for port := 81; port < 85; port++ {
+			m := actuators.Membership{Group: "arn:web", ID: "web-1", Port: port}
+			s.groups[0].Members = append(s.groups[0].Members, actuators.Target{Membership: m, Status: actuators.TargetHealthy})
+			s.hosts["web-1"].Record.Places = append(s.hosts["web-1"].Record.Places, m)
+		}
+		d := s.deps()
+		d.Balancer = tough{s, 9 * time.Second}
+		_, _, end := s.begin(t, webFleet("v2"), d)
+		defer end()
+		list := func(nodes []actuators.Node) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.nodes = nodes
+		}
+		began := func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return slices.Contains(s.written, "web-1 leaving")
+		}
+		for !began() {
+			time.Sleep(100 * time.Millisecond)
+		}
+		all := s.nodes
+		list(all[1:])
+		time.Sleep(16 * time.Second)
+		list(all)
+		time.Sleep(44 * time.Second)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		left := slices.ContainsFunc(s.groups[0].Members, func(m actuators.Target) bool { return m.ID == "web-1" })
+		if s.refused > 0 || left {
+			t.Errorf("%d writes were refused, as of records that are another's; web-1 is in a place still: %v", s.refused, left)
+		}
+	})
+}
+
 // a history that cannot be searched is asked again without any pause.
 func TestHistoryThatCannotBeSearchedIsNotAHotLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

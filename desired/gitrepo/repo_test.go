@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -902,6 +903,25 @@ func TestAPackThatIsFarLargerThanItLooks(t *testing.T) {
 	wantReleases(t, state, map[string]string{"web": "v1"})
 }
 
+// G41: nor does what is small in a pack, and whose objects are small there too, because each only says how it differs from the last.
+func TestAPackThatUnpacksToFarMore(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	large := make([]byte, 1<<20)
+	rand.NewChaCha8([32]byte{}).Read(large)
+	for i := range 5 {
+		large[i] = 0
+		server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "large": text(string(large))})
+	}
+	repo := server.open(server.options())
+	repo.remote.largest = 3 << 20
+	state, err := repo.Poll(t.Context())
+	wantOutage(t, state, err, Other)
+	wantProblem(t, state, "is larger than 3 MB")
+	repo.remote.largest = 8 << 20
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
+}
+
 func TestFileURLWithoutGit(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := Open(Options{URL: "file:///srv/deploy.git", Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "install git") {
@@ -976,6 +996,38 @@ func TestCommitThatCannotBeKeptIsNotInForce(t *testing.T) {
 	wantProblem(t, state, "not in force yet", options.Dir)
 	server.check(os.Remove(options.Dir))
 	wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
+}
+
+// What accepted.json names is always there: a commit whose files, or whose name, cannot be written is not in force.
+func TestCommitWhoseFilesCannotBeKeptIsNotInForce(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	options := server.options()
+	repo := server.open(options)
+	poll(t, repo)
+	index := filepath.Join(options.Dir, "accepted.json")
+	before, err := os.ReadFile(index)
+	server.check(err)
+	second := server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	archive := filepath.Join(options.Dir, second+".zip")
+	server.check(os.Mkdir(archive, 0o700)) // no file takes the place of a directory
+	state, err := repo.Poll(t.Context())
+	wantOutage(t, state, err, Other)
+	wantReleases(t, state, map[string]string{"web": "v1"})
+	wantProblem(t, state, "not in force yet", "cannot keep the files of commit "+second)
+	if after, err := os.ReadFile(index); err != nil || string(after) != string(before) {
+		t.Errorf("another commit is kept: %s, %v", after, err)
+	}
+	server.check(os.Remove(archive))
+	server.check(os.Remove(index))
+	server.check(os.Mkdir(index, 0o700))
+	state, err = repo.Poll(t.Context())
+	wantOutage(t, state, err, Other)
+	wantReleases(t, state, map[string]string{"web": "v1"})
+	server.check(os.Remove(index))
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v2"})
+	wantReleases(t, server.open(options).State(), map[string]string{"web": "v2"})
 }
 
 func TestOldArchivesAreRemoved(t *testing.T) {
