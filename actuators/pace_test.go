@@ -40,6 +40,20 @@ func TestPollPaceOfAShortDrainIsQuick(t *testing.T) {
 	}
 }
 
+func TestPollPaceOfAnOverdueDrainSlowsDown(t *testing.T) {
+	for _, delay := range []time.Duration{time.Second, 2 * time.Second, 30 * time.Minute} {
+		if got := actuators.PollPace(delay, delay, false); got != 100*time.Millisecond {
+			t.Errorf("a drain of %v that should be over now is asked after %v", delay, got)
+		}
+		if got := actuators.PollPace(delay, delay+time.Hour, false); got != 15*time.Second {
+			t.Errorf("a drain of %v is overdue by an hour, and asked after %v", delay, got)
+		}
+	}
+	if got := actuators.PollPace(2*time.Second, 0, false); got != 100*time.Millisecond {
+		t.Errorf("first poll of a two second drain after %v", got)
+	}
+}
+
 func TestPollPaceOfAJoinIsQuickFirst(t *testing.T) {
 	at := polls(0, 2*time.Minute, false)
 	if at[0] != 20*time.Millisecond || at[len(at)-1]-at[len(at)-2] != 5*time.Second {

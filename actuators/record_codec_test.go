@@ -2,6 +2,7 @@ package actuators_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,10 @@ func TestRecordClaimStandsOnLinesOfItsOwn(t *testing.T) {
 
 func TestEncodeRecordFitsFreeText(t *testing.T) {
 	r := fullRecord()
+	r.Try.Error = strings.Repeat("e", actuators.MaxErrorBytes)
+	if b, err := actuators.EncodeRecord(r); err != nil || !strings.Contains(string(b), r.Try.Error) {
+		t.Errorf("an error that fits is changed: %v", err)
+	}
 	r.Try.Error = "\x1b[31mred\x00" + strings.Repeat("é", actuators.MaxErrorBytes)
 	r.Halts[0].Reason = "bad \xff bytes"
 	b, err := actuators.EncodeRecord(r)
@@ -100,6 +105,104 @@ func TestEncodeRecordRefusesWhatCouldNotBeRead(t *testing.T) {
 		if _, err := actuators.EncodeRecord(r); err == nil {
 			t.Errorf("%s: was encoded", name)
 		}
+	}
+}
+
+// Each bound holds on both of its sides.
+func TestRecordBounds(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("a", n) }
+	for name, c := range map[string]struct{ within, beyond func(*actuators.NodeRecord) }{
+		"fleet":          {func(r *actuators.NodeRecord) { r.Fleet = long(63) }, func(r *actuators.NodeRecord) { r.Fleet = long(64) }},
+		"repairs":        {func(r *actuators.NodeRecord) { r.Repairs = actuators.MaxRepairs }, func(r *actuators.NodeRecord) { r.Repairs = actuators.MaxRepairs + 1 }},
+		"fewest repairs": {func(r *actuators.NodeRecord) { r.Repairs = 0 }, func(r *actuators.NodeRecord) { r.Repairs = -1 }},
+		"holder":         {func(r *actuators.NodeRecord) { r.Claim.Holder = long(256) }, func(r *actuators.NodeRecord) { r.Claim.Holder = long(257) }},
+		"holder's text":  {func(r *actuators.NodeRecord) { r.Claim.Holder = "é b" }, func(r *actuators.NodeRecord) { r.Claim.Holder = "a\x1b[2J" }},
+		"epoch":          {func(r *actuators.NodeRecord) { r.Claim.Epoch = 0 }, func(r *actuators.NodeRecord) { r.Claim.Epoch = -1 }},
+		"algorithm":      {func(r *actuators.NodeRecord) { r.On.Algorithm = 0 }, func(r *actuators.NodeRecord) { r.On.Algorithm = -1 }},
+		"retry":          {func(r *actuators.NodeRecord) { r.Try.Retry = actuators.MaxRetry }, func(r *actuators.NodeRecord) { r.Try.Retry = actuators.MaxRetry + 1 }},
+		"fewest retries": {func(r *actuators.NodeRecord) { r.Try.Retry = 0 }, func(r *actuators.NodeRecord) { r.Try.Retry = -1 }},
+		"failures":       {func(r *actuators.NodeRecord) { r.Try.Failures = 0 }, func(r *actuators.NodeRecord) { r.Try.Failures = -1 }},
+		"port":           {func(r *actuators.NodeRecord) { r.Taken[0].Port = 65535 }, func(r *actuators.NodeRecord) { r.Taken[0].Port = 65536 }},
+		"least port":     {func(r *actuators.NodeRecord) { r.Places[0].Port = 0 }, func(r *actuators.NodeRecord) { r.Places[0].Port = -1 }},
+		"halt's retry":   {func(r *actuators.NodeRecord) { r.Halts[0].Retry = actuators.MaxRetry }, func(r *actuators.NodeRecord) { r.Halts[0].Retry = actuators.MaxRetry + 1 }},
+		"halt's retries": {func(r *actuators.NodeRecord) { r.Halts[0].Retry = 0 }, func(r *actuators.NodeRecord) { r.Halts[0].Retry = -1 }},
+		"halt's digest":  {func(r *actuators.NodeRecord) { r.Halts[0].Digest = "a" }, func(r *actuators.NodeRecord) { r.Halts[0].Digest = "" }},
+		"halts": {func(r *actuators.NodeRecord) { r.Halts = slices.Repeat(r.Halts, actuators.MaxHalts) },
+			func(r *actuators.NodeRecord) { r.Halts = slices.Repeat(r.Halts, actuators.MaxHalts+1) }},
+		"places": {func(r *actuators.NodeRecord) { r.Places = slices.Repeat(r.Places, actuators.MaxMemberships) },
+			func(r *actuators.NodeRecord) { r.Places = slices.Repeat(r.Places, actuators.MaxMemberships+1) }},
+		"first year": {func(r *actuators.NodeRecord) { r.StageAt = time.Unix(0, 0) }, func(r *actuators.NodeRecord) { r.StageAt = time.Unix(-1, 0) }},
+		"last year": {func(r *actuators.NodeRecord) { r.Try.At = time.Date(2999, 12, 31, 23, 59, 59, 0, time.UTC) },
+			func(r *actuators.NodeRecord) { r.Try.At = time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) }},
+		"as a whole": {func(r *actuators.NodeRecord) { r.Places = slices.Repeat(r.Places, actuators.MaxMemberships) }, func(r *actuators.NodeRecord) {
+			r.Places[0].Group = long(512)
+			r.Places[0].ID = long(250)
+			r.Places = slices.Repeat(r.Places, actuators.MaxMemberships)
+			r.Taken = r.Places
+		}},
+	} {
+		r := fullRecord()
+		c.within(&r)
+		b, err := actuators.EncodeRecord(r)
+		if err == nil {
+			_, err = actuators.DecodeRecord(b, r.Fleet)
+		}
+		if err != nil {
+			t.Errorf("%s, at its bound: %v", name, err)
+		}
+		r = fullRecord()
+		c.beyond(&r)
+		if _, err := actuators.EncodeRecord(r); err == nil {
+			t.Errorf("%s, beyond its bound: was encoded", name)
+		}
+	}
+}
+
+func TestDecodeRecordBoundsFreeText(t *testing.T) {
+	full, err := actuators.EncodeRecord(fullRecord())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, fits := range map[int]bool{actuators.MaxReasonBytes: true, actuators.MaxReasonBytes + 1: false} {
+		b := strings.Replace(string(full), "check serves failed", strings.Repeat("x", n), 1)
+		if _, err := actuators.DecodeRecord([]byte(b), "web-live"); (err == nil) != fits {
+			t.Errorf("a reason of %d bytes: %v", n, err)
+		}
+	}
+}
+
+// What DecodeRecord refuses for its length alone is one byte beyond what it takes.
+func TestRecordOfTheMostBytes(t *testing.T) {
+	full, err := actuators.EncodeRecord(fullRecord())
+	if err != nil {
+		t.Fatal(err)
+	}
+	padded := string(full) + strings.Repeat(" ", actuators.MaxRecordBytes-len(full))
+	if _, err := actuators.DecodeRecord([]byte(padded), "web-live"); err != nil {
+		t.Error(err)
+	}
+	if _, err := actuators.DecodeRecord([]byte(padded+" "), "web-live"); err == nil {
+		t.Error("one byte more was read")
+	}
+}
+
+// A record reads alike for people and shells, whoever wrote it: in UTC, without escapes; and writing it changes nothing of it.
+func TestRecordIsWrittenInUTC(t *testing.T) {
+	r, zone := fullRecord(), time.FixedZone("", 3600)
+	r.StageAt, r.Try.At, r.Halts[0].At, r.Claim.Expires = r.StageAt.In(zone), r.Try.At.In(zone), r.Halts[0].At.In(zone), r.Claim.Expires.In(zone)
+	b, err := actuators.EncodeRecord(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(b), "+01:00") || strings.Count(string(b), "03:04:05.6Z") != 4 || !strings.Contains(string(b), "<é>") {
+		t.Errorf("written as %s", b)
+	}
+	if r.Claim.Expires.Location() != zone || r.Halts[0].At.Location() != zone {
+		t.Error("EncodeRecord changed its argument")
+	}
+	there := strings.ReplaceAll(string(b), "03:04:05.6Z", "04:04:05.6+01:00")
+	if got, err := actuators.DecodeRecord([]byte(there), "web-live"); err != nil || !cmp.Equal(got, fullRecord()) || got.StageAt.Location() != time.UTC {
+		t.Errorf("read as %+v, %v", got, err)
 	}
 }
 

@@ -130,12 +130,27 @@ func TestAnIncompleteAnswerIsNoShorterList(t *testing.T) { // law 1
 		"<DescribeInstancesResponse><reservationSet><item/></reservationSet></DescribeInstancesResponse>",
 		instances(good + "<item/>"),
 		instances(good + "<item><instanceId>i-0000000b</instanceId></item>"),
-		instances(good + "<item><instanceState><name>running</name></instanceState></item>"),
+		instances(good + strings.Replace(good, "<instanceId>i-0000000a</instanceId>", "", 1)),
+		instances(good + strings.Replace(good, "<name>running</name>", "", 1)),
 		instances(good + strings.Replace(good, "<key>app</key>", "<key>ape</key>", 1)),
+		instances(good + strings.Replace(good, "<value>web</value>", "<value>api</value>", 1)),
 		strings.TrimSuffix(instances(good), "</DescribeInstancesResponse>"),
 		strings.Replace(instances(good), "</reservationSet>", "</reservationSet><nextToken>more</nextToken>", 1),
 	} {
 		fails(t.Context(), t, answering(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }), tagged("app", "web"))
+	}
+}
+
+func TestATagThatIsMissingIsNotAnEmptyOne(t *testing.T) {
+	body := instances(good)
+	fails(t.Context(), t, answering(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }), tagged("env", ""), "lacks the tags asked for")
+}
+
+func TestAnInstanceThatIsEndingIsNotListed(t *testing.T) { // G14
+	body := instances(good + strings.NewReplacer("i-0000000a", "i-0000000b", "running", "shutting-down").Replace(good))
+	finder := answering(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+	if got, err := finder.Nodes(t.Context(), tagged("app", "web")); err != nil || len(got.Nodes) != 1 || got.Nodes[0].ID != "i-0000000a" {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

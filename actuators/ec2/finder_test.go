@@ -110,6 +110,16 @@ func TestTheSameMachineTwiceIsOneNode(t *testing.T) {
 	}
 }
 
+func TestAStaticNodeIsNoInstanceForWhatBothLack(t *testing.T) {
+	w := newWorld(t)
+	w.add(aws.Instance{ID: "i-0000000a", PrivateAddress: "10.0.0.1"}, "inside") // without a public address
+	set := tagged("app", "web")
+	set.Static = []desired.StaticNode{{Name: "other", Address: "10.9.9.9"}} // without a target
+	if got := w.nodes(set); !slices.Equal(names(got), []string{"inside", "other"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestTwoStaticNodesOfOneMachineAreAProblem(t *testing.T) {
 	w := newWorld(t)
 	w.add(aws.Instance{ID: "i-0000000a", PrivateAddress: "10.0.0.1"}, "web-1")

@@ -75,7 +75,7 @@ func canonical(address string) string {
 func merged(node actuators.Node, i instance) actuators.Node {
 	node.ID = i.id
 	ip := node.Targets.IP
-	if ip == "" || ip == canonical(node.Address) { // the file names no target of its own
+	if ip == canonical(node.Address) { // the file names no target of its own
 		ip = cmp.Or(i.private, ip)
 	}
 	node.Targets = actuators.Targets{Instance: i.id, IP: ip}

@@ -66,7 +66,7 @@ var stories = suite{"reconciler/sim", "Test.*Laws", []string{"-seeds=100"}}
 
 // beyond are the tests of other packages that a package's bugs are shown to when its own have not found them.
 var beyond = map[string][]suite{
-	"actuators":       nil,
+	"actuators":       {{name: "reconciler/plan"}, {name: "reconciler"}},
 	"actuators/ec2":   nil,
 	"actuators/elb":   nil,
 	"actuators/host":  nil,
