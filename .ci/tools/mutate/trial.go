@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -140,7 +141,11 @@ func (t trial) each(n int, f func(i int) error) error {
 // show returns the bugs that a suite does not find.
 func (t trial) show(ctx context.Context, b *binary, mutants []*mutant) ([]*mutant, error) {
 	found := make([]bool, len(mutants))
+	var shown atomic.Int64
 	err := t.each(len(mutants), func(i int) (err error) {
+		if n := shown.Add(1); n%50 == 0 {
+			fmt.Fprintf(os.Stderr, "%s: %d of %d\n", b.name, n, len(mutants))
+		}
 		if b.comesBy(mutants[i]) {
 			found[i], err = t.finds(ctx, b, mutants[i])
 		}
