@@ -914,11 +914,11 @@ func TestAPackThatUnpacksToFarMore(t *testing.T) {
 		server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "large": text(string(large))})
 	}
 	repo := server.open(server.options())
-	repo.remote.largest = 3 << 20
+	repo.remote.most.history = 3 << 20
 	state, err := repo.Poll(t.Context())
 	wantOutage(t, state, err, Other)
 	wantProblem(t, state, "is larger than 3 MB")
-	repo.remote.largest = 8 << 20
+	repo.remote.most.history = 8 << 20
 	wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
 }
 

@@ -65,7 +65,7 @@ func run(ctx context.Context, o options, packages []string) (bool, error) {
 	if len(packages) > 1 {
 		fmt.Println("all together:", sum)
 	}
-	return sum.killed == sum.planted, nil
+	return sum.killed == sum.planted && sum.untried == 0, nil
 }
 
 // judge plants the bugs of one package.
@@ -92,10 +92,28 @@ func judge(ctx context.Context, o options, name string) (score, error) {
 		return s, nil
 	}
 	t := trial{suites: suites(name), dir: dir, jobs: o.jobs, grace: 20 * time.Second}
-	killed, err := t.try(ctx, mutants, func(m *mutant, why string) { fmt.Printf("%s  (%s)\n", m, why) })
-	s.planted, s.killed = len(mutants), killed
+	became, err := t.try(ctx, mutants)
+	for _, m := range mutants {
+		s.count(m, became[m])
+	}
 	fmt.Printf("%s: %s\n", name, s)
 	return s, err
+}
+
+// count counts a bug, and tells of one that no test has found.
+func (s *score) count(m *mutant, v verdict) {
+	switch v {
+	case untried:
+		s.untried++
+		return
+	case found:
+		s.killed++
+	case survived:
+		fmt.Printf("%s  (no test fails)\n", m)
+	case unreached:
+		fmt.Printf("%s  (no test reaches it)\n", m)
+	}
+	s.planted++
 }
 
 // choose takes the sample, and leaves the order of the files.
@@ -124,10 +142,10 @@ func reasons(text string) map[string]string {
 	return out
 }
 
-type score struct{ planted, killed, listed int }
+type score struct{ planted, killed, listed, untried int }
 
 func (s score) plus(o score) score {
-	return score{s.planted + o.planted, s.killed + o.killed, s.listed + o.listed}
+	return score{s.planted + o.planted, s.killed + o.killed, s.listed + o.listed, s.untried + o.untried}
 }
 
 func (s score) String() string {
@@ -137,6 +155,9 @@ func (s score) String() string {
 	}
 	if s.listed > 0 {
 		text += fmt.Sprintf("; %d that nobody could notice were left out (.ci/tools/mutate/known.txt)", s.listed)
+	}
+	if s.untried > 0 {
+		text += fmt.Sprintf("; %d were not planted, as it was stopped", s.untried)
 	}
 	return text
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,32 +34,44 @@ type binary struct {
 	tests map[int][]string // which of its tests come by a bug
 }
 
-// try shows each bug to one suite after the other until one finds it, tells of those that none finds, and counts the others.
-func (t trial) try(ctx context.Context, mutants []*mutant, survived func(m *mutant, why string)) (int, error) {
-	left, reached := mutants, map[*mutant]bool{}
+// A verdict is what became of a bug.
+type verdict int
+
+const (
+	untried verdict = iota
+	unreached
+	survived
+	found
+)
+
+// try shows each bug to one suite after the other until one finds it. When ctx ends before, some are left untried.
+func (t trial) try(ctx context.Context, mutants []*mutant) (map[*mutant]verdict, error) {
+	became := map[*mutant]verdict{}
 	for _, s := range t.suites {
-		if len(left) == 0 {
+		left := slices.DeleteFunc(slices.Clone(mutants), func(m *mutant) bool { return became[m] == found })
+		if len(left) == 0 || ctx.Err() != nil {
 			break
 		}
 		b, err := t.baseline(ctx, s, left)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		for _, m := range left {
-			reached[m] = reached[m] || b.comesBy(m)
+		verdicts := make([]verdict, len(left))
+		err = t.each(ctx, len(left), func(i int) (err error) {
+			verdicts[i], err = t.show(ctx, b, left[i])
+			if (i+1)%50 == 0 {
+				fmt.Fprintf(os.Stderr, "%s: shown %d of %d\n", b.name, i+1, len(left))
+			}
+			return err
+		})
+		for i, m := range left {
+			became[m] = max(became[m], verdicts[i])
 		}
-		if left, err = t.show(ctx, b, left); err != nil {
-			return 0, err
+		if err != nil {
+			return became, err
 		}
 	}
-	for _, m := range left {
-		why := "no test fails"
-		if !reached[m] {
-			why = "no test reaches it"
-		}
-		survived(m, why)
-	}
-	return len(mutants) - len(left), nil
+	return became, nil
 }
 
 // baseline is a suite that carries the bugs of Go files, and what it does when none is in force.
@@ -80,7 +93,7 @@ func (t trial) baseline(ctx context.Context, s suite, mutants []*mutant) (*binar
 	}
 	began := time.Now()
 	reached := make([][]int, len(names))
-	err = t.each(len(names), func(i int) (err error) {
+	err = t.each(ctx, len(names), func(i int) (err error) {
 		reached[i], err = t.reach(ctx, b, names[i], fmt.Sprintf("%s.%d", path, i))
 		return err
 	})
@@ -120,58 +133,51 @@ func (t trial) reach(ctx context.Context, b *binary, name, log string) ([]int, e
 	return reached, nil
 }
 
-func (b *binary) comesBy(m *mutant) bool { return m.number == 0 || len(b.tests[m.number]) > 0 }
-
-// each does f for every number below n, some at once.
-func (t trial) each(n int, f func(i int) error) error {
-	errs := make([]error, n)
+// each does f for every number below n, some at once. After the first error it begins no more; the end of ctx is none.
+func (t trial) each(ctx context.Context, n int, f func(i int) error) error {
+	var failure error
+	var once sync.Once
+	var failed atomic.Bool
 	free := make(chan struct{}, t.jobs)
 	var wg sync.WaitGroup
 	for i := range n {
 		free <- struct{}{}
+		if ctx.Err() != nil || failed.Load() {
+			break
+		}
 		wg.Go(func() {
-			errs[i] = f(i)
+			if err := f(i); err != nil && ctx.Err() == nil {
+				once.Do(func() { failure = err })
+				failed.Store(true)
+			}
 			<-free
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return failure
 }
 
-// show returns the bugs that a suite does not find.
-func (t trial) show(ctx context.Context, b *binary, mutants []*mutant) ([]*mutant, error) {
-	found := make([]bool, len(mutants))
-	var shown atomic.Int64
-	err := t.each(len(mutants), func(i int) (err error) {
-		if n := shown.Add(1); n%50 == 0 {
-			fmt.Fprintf(os.Stderr, "%s: %d of %d\n", b.name, n, len(mutants))
-		}
-		if b.comesBy(mutants[i]) {
-			found[i], err = t.finds(ctx, b, mutants[i])
-		}
-		return err
-	})
-	var left []*mutant
-	for i, m := range mutants {
-		if !found[i] {
-			left = append(left, m)
-		}
-	}
-	return left, err
-}
-
-// finds says whether a suite fails with a bug.
-func (t trial) finds(ctx context.Context, b *binary, m *mutant) (bool, error) {
+// show says whether a suite fails with a bug.
+func (t trial) show(ctx context.Context, b *binary, m *mutant) (verdict, error) {
 	path, tests := b.path, b.tests[m.number]
-	if m.number == 0 {
+	switch {
+	case m.number == 0:
 		path, tests = m.overlay+".test", []string{cmp.Or(b.only, ".*")}
 		if err := build(ctx, b.suite, m.overlay, path); err != nil {
-			return false, err
+			return untried, err
 		}
 		defer os.Remove(path)
+	case len(tests) == 0:
+		return unreached, nil
 	}
 	_, err := t.run(ctx, b, path, 4*b.took+t.grace, tests, "MUTANT_PLANTED="+strconv.Itoa(m.number))
-	return err != nil, ctx.Err()
+	switch {
+	case ctx.Err() != nil:
+		return untried, nil
+	case err != nil:
+		return found, nil
+	}
+	return survived, nil
 }
 
 func build(ctx context.Context, s suite, overlay, path string) error {
