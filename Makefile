@@ -43,7 +43,7 @@ stories:
 	nice -n 19 $(SUM) --jsonfile bin/sim.json -- -timeout 20m ./reconciler/sim
 	nice -n 19 $(SUM) --jsonfile bin/simrace.json -- -race -timeout 20m -run 'Laws$$' ./reconciler/sim
 
-mutate: ## plant small bugs, and list those that no test finds (MUTATE=all, or packages; by itself the sample that CI runs)
+mutate: ## plant small bugs, and list those that no test finds (MUTATE=all, or packages; by itself a sample)
 	@$(GO) -C .ci/tools build -o $(CURDIR)/bin/mutate ./mutate
 	nice bin/mutate $(if $(MUTATE),$(MUTATE),-sample 12 reconciler/plan actuators/ec2)
 

@@ -118,7 +118,7 @@ func gated(name string, exit int) actuators.JobStep {
 // awaitUnlocked returns when nothing holds the job's lock: what is killed is not dead at once.
 func (b bench) awaitUnlocked() {
 	b.Helper()
-	lock, err := os.Open(filepath.Join(b.dir, "job", "lock"))
+	lock, err := os.Open(filepath.Join(b.dir, "job")) // what its runner holds
 	if err == nil {
 		defer lock.Close()
 		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_SH)
