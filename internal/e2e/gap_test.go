@@ -38,7 +38,7 @@ func TestKilledBeforeTheStepsBegin(t *testing.T) {
 // lockJobs keeps jobs on a node from beginning.
 func (w *world) lockJobs(n *sandbox.Node) (unlock func()) {
 	w.Helper()
-	lock := must(os.OpenFile(filepath.Join(n.Home, ".windlass", "web", "job", "lock"), os.O_WRONLY, 0))(w.T)
+	lock := must(os.Open(filepath.Join(n.Home, ".windlass", "web", "job")))(w.T)
 	check(w.T, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
 	return func() { check(w.T, lock.Close()) }
 }
