@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"windlass/actuators"
+	"windlass/internal/sandbox"
 	"windlass/internal/web"
 	"windlass/reconciler/plan"
 )
@@ -63,6 +64,33 @@ func TestDeployHaltRevertAndReconfigure(t *testing.T) {
 		}
 	}
 	w.kept(2)
+}
+
+// Three bad releases in a row, each meant to mend the one before, leave one node of eight out and the fleet halted each time, though two
+// may be away (law 11): none is excused by what the node failed before. The way back visits that node alone.
+func TestThreeBadReleasesInARow(t *testing.T) {
+	w := newWorld(t, 8)
+	w.edit(baseFile, hasty)
+	w.edit(fleetFile, func(old string) string {
+		return w.replace(old, [][2]string{{"maxUnavailable: 1", "maxUnavailable: 2"}})
+	})
+	w.begin()
+	for _, bad := range []string{"v5", "v6", "v7"} {
+		check(t, w.Publish(sandbox.Build{Release: bad, Fault: "cannot reach its database"}))
+		out := w.node(w.halts(w.deploy(bad), "v1", bad))
+		w.recorded(out, bad, actuators.Failed)
+		w.balances(7)
+		w.status(3, bad+" is halted: revert it, commit a fix, or set retry to 1", bad+" failed on "+out.Name)
+	}
+	w.arrives(w.deploy("v1"), "v1")
+	w.kept(7)
+	visits := 0
+	for _, n := range w.Nodes() {
+		visits += w.ran(n, "activate")
+	}
+	if visits != 4 {
+		t.Errorf("steps ran %d times, want 3 for what is bad and 1 for the way back", visits)
+	}
 }
 
 // A node that appears in mid-rollout gets the release that is wanted before it is ever registered (G15).

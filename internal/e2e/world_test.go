@@ -88,10 +88,28 @@ func openWorld(t *testing.T, nodes int, args ...string) *world {
 	return w
 }
 
+// processes are those of this world, one a line; none but on Linux.
+func (w *world) processes() (lines []string) {
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range all {
+		dir := filepath.Dir(file)
+		command, _ := os.ReadFile(file)
+		at, _ := os.Readlink(filepath.Join(dir, "cwd"))
+		if !strings.Contains(string(command), w.Dir) && !strings.HasPrefix(at, w.Dir) {
+			continue
+		}
+		call, _ := os.ReadFile(filepath.Join(dir, "wchan"))
+		words := strings.Join(strings.Fields(strings.ReplaceAll(string(command), "\x00", " ")), " ")
+		lines = append(lines, fmt.Sprintf("%s %s in %s: %.200s", filepath.Base(dir), call, at, words))
+	}
+	return lines
+}
+
 // close ends all of it, and then judges the traffic.
 func (w *world) close() {
 	if w.Failed() {
 		w.Logf("the agent's last lines:\n%s", strings.Join(w.Agent.Log(40), "\n"))
+		w.Logf("what runs, and in which call of the kernel:\n%s", strings.Join(w.processes(), "\n"))
 	}
 	w.Traffic.Stop()
 	count := w.Traffic.Count()
