@@ -187,11 +187,15 @@ func (w *world) deploy(release string) (revision string) {
 	return must(w.Repo.Commit(w.Context(), release))(w.T)
 }
 
-// begin starts the agent and waits until it has found everything as git says.
+// begin starts the agent and waits until it has found everything as git says, and has written that down.
 func (w *world) begin() {
 	w.Helper()
 	check(w.T, w.Agent.Start())
-	w.settles(w.Repo.Head(), plan.PhaseIdle)
+	revision := w.Repo.Head()
+	w.sees("every node recorded", func(f web.Fleet) bool {
+		unknown := func(n web.Node) bool { return n.Release == "" }
+		return f.Desired.Revision == revision && f.Phase == plan.PhaseIdle && !slices.ContainsFunc(f.Nodes, unknown)
+	})
 }
 
 // hold makes nodes wait in their next step of that name ("prepare", "activate", "verify") until it is let go.
