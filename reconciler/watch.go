@@ -111,11 +111,15 @@ func (a *actor) tookSample(n *node, check desired.Check, s health.Sample) {
 	a.judge(n)
 }
 
-// refused reports whether a node that nobody wrote down has said no for certain: it need not be waited for.
-func (w *watch) refused(check string) bool {
-	for _, s := range slices.Backward(w.samples) {
+// refused reports whether a node that nobody wrote down has said no for certain, also where it is asked for another's sake: it need not be
+// waited for.
+func (n *node) refused(check string) bool {
+	if n.watch.Phase != plan.WatchFirst && (n.watch.Phase != plan.WatchAgain || n.record().Known()) {
+		return false
+	}
+	for _, s := range slices.Backward(n.watch.samples) {
 		if s.Check == check {
-			return w.Phase == plan.WatchFirst && (s.Result == health.Fail || s.Result == health.Contradict)
+			return s.Result == health.Fail || s.Result == health.Contradict
 		}
 	}
 	return false
@@ -131,7 +135,7 @@ func (a *actor) judge(n *node) {
 	var verdicts []health.Verdict
 	for _, c := range a.checks(w.Release) {
 		p := health.Policy{Check: c.Name, Successes: c.Successes, Steady: w.Steady, Within: c.Within, Since: w.since}
-		if w.refused(c.Name) {
+		if n.refused(c.Name) {
 			p.Within = 0
 		}
 		verdicts = append(verdicts, health.Judge(w.samples, p, now))

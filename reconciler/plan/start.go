@@ -322,7 +322,7 @@ func (s *starter) beginRepair(v *view, m *move) bool {
 // following are the candidates whose turn comes when those under way have ended: as many as may be out at once. While nothing moves,
 // nobody's does.
 func (s *starter) following(candidates []candidate) []string {
-	if !s.moves_() {
+	if !s.anyMoves() {
 		return nil
 	}
 	var names []string
@@ -334,7 +334,7 @@ func (s *starter) following(candidates []candidate) []string {
 	return names
 }
 
-// moves_ reports whether anything is under way, or begins with this plan or after its roll call.
-func (s *starter) moves_() bool {
+// anyMoves reports whether anything is under way, or begins with this plan or after its roll call.
+func (s *starter) anyMoves() bool {
 	return s.refresh || slices.ContainsFunc(s.moves, func(m move) bool { return m.step != nil || m.status.UnderWay })
 }
