@@ -26,3 +26,45 @@ func TestLaw9NodesShareAReadingOfTheirBalancers(t *testing.T) {
 		t.Errorf("web-2 itself was asked to join since that reading began; steps %q, reread %t", kindsOf(p, ""), p.Reread)
 	}
 }
+
+// Before a node behind no load balancer is changed, as many others are checked again as are enough of a large fleet: those that were not for
+// the longest. When they were, it is changed.
+func TestLaw9ALargeFleetIsCheckedAgainInPart(t *testing.T) {
+	w := unbalanced(100, "v1")
+	for i := range w.Nodes {
+		w.Nodes[i].Health = passing("v1", plan.WatchIdle)
+	}
+	own(&w, 0, actuators.Leaving)
+	w.Nodes[0].Staged = start.Add(-time.Minute)
+	for i := range 30 { // for another, before it was claimed
+		w.Nodes[50+i].Health = passing("v1", plan.WatchAgain)
+		w.Nodes[50+i].Health.Since = start.Add(-time.Hour)
+	}
+	p := plan.Next(wants("v2", noBalancers), w)
+	again := map[string]bool{}
+	for _, watch := range p.Watch {
+		again[watch.Node] = watch.Phase == plan.WatchAgain
+	}
+	if len(again) != plan.MostRechecks || len(p.Steps) > 0 {
+		t.Errorf("%d are checked again, want %d; steps %q", len(again), plan.MostRechecks, kindsOf(p, ""))
+	}
+	checked := 0
+	for i := range w.Nodes {
+		n := &w.Nodes[i]
+		if !again[n.Name] {
+			continue
+		}
+		if n.Health.Phase == plan.WatchAgain {
+			t.Errorf("%s was checked an hour ago, others never were", n.Name)
+		}
+		if checked++; checked == plan.MostRechecks {
+			if p := plan.Next(wants("v2", noBalancers), w); kindsOf(p, "web-1") != "" || len(p.Watch) != 1 {
+				t.Errorf("one is not checked yet: steps %q, %d watches", kindsOf(p, ""), len(p.Watch))
+			}
+		}
+		n.Health = passing("v1", plan.WatchAgain)
+	}
+	if p := plan.Next(wants("v2", noBalancers), w); kindsOf(p, "web-1") != "configure web-1" || len(p.Watch) > 0 {
+		t.Errorf("all were checked: steps %q, %d watches", kindsOf(p, ""), len(p.Watch))
+	}
+}
