@@ -240,3 +240,11 @@ exec %[2]s "$@"
 		t.Errorf("it was killed: %q", got)
 	}
 }
+
+// A directory that cannot be locked, as on a network disk, is told, and not tried again and again on the node.
+func TestDirectoryThatCannotBeLocked(t *testing.T) {
+	b, _ := workbenchWithTools(t, map[string]string{"flock": "case $* in '-n 8') exit 65 ;; esac\nexec %[2]s \"$@\"\n"})
+	if _, err := b.try(t.Context(), job("one", step("a", "touch ran"))); err == nil || !strings.Contains(err.Error(), "set ssh.stateDir") || !missing(b.dir+"/ran") {
+		t.Errorf("it says %v", err)
+	}
+}

@@ -111,6 +111,8 @@ while ! ended "$key"; do
 		claimed
 		start "$@"
 		break
+	elif [ $? != 1 ]; then
+		fail $BROKEN "$dir/job cannot be locked, as on a network disk; set ssh.stateDir to a directory on a disk of its own"
 	fi
 	exec 8>&-
 	unlock
