@@ -22,9 +22,15 @@ func (s *scene) facts() []actuators.Fact {
 	for i := range s.views {
 		told = append(told, s.views[i].rec.Facts...)
 	}
+	seen := map[actuators.Fact]bool{} // most records tell the same
 	for _, f := range told {
-		same := func(o actuators.Fact) bool { return o.Kind == f.Kind && o.Instance == f.Instance }
-		if s.holds(f) && !slices.ContainsFunc(all, same) {
+		if seen[f] {
+			continue
+		}
+		seen[f] = true
+		n := s.about(f)
+		same := func(o actuators.Fact) bool { return o.Kind == f.Kind && isOf(o, n) }
+		if n != nil && s.holds(f) && !slices.ContainsFunc(all, same) {
 			all = append(all, f)
 		}
 	}
@@ -40,12 +46,18 @@ func (v *view) fact(release string) actuators.Fact {
 	return actuators.Fact{Kind: actuators.Away, Node: v.Name, Instance: v.identity(), Release: release}
 }
 
-// holds reports whether a fact is still so. A node that is no part of the fleet any more frees its place (G14); one that the file excludes
-// does when it serves, for nothing is built on what it says; of any other its own record tells.
-func (s *scene) holds(f actuators.Fact) bool {
-	if !s.Inventory.Complete() {
-		return true
+// about finds the node that a fact is about. Of one that is no part of the fleet any more nothing holds: it frees its place (G14). While the
+// machines cannot be listed, the last list tells; else a record could name machines without end.
+func (s *scene) about(f actuators.Fact) *Node {
+	if i := slices.IndexFunc(s.World.Nodes, func(n Node) bool { return isOf(f, &n) }); i >= 0 {
+		return &s.World.Nodes[i]
 	}
+	return nil
+}
+
+// holds reports whether a fact about a node is still so. Of one that the file excludes it is until it serves, for nothing is built on what it
+// says; of any other its own record tells.
+func (s *scene) holds(f actuators.Fact) bool {
 	if n := s.excludedNode(f); n != nil {
 		return !s.servesAlone(n)
 	}

@@ -1,0 +1,59 @@
+package plan_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/reconciler/plan"
+)
+
+// facts about web-1 that nothing is known of but that a record says so: as many as fit, each with another instance.
+func inventedFacts() (facts []actuators.Fact) {
+	for i := range actuators.MaxFacts {
+		facts = append(facts, actuators.Fact{Kind: actuators.Away, Node: "web-1", Instance: fmt.Sprintf("a-%02d", i)})
+	}
+	return facts
+}
+
+func excludesWeb1(f *desired.Fleet) {
+	f.Nodes.Exclude = []desired.Exclusion{{Name: "web-1", Reason: "looked at"}}
+}
+
+// Law 11: a node is away once, however often one record says it.
+func TestLaw11OneNodeIsAwayOnce(t *testing.T) {
+	w := fleetOf(6, "v1")
+	for i := range w.Nodes {
+		w.Nodes[i].ID = "" // of a static list: only its own machine id tells one from another
+	}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Nodes[1].Host.Record.Facts = inventedFacts()
+	p := plan.Next(wants("v2", excludesWeb1, func(f *desired.Fleet) { f.Rollout.MaxUnavailable = desired.Amount{Count: 2} }), w)
+	if !strings.Contains(kindsOf(p, ""), "leave") || len(p.Facts) != 1 {
+		t.Errorf("web-1 is out, and 2 may be: steps %q; %d facts; %.200s", kindsOf(p, ""), len(p.Facts), p.Reason)
+	}
+}
+
+// Law 11: while the machines cannot be listed, what a record says of machines nobody knows displaces no fact about one that is out.
+func TestLaw11InventedFactsDisplaceNone(t *testing.T) {
+	w := fleetOf(6, "v1")
+	w.Inventory.Err = "throttled"
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	away := actuators.Fact{Kind: actuators.Away, Node: "web-1", Instance: w.Nodes[0].ID, Release: "v2"}
+	w.Nodes[1].Host.Record.Facts = inventedFacts()
+	for i := range w.Nodes[2:] {
+		w.Nodes[2+i].Host.Record.Facts = []actuators.Fact{away}
+	}
+	p := plan.Next(wants("v2", excludesWeb1), w)
+	if !slices.Equal(p.Facts, []actuators.Fact{away}) {
+		t.Errorf("%d facts, want the one about web-1", len(p.Facts))
+	}
+	for _, s := range p.Steps {
+		if s.Record != nil && !slices.Equal(s.Record.Facts, []actuators.Fact{away}) {
+			t.Errorf("%s is told %d facts", s.Node, len(s.Record.Facts))
+		}
+	}
+}
