@@ -196,13 +196,18 @@ func (s *starter) unprovenRoom() int {
 	for i := range s.views {
 		v := &s.views[i]
 		yields := s.moves[i].yields || s.moves[i].hold != nil && v.rec.Spoiled
-		lost := s.Is(v.rec.Try.Version) && (v.rec.Spoiled || v.rec.Stage == actuators.Failed) && v.rec.Try.Retry >= s.Fleet.Retry
+		lost := s.Is(v.rec.Try.Version) && (v.rec.Spoiled || v.rec.Stage == actuators.Failed) && v.rec.Try.Retry >= s.Fleet.Retry && !s.sick(v)
 		bakes := v.unfinished() && s.Is(v.rec.On) && v.rotation == member
 		if v.moving() && !yields || v.opaque() || lost || bakes {
 			room--
 		}
 	}
 	return room
+}
+
+// sick reports whether a node gave up a version that it says nothing of.
+func (k *known) sick(v *view) bool {
+	return v.rec.Stage == actuators.Failed && !k.verdict.blames(v, v.rec.Try)
 }
 
 // whyUnproven is why no more nodes may set out for a version that is not proven.
