@@ -8,6 +8,7 @@ import (
 
 	"windlass/actuators"
 	"windlass/desired"
+	"windlass/health"
 	"windlass/reconciler/plan"
 )
 
@@ -79,5 +80,35 @@ func TestLaw11FewerAttemptsEndInTheVerdict(t *testing.T) {
 	f := plan.Foresee(wants("v2", upTo(2, 1), func(f *desired.Fleet) { f.Rollout.Attempts = 1 }), w)
 	if f.End.Phase != plan.PhaseHalted {
 		t.Errorf("web-1 used up the one attempt there is:\n%s", story(f))
+	}
+}
+
+// A node that was let go with the wanted version before it was proven, and that is unhealthy or drifted by now, took the canary's place and
+// was never worked on: the rollout ended in silence.
+func TestNodeThatWasLetGoAndIsUnwellIsConfigured(t *testing.T) {
+	for name, change := range map[string]func(*plan.World){
+		"unhealthy": func(w *plan.World) {
+			w.Groups[0].Members[1].Status, w.Groups[0].Members[1].AtFault = actuators.TargetUnhealthy, true
+		},
+		"its balancer's fault": func(w *plan.World) { w.Groups[0].Members[1].Status = actuators.TargetUnhealthy },
+		"gets no traffic":      func(w *plan.World) { w.Groups[0].Members[1].Status = actuators.TargetUnused },
+		"drifted": func(w *plan.World) {
+			w.Nodes[1].Health = failing("v2", plan.WatchIdle)
+			w.Nodes[1].Health.Status = health.Contradicted
+		},
+		"beside a new node": func(w *plan.World) {
+			w.Groups[0].Members[1].Status, w.Groups[0].Members[1].AtFault = actuators.TargetUnhealthy, true
+			w.Nodes = append(w.Nodes, nodeOf("web-4", "a", ""))
+			w.Nodes[3].Out = start.Add(-time.Hour)
+		},
+	} {
+		w := fleetOf(3, "v1")
+		r := &w.Nodes[1].Host.Record
+		r.On, r.Prepared, r.Try = version("v2"), "d1-v2", actuators.Try{Version: version("v2"), ID: "x"}
+		change(&w)
+		f := plan.Foresee(wants("v2", upTo(2, 1)), w)
+		if !slices.ContainsFunc(f.Events, func(e plan.Event) bool { return e.Node == "web-2" && e.Kind == plan.Configure }) {
+			t.Errorf("%s: web-2 is never configured:\n%s", name, story(f))
+		}
 	}
 }

@@ -14,7 +14,7 @@ type class int
 
 const (
 	none       class = iota
-	unfinished       // serves what is wanted, and was let go before it was proven: it bakes
+	unfinished       // a member with what is wanted, let go before it was proven: it bakes, or where it does not serve gets it anew
 	repair           // out of service with something other than what is wanted, or new
 	unhealthy        // a member whose checks fail
 	rolling          // serves
@@ -115,7 +115,7 @@ func (s *starter) classOf(v *view, m *move) class {
 	switch {
 	case v.has, v.foreign != nil, v.unsure != "", v.Busy != "", s.adoptable(v), s.usedUp(v):
 		return none
-	case v.serving && v.unfinished() && s.Is(v.rec.On) && !v.drifted() && !v.rec.Spoiled:
+	case v.serving && v.unfinished() && s.Is(v.rec.On):
 		return unfinished
 	case v.serving:
 		return rolling
@@ -127,6 +127,8 @@ func (s *starter) classOf(v *view, m *move) class {
 		return none
 	case v.rotation == draining:
 		return none
+	case v.rotation == member && v.unfinished() && s.Is(v.rec.On):
+		return unfinished
 	case v.rotation == member && v.atFault():
 		return unhealthy
 	case v.rotation == member:
@@ -236,7 +238,7 @@ func (s *starter) begin(c candidate, m *move) bool {
 		return false
 	case s.backingOff(v, m), s.relapsed(v, m):
 		return false
-	case c.class == unfinished:
+	case c.class == unfinished && v.serving && !v.drifted() && !v.rec.Spoiled:
 		return s.beginBake(v, m)
 	case s.prepares() && v.rec.Prepared != s.Version.Digest && v.rec.Stage == actuators.Idle && (v.serving || v.rotation == member):
 		return s.beginPrepare(v, m)
