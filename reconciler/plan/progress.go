@@ -58,6 +58,9 @@ func (k *known) stuck(d decision) int {
 		if !m.status.UnderWay || m.status.State == OutOfService || v.provenOnce(v.rec.On) && k.Is(v.rec.On) {
 			continue // one that has what it had before says nothing about the version
 		}
+		if m.hold != nil && m.hold.Cause.isOthers() && v.provenOnce(k.Version) {
+			continue // nor does one that others keep from getting back what it had
+		}
 		if m.hold != nil && !m.hold.Cause.isOthers() || k.waits(v, m) || v.foreign != nil {
 			return -1
 		}

@@ -112,3 +112,19 @@ func TestNodeThatWasLetGoAndIsUnwellIsConfigured(t *testing.T) {
 		}
 	}
 }
+
+// Laws 11, 15: a revert that waits for others' health is no fault of what it goes back to. v1 was halted after 15 minutes, and web-1 then
+// stayed out for good when web-2 was well again.
+func TestLaw11WayBackIsNotHaltedForBeingHeld(t *testing.T) {
+	w := fleetOf(4, "v1")
+	r := own(&w, 0, actuators.Leaving)
+	r.StageAt = start.Add(-20 * time.Minute)
+	r.On, r.Spoiled, r.Taken = version("v2"), true, slices.Clone(r.Places)
+	r.Try = actuators.Try{Version: version("v2"), ID: "x", Failures: 2, Error: "while baking: check serves", At: start.Add(-20 * time.Minute)}
+	w.Groups[0].Members[1].Status, w.Groups[0].Members[1].AtFault = actuators.TargetUnhealthy, true
+	w.Progress = start.Add(-20 * time.Minute)
+	p := plan.Next(wants("v1"), w)
+	if p.Halt != nil || !strings.Contains(holds(p), "2 of 4 in service, floor is 3") {
+		t.Errorf("%s: %s; holds %s", p.Phase, p.Reason, holds(p))
+	}
+}
