@@ -187,8 +187,11 @@ func (k *known) tooFew() refusal {
 func (k *known) whoIsOut() string {
 	var who strings.Builder
 	for i := range k.views {
-		if v := &k.views[i]; v.rec.Stage == actuators.Failed {
+		switch v := &k.views[i]; {
+		case v.rec.Stage == actuators.Failed:
 			fmt.Fprintf(&who, "; %s failed and stays out: mend or replace it", v.Name)
+		case v.Read.Err != "" && k.away(v):
+			fmt.Fprintf(&who, "; %s is out and cannot be reached: mend or replace it", v.Name)
 		}
 	}
 	for _, name := range k.tally.strayed {

@@ -124,7 +124,35 @@ func TestLaw11WayBackIsNotHaltedForBeingHeld(t *testing.T) {
 	w.Groups[0].Members[1].Status, w.Groups[0].Members[1].AtFault = actuators.TargetUnhealthy, true
 	w.Progress = start.Add(-20 * time.Minute)
 	p := plan.Next(wants("v1"), w)
-	if p.Halt != nil || !strings.Contains(holds(p), "2 of 4 in service, floor is 3") {
+	if p.Halt != nil || !strings.Contains(p.Reason, "back to v1; web-1 is draining: hold: 2 of 4 in service, floor is 3") {
 		t.Errorf("%s: %s; holds %s", p.Phase, p.Reason, holds(p))
+	}
+}
+
+// Law 11, G19: a machine that died under a bad release forbids no way back. v1 was halted for it after 15 minutes, so that the machine that
+// replaced it never got v1.
+func TestLaw11DeadMachineDoesNotHaltTheWayBack(t *testing.T) {
+	w := fleetOf(4, "v1")
+	r := own(&w, 0, actuators.Configuring)
+	r.On, r.Taken, r.Try = version("v2"), slices.Clone(r.Places), actuators.Try{Version: version("v2"), ID: "x"}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Nodes[0].Read.Err = "connection timed out"
+	w.Progress = start.Add(-20 * time.Minute)
+	p := plan.Next(wants("v1"), w)
+	if p.Halt != nil || !strings.Contains(p.Reason, "back to v1; web-1 is unreachable: connection timed out") {
+		t.Errorf("%s: %s", p.Phase, p.Reason)
+	}
+	if p := plan.Next(wants("v2"), w); p.Phase != plan.PhaseHalted {
+		t.Errorf("v2 makes no progress: %s: %s", p.Phase, p.Reason)
+	}
+}
+
+// Law 23: where a node that cannot be reached uses up what may be out, its name is in the headline.
+func TestLaw23NodeThatIsOutAndCannotBeReachedIsNamed(t *testing.T) {
+	w := fleetOf(4, "v1")
+	w.Nodes[0].Host, w.Nodes[0].Read = nil, plan.Source{Err: "connection timed out"}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	if p := plan.Next(wants("v2"), w); !strings.Contains(p.Reason, "web-1 is out and cannot be reached: mend or replace it") {
+		t.Errorf("%s: %s", p.Phase, p.Reason)
 	}
 }

@@ -66,9 +66,9 @@ func (k *known) phase(p Plan) (Phase, string) {
 	case k.verdict.halt != nil:
 		return PhaseHalted, k.wayBack()
 	case moving && k.rollsBack():
-		return PhaseRollingBack, progress + ", back to " + k.Version.Release
+		return PhaseRollingBack, progress + ", back to " + k.Version.Release + k.standstill(p)
 	case moving:
-		return PhaseProgressing, progress
+		return PhaseProgressing, progress + k.standstill(p)
 	case k.Fleet.Paused != nil:
 		return PhasePaused, cmp.Or(k.Fleet.Paused.Reason, "paused")
 	case k.blocked() != "":
@@ -87,6 +87,25 @@ func (k *known) phase(p Plan) (Phase, string) {
 		return PhaseWaiting, fmt.Sprintf("%d of %d nodes are to get %s; records are read again first", outdated, len(k.views), k.Version.Release)
 	}
 	return PhaseIdle, fmt.Sprintf("%d of %d in service with %s", p.InService, p.Size, k.Version.Release)
+}
+
+// standstill is what the first node under way waits for, when none goes on before people or other nodes do something; else empty.
+func (k *known) standstill(p Plan) string {
+	if len(p.Steps) > 0 {
+		return ""
+	}
+	first := ""
+	for i, s := range p.Nodes {
+		held := slices.ContainsFunc(p.Holds, func(h Hold) bool { return h.Node == s.Name })
+		switch {
+		case !s.UnderWay || k.views[i].foreign != nil:
+		case !held && s.State != Unreachable:
+			return ""
+		case first == "":
+			first = fmt.Sprintf("; %s is %s: %s", s.Name, s.State.words(), s.Reason)
+		}
+	}
+	return first
 }
 
 // setsOut reports whether a step of the plan is part of a journey: recording what is so already is none.
