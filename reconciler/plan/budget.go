@@ -51,8 +51,9 @@ func (b *budget) refuse(v *view) refusal {
 	if k.away(v) {
 		away--
 	}
+	finishes := k.away(v) && v.rec.Spoiled // it cannot go back, and makes no more of them
 	switch {
-	case away+1 > k.wave.away:
+	case away+1 > k.wave.away && !finishes:
 		return refusal{ByBudget, fmt.Sprintf("%d of %d out by windlass's hand, maxUnavailable is %s%s", away, b.left.size, k.limit(), k.whoIsOut())}
 	case k.mayServe(v) && others < b.left.floor:
 		return refusal{ByFloor, k.atFloor()}

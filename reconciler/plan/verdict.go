@@ -39,13 +39,13 @@ func (s *scene) judge() verdict {
 }
 
 // unexcused is the verdict with that on a version which a node gave up, and which no node of the fleet has proven, though nobody wrote it
-// down then: the node was sick while another had proven it, or more attempts were allowed. A node that was never read may have proven it.
+// down then: the node was sick while another had proven it, or the number of attempts was changed. A node that was never read may have proven it.
 func (d verdict) unexcused(s *scene) verdict {
 	if slices.ContainsFunc(s.views, func(v view) bool { return v.Host == nil }) {
 		return d
 	}
 	for i := range s.views {
-		if v := &s.views[i]; d.halt == nil && v.rec.Stage == actuators.Failed && s.usedUp(v) && d.blames(v, v.rec.Try) {
+		if v := &s.views[i]; d.halt == nil && v.rec.Stage == actuators.Failed && d.blames(v, v.rec.Try) {
 			d = d.with(s, []actuators.Halt{halt(v, v.rec.Try)}, v.Name)
 		}
 	}

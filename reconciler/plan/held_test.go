@@ -1,0 +1,45 @@
+package plan_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/reconciler/plan"
+)
+
+// Worlds in which nodes hold each other up for good.
+
+// Law 7: of more nodes that left a group in part than may be out, as the limit was lowered, those that cannot go back finish leaving: they
+// are counted out already.
+func TestLaw7NodesThatAreHalfOutDoNotHoldEachOther(t *testing.T) {
+	w := fleetOf(6, "v1")
+	add := twoGroups(&w)
+	for i := range 2 {
+		r := own(&w, i, actuators.Leaving)
+		r.On, r.Spoiled, r.Taken = version("v2"), true, slices.Clone(r.Places)
+		r.Try = actuators.Try{Version: version("v2"), ID: "x", Failures: 1, Error: "while baking: check serves", At: start.Add(-time.Hour)}
+		w.Nodes[i].Asked, w.Nodes[i].AskedAt = plan.Drain, start.Add(-time.Minute)
+		w.Groups[1].Members[i].Status, w.Groups[1].Members[i].AtFault = actuators.TargetUnhealthy, true
+	}
+	w.Groups[0].Members = w.Groups[0].Members[2:]
+	for _, release := range []string{"v1", "v2"} {
+		f := plan.Foresee(wants(release, add), w)
+		if f.End.Phase != plan.PhaseIdle {
+			t.Errorf("%s is wanted:\n%s", release, story(f))
+		}
+	}
+}
+
+// Law 11: more attempts are no way to try again what a node gave up.
+func TestLaw11MoreAttemptsDoNotHideTheVerdict(t *testing.T) {
+	w := sick(4, 0)
+	w.Nodes, w.Groups[0].Members = slices.Delete(w.Nodes, 1, 2), w.Groups[0].Members[1:]
+	p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Rollout.Attempts = 3 }), w)
+	if p.Phase != plan.PhaseHalted || !strings.HasPrefix(p.Reason, "v2 is halted: revert it") {
+		t.Errorf("%s: %s", p.Phase, p.Reason)
+	}
+}
