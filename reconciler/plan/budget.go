@@ -33,18 +33,20 @@ func (r refusal) none() bool { return r.cause == "" }
 type budget struct {
 	k    *known
 	left tally
+	gone []*view // who was let go
 }
 
 func (k *known) budget() budget {
 	left := k.tally
 	left.inService += left.claimed // those that stay after all still serve
 	left.groups = slices.Clone(left.groups)
-	return budget{k, left}
+	return budget{k: k, left: left}
 }
 
 // refuse returns why a node must not leave now. It counts the node itself as gone.
 func (b *budget) refuse(v *view) refusal {
-	k, others, away := b.k, b.left.inService, b.left.away
+	alike := b.alike(v)
+	k, others, away := b.k, b.left.inService+len(alike), b.left.away
 	if k.counts(v) || k.stillServes(v) {
 		others--
 	}
@@ -58,12 +60,28 @@ func (b *budget) refuse(v *view) refusal {
 	case k.mayServe(v) && others < b.left.floor:
 		return refusal{ByFloor, k.atFloor()}
 	}
-	return b.refuseGroups(v)
+	return b.refuseGroups(v, alike)
+}
+
+// alike are the other nodes that are to leave with what never was proven there, and serve with the same as a node that is: either they serve as
+// well as it does, or its leaving costs nothing. For any other node they are no capacity.
+func (b *budget) alike(v *view) []*view {
+	unproven := func(o *view) bool { return o.serving && b.k.claimed(o) && o.changed() && !o.rec.Spoiled }
+	if !unproven(v) {
+		return nil
+	}
+	var alike []*view
+	for i := range b.k.views {
+		if o := &b.k.views[i]; o != v && unproven(o) && o.rec.On.Digest == v.rec.On.Digest && !slices.Contains(b.gone, o) {
+			alike = append(alike, o)
+		}
+	}
+	return alike
 }
 
 // refuseGroups weighs every group by itself (law 7): the last one in rotation stays, healthy or not, and so does one that is healthy there
 // when too few others are.
-func (b *budget) refuseGroups(v *view) refusal {
+func (b *budget) refuseGroups(v *view, alike []*view) refusal {
 	k := b.k
 	for g := range k.Groups {
 		if !slices.ContainsFunc(k.groups[g].places(v.Node.Node), func(t actuators.Target) bool { return t.Status != actuators.TargetDraining }) {
@@ -71,6 +89,11 @@ func (b *budget) refuseGroups(v *view) refusal {
 		}
 		s := b.left.groups[g]
 		healthy, members := s.healthy, s.members
+		for _, o := range alike {
+			if k.healthyIn(o, g) {
+				healthy++
+			}
+		}
 		if k.healthyIn(v, g) && k.steady(v) {
 			healthy--
 		}
@@ -90,6 +113,7 @@ func (b *budget) refuseGroups(v *view) refusal {
 // spend counts a node out.
 func (b *budget) spend(v *view) {
 	k := b.k
+	b.gone = append(b.gone, v)
 	if k.counts(v) || k.stillServes(v) {
 		b.left.inService--
 	}

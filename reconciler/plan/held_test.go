@@ -34,6 +34,51 @@ func TestLaw7NodesThatAreHalfOutDoNotHoldEachOther(t *testing.T) {
 	}
 }
 
+// Laws 7, 10: a revert that comes while two nodes bake. Either both serve with what is on them or neither does: one may go while the other
+// stays. They waited for each other.
+func TestLaw7NodesThatBakeTheSameDoNotHoldEachOther(t *testing.T) {
+	w := fleetOf(2, "v1")
+	for i := range w.Nodes {
+		r := own(&w, i, actuators.Verified)
+		r.On, r.Try, r.Taken = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}, slices.Clone(r.Places)
+	}
+	want := wants("v1", upTo(2, 2))
+	f := plan.Foresee(want, w)
+	if f.End.Phase != plan.PhaseIdle {
+		t.Errorf("both serve v2, and are to go back to v1:\n%s", story(f))
+	}
+	for round := range 20 {
+		p := plan.Next(want, w)
+		if strings.Count(kindsOf(p, ""), "drain") > 1 {
+			t.Fatalf("round %d: %s", round, kindsOf(p, ""))
+		}
+		for _, s := range p.Steps {
+			for i := range w.Nodes {
+				if w.Nodes[i].Name == s.Node && s.Record != nil {
+					w.Nodes[i].Host.Record = s.Record.Clone()
+				}
+			}
+		}
+	}
+	w.Nodes[1].Host.Record.On = version("v3")
+	if p := plan.Next(want, w); strings.Contains(kindsOf(p, ""), "drain") {
+		t.Errorf("nothing says that v3 serves on web-2: %s", kindsOf(p, ""))
+	}
+}
+
+// So where no balancer tells whether they serve: an agent that has just begun has them checked.
+func TestLaw7HeldNodeIsCheckedWhereNothingElseTells(t *testing.T) {
+	w := unbalanced(2, "v1")
+	for i := range w.Nodes {
+		r := own(&w, i, actuators.Verified)
+		r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
+	}
+	f := plan.Foresee(wants("v1", noBalancers, upTo(2, 2)), w)
+	if f.End.Phase != plan.PhaseIdle {
+		t.Errorf("both serve v2, and are to go back to v1:\n%s", story(f))
+	}
+}
+
 // Law 11: more attempts are no way to try again what a node gave up.
 func TestLaw11MoreAttemptsDoNotHideTheVerdict(t *testing.T) {
 	w := sick(4, 0)

@@ -103,6 +103,9 @@ func (k *known) stay(v *view, m *move, why refusal) {
 	switch {
 	case v.rec.Spoiled || v.changed() && k.claimed(v):
 		m.refuse(why)
+		if !k.balanced() && !v.rec.Spoiled && !v.watched(WatchAgain, v.rec.On.Release) {
+			m.probe(WatchAgain, v.rec.On.Release, 0) // nothing else tells whether it serves
+		}
 	case k.balanced() && len(k.missing(v)) > 0:
 		k.restore(v, m)
 		if m.yields {

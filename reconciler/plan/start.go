@@ -41,7 +41,7 @@ type starter struct {
 
 // start begins as many journeys as the limits allow, in the order of law 8, and says why not more.
 func (k *known) start(moves []move, left budget) starts {
-	left.left.groups = slices.Clone(left.left.groups)
+	left.left.groups, left.gone = slices.Clone(left.left.groups), slices.Clip(left.gone)
 	s := &starter{known: k, starts: starts{moves: slices.Clone(moves), left: left}}
 	candidates := s.candidates()
 	if len(candidates) == 0 {
