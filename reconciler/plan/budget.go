@@ -84,7 +84,7 @@ func (b *budget) alike(v *view) []*view {
 func (b *budget) refuseGroups(v *view, alike []*view) refusal {
 	k := b.k
 	for g := range k.Groups {
-		if !slices.ContainsFunc(k.groups[g].places(v.Node.Node), func(t actuators.Target) bool { return t.Status != actuators.TargetDraining }) {
+		if !slices.ContainsFunc(v.places[g], func(t actuators.Target) bool { return t.Status != actuators.TargetDraining }) {
 			continue
 		}
 		s := b.left.groups[g]

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -18,12 +19,8 @@ func (s *scene) facts() []actuators.Fact {
 			all = append(all, v.fact(s.Version.Release))
 		}
 	}
-	told := slices.Clone(s.World.Facts)
-	for i := range s.views {
-		told = append(told, s.views[i].rec.Facts...)
-	}
 	seen := map[actuators.Fact]bool{} // most records tell the same
-	for _, f := range told {
+	for _, f := range slices.Concat(s.World.Facts, s.recordedFacts()) {
 		if seen[f] {
 			continue
 		}
@@ -34,7 +31,20 @@ func (s *scene) facts() []actuators.Fact {
 			all = append(all, f)
 		}
 	}
-	slices.SortFunc(all, func(a, b actuators.Fact) int { return strings.Compare(a.Instance, b.Instance) })
+	slices.SortFunc(all, func(a, b actuators.Fact) int {
+		return cmp.Or(strings.Compare(a.Instance, b.Instance), cmp.Compare(a.Kind, b.Kind))
+	})
+	return all
+}
+
+// recordedFacts are those that records name, in the records' order. Most name what the one before them names.
+func (s *scene) recordedFacts() []actuators.Fact {
+	var all, newest []actuators.Fact
+	for i := range s.views {
+		if facts := s.views[i].rec.Facts; len(facts) > 0 && !slices.Equal(facts, newest) {
+			all, newest = append(all, facts...), facts
+		}
+	}
 	return all
 }
 
@@ -49,10 +59,10 @@ func (v *view) fact(release string) actuators.Fact {
 // about finds the node that a fact is about. Of one that is no part of the fleet any more nothing holds: it frees its place (G14). While the
 // machines cannot be listed, the last list tells; else a record could name machines without end.
 func (s *scene) about(f actuators.Fact) *Node {
-	if i := slices.IndexFunc(s.World.Nodes, func(n Node) bool { return isOf(f, &n) }); i >= 0 {
-		return &s.World.Nodes[i]
+	if v := s.subject(f); v != nil {
+		return v.Node
 	}
-	return nil
+	return s.excludedNode(f)
 }
 
 // holds reports whether a fact about a node is still so. Of one that the file excludes it is until it serves, for nothing is built on what it
@@ -61,8 +71,21 @@ func (s *scene) holds(f actuators.Fact) bool {
 	if n := s.excludedNode(f); n != nil {
 		return !s.servesAlone(n)
 	}
-	i := slices.IndexFunc(s.views, func(v view) bool { return isOf(f, v.Node) })
-	return i >= 0 && (s.views[i].Host == nil || s.views[i].unsure != "")
+	v := s.subject(f)
+	return v != nil && (v.Host == nil || v.unsure != "")
+}
+
+// subject finds the node that a fact is about, by its name at first: it seldom has another by now.
+func (s *scene) subject(f actuators.Fact) *view {
+	if v := s.nodeNamed(f.Node); v != nil && isOf(f, v.Node) {
+		return v
+	}
+	for i := range s.views {
+		if isOf(f, s.views[i].Node) {
+			return &s.views[i]
+		}
+	}
+	return nil
 }
 
 // excludedNode finds the excluded node that a fact is about.
@@ -86,8 +109,9 @@ func (s *scene) servesAlone(n *Node) bool {
 	if !s.balanced() || s.groupsUnread() != "" {
 		return false
 	}
-	for _, g := range s.groups {
-		places := g.places(n.Node)
+	for i := range s.groups {
+		g := &s.groups[i]
+		places := g.places(n)
 		sick := slices.ContainsFunc(places, func(t actuators.Target) bool { return t.Status != actuators.TargetHealthy })
 		if g.named && (len(places) == 0 || sick) {
 			return false
@@ -111,14 +135,12 @@ func (s *scene) strayed(facts []actuators.Fact) []string {
 // Those of a journey in hand the agent remembers.
 func (s *scene) lasting(facts []actuators.Fact) []actuators.Fact {
 	told := map[string]bool{}
-	for i := range s.views {
-		for _, f := range s.views[i].rec.Facts {
-			told[f.Instance] = true
-		}
+	for _, f := range s.recordedFacts() {
+		told[f.Instance] = true
 	}
 	all := slices.DeleteFunc(slices.Clone(facts), func(f actuators.Fact) bool {
-		i := slices.IndexFunc(s.views, func(v view) bool { return isOf(f, v.Node) })
-		return i >= 0 && !told[f.Instance] && s.views[i].rec.Stage != actuators.Failed
+		v := s.subject(f)
+		return v != nil && !told[f.Instance] && v.rec.Stage != actuators.Failed
 	})
 	return all[:min(len(all), actuators.MaxFacts)]
 }
@@ -133,15 +155,15 @@ func (k *known) spread(steps []Step) []Step {
 	for _, s := range steps {
 		written[s.Node] = true
 	}
+	reason := strings.Join(k.strayedWords(), "; ")
+	if k.verdict.halt != nil {
+		reason = k.halted()
+	}
 	var spread []Step
 	for i := range k.views {
 		v := &k.views[i]
 		if written[v.Name] || !k.writable(v) || k.knows(v) {
 			continue
-		}
-		reason := strings.Join(k.strayedWords(), "; ")
-		if k.verdict.halt != nil {
-			reason = k.halted()
 		}
 		r := k.draft(v)
 		spread = append(spread, Step{Node: v.Name, Kind: Halt, Reason: reason, Record: &r})

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
+	"strings"
 	"time"
 
 	"windlass/actuators"
@@ -12,8 +14,9 @@ import (
 // group is a reading with its members found by id.
 type group struct {
 	*actuators.GroupState
-	named   bool
-	members map[string][]actuators.Target
+	named     bool
+	members   []actuators.Target // by id; none of one that is missing
+	strangers []actuators.Target // those that are no node found for the fleet, nor excluded
 }
 
 // index prepares the groups for as many look-ups as there are nodes. Former ones count while a record that counts names them.
@@ -45,27 +48,71 @@ func (s *scene) index() {
 }
 
 func newGroup(g *actuators.GroupState, named bool) group {
-	members := make(map[string][]actuators.Target, len(g.Members))
-	if g.Missing {
-		return group{g, named, members}
+	byID := func(a, b actuators.Target) int { return strings.Compare(a.ID, b.ID) }
+	switch {
+	case g.Missing:
+		return group{GroupState: g, named: named}
+	case slices.IsSortedFunc(g.Members, byID):
+		return group{GroupState: g, named: named, members: g.Members}
 	}
-	for i, t := range g.Members {
-		if others, twice := members[t.ID]; twice {
-			members[t.ID] = append(others, t)
-		} else {
-			members[t.ID] = g.Members[i : i+1 : i+1]
-		}
-	}
-	return group{g, named, members}
+	return group{GroupState: g, named: named, members: slices.SortedStableFunc(slices.Values(g.Members), byID)}
 }
 
 // places returns the targets under which the group holds the node.
-func (g group) places(n actuators.Node) []actuators.Target {
-	id := g.Target(n)
+func (g *group) places(n *Node) []actuators.Target {
+	from, to := g.span(g.Target(n.Node))
+	return g.members[from:to:to]
+}
+
+// span is where the members with an id are; no member goes by "".
+func (g *group) span(id string) (from, to int) {
 	if id == "" {
-		return nil
+		return 0, 0
 	}
-	return g.members[id]
+	from = sort.Search(len(g.members), func(i int) bool { return g.members[i].ID >= id })
+	for to = from; to < len(g.members) && g.members[to].ID == id; to++ {
+	}
+	return from, to
+}
+
+// findPlaces finds where the groups hold each node, and who else is in them.
+func (s *scene) findPlaces() {
+	each := len(s.groups)
+	places := make([][]actuators.Target, len(s.views)*each)
+	for i := range s.views {
+		s.views[i].places = places[i*each : (i+1)*each]
+	}
+	for g := range s.groups {
+		s.findIn(g)
+	}
+}
+
+// findIn is findPlaces in one group. Excluded nodes are no strangers there, also those that are switched off.
+func (s *scene) findIn(i int) {
+	g := &s.groups[i]
+	ours := make([]bool, len(g.members))
+	find := func(id string) []actuators.Target {
+		from, to := g.span(id)
+		for at := from; at < to; at++ {
+			ours[at] = true
+		}
+		return g.members[from:to:to]
+	}
+	for at := range s.views {
+		v := &s.views[at]
+		v.places[i] = find(g.Target(v.Node.Node))
+	}
+	for _, n := range s.excluded {
+		find(g.Target(n.Node))
+	}
+	for _, e := range s.Fleet.Nodes.Exclude {
+		find(e.Name)
+	}
+	for at, t := range g.members {
+		if !ours[at] {
+			g.strangers = append(g.strangers, t)
+		}
+	}
 }
 
 func (s *scene) groupName(id string) string {

@@ -8,28 +8,25 @@ import (
 )
 
 // move decides what each node does next that is under way, and how each that is at rest stands.
-func (k *known) move(t turns) []move {
+func (k *known) move(t turns) []*move {
 	sure := k.recheck()
 	due := sure.due()
-	moves := make([]move, len(k.views))
+	all, moves := make([]move, len(k.views)), make([]*move, len(k.views))
+	gives := k.blocked() == ""
 	for i := range k.views {
-		v := &k.views[i]
-		if v.moving() {
-			moves[i] = k.journey(v, t.refused[v.Name], sure)
+		v, m := &k.views[i], &all[i]
+		moves[i] = m
+		if v.moving {
+			*m = k.journey(v, t.refused[v.Name], sure)
 		} else {
-			moves[i] = k.rest(v)
+			*m = k.rest(v)
 			if due[v.Name] {
-				moves[i].probe(WatchAgain, cmp.Or(v.rec.On.Release, k.Version.Release), 0)
+				m.probe(WatchAgain, cmp.Or(v.rec.On.Release, k.Version.Release), 0)
 			}
 		}
-		moves[i].status.Release, moves[i].status.Outdated = v.rec.On.Release, moves[i].status.Outdated || !v.has
-	}
-	if k.blocked() != "" {
-		return moves
-	}
-	for i := range k.views {
-		if v := &k.views[i]; !v.moving() {
-			k.give(v, &moves[i])
+		m.status.Release, m.status.Outdated = v.rec.On.Release, m.status.Outdated || !v.has
+		if gives && !v.moving {
+			k.give(v, m)
 		}
 	}
 	return moves

@@ -122,8 +122,8 @@ func (k *known) stay(v *view, m *move, why refusal) {
 func (k *known) awaitDrain(v *view, m *move) {
 	m.status.State = Draining
 	limit := k.Fleet.Rollout.DrainTimeout
-	for _, g := range k.groups {
-		if len(g.places(v.Node.Node)) > 0 {
+	for i, g := range k.groups {
+		if len(v.places[i]) > 0 {
 			limit = max(limit, g.Delay+time.Minute)
 		}
 	}

@@ -99,6 +99,14 @@ func cmpTime(times ...time.Time) time.Time {
 	return zeroTime
 }
 
+// first is the earlier of two times that are known.
+func first(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"windlass/actuators"
 )
@@ -80,7 +81,7 @@ func (k *known) blocked() string {
 
 // A decision is what all nodes do next, and what is said of the fleet as a whole.
 type decision struct {
-	moves   []move // one for each view
+	moves   []*move // one for each view
 	fleet   []Hold
 	prune   pruning
 	soon    []string
@@ -88,6 +89,7 @@ type decision struct {
 	steps   []Step // of the moves in their order, then prunes and halts
 	halt    *actuators.Halt
 	stalled bool
+	wake    time.Time // when the time without progress is over; zero: never
 }
 
 // collect is the steps in the order they are told: nodes under way and those given back by name, then those that set out in their order.
@@ -95,7 +97,7 @@ func (d decision) collect(k *known) []Step {
 	var found []*move
 	for i := range d.moves {
 		if d.moves[i].step != nil {
-			found = append(found, &d.moves[i])
+			found = append(found, d.moves[i])
 		}
 	}
 	slices.SortStableFunc(found, func(a, b *move) int { return cmp.Compare(a.order, b.order) })

@@ -21,7 +21,7 @@ func (k *known) giveUp(d decision) decision {
 	d.stalled = true
 	limit := k.Fleet.Rollout.ProgressDeadline
 	if k.Now.Before(k.Progress.Add(limit)) {
-		d.moves[i].wakeAt(k.Now, k.Progress.Add(limit))
+		d.wake = k.Progress.Add(limit)
 		return d
 	}
 	s := d.moves[i].status
@@ -42,11 +42,10 @@ func (k *known) condemning(h actuators.Halt) *known {
 
 // onlyRetries reports whether the plan orders nothing but what has just failed for no fault of the version's.
 func (k *known) onlyRetries(d decision) bool {
-	troubled := map[string]bool{}
-	for i := range k.views {
-		troubled[k.views[i].Name] = k.views[i].Trouble != ""
-	}
-	return !slices.ContainsFunc(d.steps, func(s Step) bool { return !troubled[s.Node] })
+	return !slices.ContainsFunc(d.steps, func(s Step) bool {
+		v := k.nodeNamed(s.Node)
+		return v == nil || v.Trouble == ""
+	})
 }
 
 // stuck returns the first node under way when every node under way has outlasted its deadlines, else -1. One that is held for other nodes of
@@ -75,7 +74,7 @@ func (k *known) stuck(d decision) int {
 func (c Cause) isOthers() bool { return c == ByBudget || c == ByFloor || c == ByProof }
 
 // waits reports whether something of the node's has an end of its own.
-func (k *known) waits(v *view, m move) bool {
+func (k *known) waits(v *view, m *move) bool {
 	unheard := v.Health.Phase == WatchBake && v.Health.Status == health.Unknown
 	return v.Busy != "" || m.status.Deadline.After(k.Now) || m.status.State == Baking && !unheard
 }

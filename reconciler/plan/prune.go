@@ -46,9 +46,8 @@ func (k *known) prunes() bool {
 
 func (k *known) pruneGroup(i int, left budget, p *pruning) {
 	g := k.groups[i]
-	ours := k.targetsIn(*g.GroupState)
-	for _, t := range g.Members {
-		if ours[t.ID] || t.Status == actuators.TargetDraining {
+	for _, t := range g.strangers {
+		if t.Status == actuators.TargetDraining {
 			continue
 		}
 		switch why := left.refuseStranger(t, i); {

@@ -29,7 +29,7 @@ func (k *known) recheck() recheck {
 		return r
 	}
 	for i := range k.views {
-		if v := &k.views[i]; !v.moving() && k.counts(v) {
+		if v := &k.views[i]; !v.moving && k.counts(v) {
 			r.order = append(r.order, v)
 		}
 	}

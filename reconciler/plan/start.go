@@ -23,7 +23,7 @@ const (
 
 // starts is who sets out now, and why not more.
 type starts struct {
-	moves   []move
+	moves   []*move
 	left    budget
 	holds   []Hold
 	soon    []string
@@ -40,7 +40,7 @@ type starter struct {
 }
 
 // start begins as many journeys as the limits allow, in the order of law 8, and says why not more.
-func (k *known) start(moves []move, left budget) starts {
+func (k *known) start(moves []*move, left budget) starts {
 	left.left.groups, left.gone = slices.Clone(left.left.groups), slices.Clip(left.gone)
 	s := &starter{known: k, starts: starts{moves: slices.Clone(moves), left: left}}
 	candidates := s.candidates()
@@ -98,32 +98,45 @@ func (s *starter) candidates() []candidate {
 	var found []candidate
 	for i := range s.views {
 		v := &s.views[i]
-		if v.moving() {
+		if v.moving || v.has {
 			continue
 		}
-		if c := s.classOf(v, &s.moves[i]); c != none {
+		if c := s.classOf(v, i); c != none {
 			found = append(found, candidate{v, c, i})
 		}
 	}
-	slices.SortFunc(found, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.turn, b.turn), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(found, candidate.compare)
 	return found
 }
 
-func (s *starter) classOf(v *view, m *move) class {
+// compare orders candidates by class, then round the zones.
+func (c candidate) compare(o candidate) int {
+	if by := cmp.Or(int(c.class-o.class), c.turn-o.turn); by != 0 {
+		return by
+	}
+	return cmp.Or(strings.Compare(c.Zone, o.Zone), strings.Compare(c.Name, o.Name))
+}
+
+// change makes a node's move one of the starter's own.
+func (s *starter) change(i int) *move {
+	m := *s.moves[i]
+	s.moves[i] = &m
+	return &m
+}
+
+func (s *starter) classOf(v *view, i int) class {
 	switch {
-	case v.has, v.foreign != nil, v.unsure != "", v.Busy != "", s.adoptable(v), s.usedUp(v):
+	case v.foreign != nil, v.unsure != "", v.Busy != "", s.adoptable(v), s.usedUp(v):
 		return none
 	case v.serving && v.unfinished() && s.Is(v.rec.On):
 		return unfinished
 	case v.serving:
 		return rolling
 	case !s.balanced() && s.unchecked(v):
-		s.checkFirst(v, m)
+		s.checkFirst(v, s.change(i))
 		return none
 	case s.foreignOut(v) && !s.restoreDue(v):
-		m.status.Foreign = true
+		s.change(i).status.Foreign = true
 		return none
 	case v.rotation == draining:
 		return none
@@ -180,7 +193,7 @@ func (s *starter) beginAll(candidates []candidate) {
 			s.holdFleet(refusal{ByProof, s.whyUnproven()})
 			return
 		}
-		if m := &s.moves[c.at]; s.begin(c, m) {
+		if m := s.change(c.at); s.begin(c, m) {
 			s.begun++
 			m.order = s.begun
 			m.status.UnderWay = true
@@ -200,7 +213,7 @@ func (s *starter) unprovenRoom() int {
 		yields := s.moves[i].yields || s.moves[i].hold != nil && v.rec.Spoiled
 		lost := s.Is(v.rec.Try.Version) && (v.rec.Spoiled || v.rec.Stage == actuators.Failed) && v.rec.Try.Retry >= s.Fleet.Retry && !s.sick(v)
 		bakes := v.unfinished() && s.Is(v.rec.On) && v.rotation == member
-		if v.moving() && !yields || v.opaque() || lost || bakes {
+		if v.moving && !yields || v.opaque() || lost || bakes {
 			room--
 		}
 	}
@@ -261,8 +274,8 @@ func (s *starter) relapsed(v *view, m *move) bool {
 // awaitsRollCall asks for the records to be read again before the first journey begins, and reports whether they must be: read too long
 // ago they may hide another agent's claim or a halt, while this agent has nothing under way itself.
 func (s *starter) awaitsRollCall() bool {
-	moving := slices.ContainsFunc(s.views, func(v view) bool { return v.moving() })
-	if !s.refresh && (moving || s.begun > 0 || s.Now.Sub(s.RollCall) <= RecordAge) {
+	underWay := s.begun > 0 || slices.ContainsFunc(s.views, func(v view) bool { return v.moving })
+	if !s.refresh && (underWay || s.Now.Sub(s.RollCall) <= RecordAge) {
 		return false
 	}
 	s.refresh, s.full = true, true
@@ -343,5 +356,5 @@ func (s *starter) following(candidates []candidate) []string {
 
 // anyMoves reports whether anything is under way, or begins with this plan or after its roll call.
 func (s *starter) anyMoves() bool {
-	return s.refresh || slices.ContainsFunc(s.moves, func(m move) bool { return m.step != nil || m.status.UnderWay })
+	return s.refresh || slices.ContainsFunc(s.moves, func(m *move) bool { return m.step != nil || m.status.UnderWay })
 }

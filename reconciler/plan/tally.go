@@ -62,7 +62,7 @@ func (t tally) addTo(s *scene, v *view) {
 	for g := range s.Groups {
 		id := s.Groups[g].ID
 		taken := slices.ContainsFunc(v.rec.Taken, func(m actuators.Membership) bool { return m.Group == id })
-		if here := s.groups[g].places(v.Node.Node); len(here) > 0 || taken || v.wasIn(id) {
+		if here := v.places[g]; len(here) > 0 || taken || v.wasIn(id) {
 			t.groups[g].size++
 		}
 		if s.memberIn(v, g) {
@@ -76,12 +76,12 @@ func (t tally) addTo(s *scene, v *view) {
 
 // memberIn reports whether the node gets traffic of the group, should that fail open.
 func (s *scene) memberIn(v *view, g int) bool {
-	return !s.away(v) && slices.ContainsFunc(s.groups[g].places(v.Node.Node), func(t actuators.Target) bool { return t.Status != actuators.TargetDraining })
+	return !s.away(v) && slices.ContainsFunc(v.places[g], func(t actuators.Target) bool { return t.Status != actuators.TargetDraining })
 }
 
 // healthyIn reports whether the group says that the node is healthy in it.
 func (s *scene) healthyIn(v *view, g int) bool {
-	here := s.groups[g].places(v.Node.Node)
+	here := v.places[g]
 	sick := slices.ContainsFunc(here, func(t actuators.Target) bool { return t.Status != actuators.TargetHealthy })
 	return len(here) > 0 && !sick && s.groups[g].Err == ""
 }
@@ -89,11 +89,7 @@ func (s *scene) healthyIn(v *view, g int) bool {
 // addStrangers adds the members outside the node set to their groups, draining and pruned ones apart.
 func (t tally) addStrangers(s *scene) {
 	for g := range s.Groups {
-		ours := s.targetsIn(s.Groups[g])
-		for _, x := range s.Groups[g].Members {
-			if ours[x.ID] {
-				continue
-			}
+		for _, x := range s.groups[g].strangers {
 			t.groups[g].size++
 			if s.leaves(x) {
 				continue
@@ -129,7 +125,10 @@ func (s *scene) switchedOff() []string {
 	var off []string
 	for _, e := range s.Fleet.Nodes.Exclude {
 		found := slices.ContainsFunc(s.excluded, func(n *Node) bool { return Means(e, n.Node) })
-		registered := slices.ContainsFunc(s.groups, func(g group) bool { return len(g.members[e.Name]) > 0 })
+		registered := slices.ContainsFunc(s.groups, func(g group) bool {
+			from, to := g.span(e.Name)
+			return from < to
+		})
 		if !found && registered {
 			off = append(off, e.Name)
 		}
@@ -188,13 +187,12 @@ func (s *scene) away(v *view) bool {
 // strangers are the members of the fleet's own groups that are none of its nodes: each once, as the group says that likes it least.
 func (s *scene) strangers() []actuators.Target {
 	worst := map[string]actuators.Target{}
-	for _, g := range s.Groups {
-		ours := s.targetsIn(g)
-		for _, t := range g.Members {
+	for g := range s.Groups {
+		for _, t := range s.groups[g].strangers {
 			if s.leaves(t) {
 				t.Status = actuators.TargetDraining
 			}
-			if was, seen := worst[t.ID]; !ours[t.ID] && (!seen || was.Status == actuators.TargetHealthy) {
+			if was, seen := worst[t.ID]; !seen || was.Status == actuators.TargetHealthy {
 				worst[t.ID] = t
 			}
 		}
@@ -209,18 +207,6 @@ func (s *scene) strangers() []actuators.Target {
 func (s *scene) leaves(t actuators.Target) bool {
 	p := s.Pruned
 	return t.Status == actuators.TargetDraining || t.ID == p.ID && (p.Busy || s.Now.Before(p.At.Add(AskAgain)))
-}
-
-// targetsIn is every id by which a group may hold a node found for the fleet, excluded ones too, also those that are switched off.
-func (s *scene) targetsIn(g actuators.GroupState) map[string]bool {
-	ids := make(map[string]bool, len(s.World.Nodes))
-	for _, e := range s.Fleet.Nodes.Exclude {
-		ids[e.Name] = true
-	}
-	for _, n := range s.World.Nodes {
-		ids[g.Target(n.Node)] = true
-	}
-	return ids
 }
 
 // mayServe reports whether the node may be serving by the time it leaves: it does, or nothing that can be read says that it does

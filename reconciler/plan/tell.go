@@ -18,11 +18,11 @@ func (k *known) tell(d decision) Plan {
 	}
 	p := Plan{
 		Size: k.tally.size, Floor: k.tally.floor, InService: k.tally.inService, Halt: d.halt, Facts: k.facts,
-		Steps: d.steps, Soon: d.soon, Refresh: d.refresh, Stalled: d.stalled, Reread: d.prune.reread, WakeAt: d.prune.wake,
+		Steps: d.steps, Soon: d.soon, Refresh: d.refresh, Stalled: d.stalled, Reread: d.prune.reread, WakeAt: first(d.prune.wake, d.wake),
 		Nodes: make([]NodeStatus, 0, len(d.moves)),
 	}
 	for i := range d.moves {
-		m := &d.moves[i]
+		m := d.moves[i]
 		p.Nodes = append(p.Nodes, k.told(&k.views[i], m))
 		p.Reread = p.Reread || m.reread
 		if m.watch != nil {
@@ -31,9 +31,7 @@ func (k *known) tell(d decision) Plan {
 		if m.hold != nil {
 			p.Holds = append(p.Holds, *m.hold)
 		}
-		if !m.wake.IsZero() && (p.WakeAt.IsZero() || m.wake.Before(p.WakeAt)) {
-			p.WakeAt = m.wake
-		}
+		p.WakeAt = first(p.WakeAt, m.wake)
 	}
 	p.Holds = append(append(p.Holds, d.fleet...), d.prune.holds...)
 	p.Phase, p.Reason = k.phase(p)

@@ -111,7 +111,7 @@ func (k *known) halted() string {
 
 // tries reports whether the wanted version was tried on the node, and nothing else since.
 func (s *scene) tries(v *view) bool {
-	return s.Is(v.rec.Try.Version) && (v.moving() || s.failures(v) > 0)
+	return s.Is(v.rec.Try.Version) && (v.moving || s.failures(v) > 0)
 }
 
 // wayBack says what ends the halt, and then why it is one.

@@ -30,11 +30,13 @@ type view struct {
 	rec      *actuators.NodeRecord // noRecord when there is none that counts
 	unsure   string                // why the host cannot be built on now; empty: it can
 	foreign  *actuators.Claim      // another agent's live claim
-	targets  []actuators.Target    // its places in all groups, named ones first
+	places   [][]actuators.Target  // under which each of the groups holds it
+	targets  []actuators.Target    // all of them, those in named groups first
 	rotation rotation
 	absent   []int // indexes of the named groups it has no place in
 	serving  bool  // in service, whoever works on it
 	has      bool  // it has what is wanted, as far as is known
+	moving   bool  // a journey is in hand on it, or about to be
 	turn     int   // its place among those of its zone, by name
 }
 
@@ -63,16 +65,26 @@ func look(want Want, seen World) *scene {
 	}
 	slices.SortFunc(s.views, func(a, b view) int { return cmp.Compare(a.Name, b.Name) })
 	s.index()
+	s.findPlaces()
 	inZone := map[string]int{}
 	for i := range s.views {
 		v := &s.views[i]
-		v.has = s.hasWanted(v)
+		v.has, v.moving = s.hasWanted(v), v.isMoving()
 		s.readBalancers(v)
 		v.turn = inZone[v.Zone]
 		inZone[v.Zone]++
 	}
 	s.twins, s.unread = twins(s.views), s.recordsUnread()
 	return s
+}
+
+// nodeNamed finds a node by its name; nil: there is none.
+func (s *scene) nodeNamed(name string) *view {
+	i, found := slices.BinarySearchFunc(s.views, name, func(v view, name string) int { return strings.Compare(v.Name, name) })
+	if !found {
+		return nil
+	}
+	return &s.views[i]
 }
 
 // Excludes reports whether the fleet file excludes the node. Nothing is built on what its record says, and nothing is written there.
@@ -146,10 +158,9 @@ func (s *scene) claimLives(v *view) bool {
 
 func (s *scene) readBalancers(v *view) {
 	healthy := true
-	for i, g := range s.groups {
-		places := g.places(v.Node.Node)
+	for i, places := range v.places {
 		if v.targets == nil {
-			v.targets = slices.Clip(places)
+			v.targets = places
 		} else {
 			v.targets = append(v.targets, places...)
 		}
@@ -157,7 +168,7 @@ func (s *scene) readBalancers(v *view) {
 			v.rotation = max(v.rotation, rotationOf(t.Status))
 			healthy = healthy && t.Status == actuators.TargetHealthy
 		}
-		if g.named && len(places) == 0 {
+		if s.groups[i].named && len(places) == 0 {
 			v.absent = append(v.absent, i)
 		}
 	}
@@ -198,8 +209,8 @@ func (s *scene) newTo(v *view, group string) bool {
 // balanced reports whether the fleet is behind load balancers at all.
 func (s *scene) balanced() bool { return len(s.Fleet.LoadBalancers) > 0 }
 
-// moving reports whether a journey is in hand on the node, or about to be.
-func (v *view) moving() bool {
+// isMoving reports whether a journey is in hand on the node, or about to be.
+func (v *view) isMoving() bool {
 	k := v.doing()
 	return v.rec.UnderWay() || k != "" && k != Halt && k != Adopt
 }
