@@ -266,6 +266,7 @@ func (a *actor) take(o order) {
 	}
 	a.forgetDenials()
 	a.exclude()
+	a.held = a.holdings()
 	if old.Fleet != nil && o.want.Fleet != nil && a.met() && !sameNodes(old.Fleet.Nodes, o.want.Fleet.Nodes) {
 		a.found.Err = "the nodes that the new fleet file names were not listed yet"
 	}

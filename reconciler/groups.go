@@ -51,8 +51,11 @@ func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, 
 	}
 	a.recall(states)
 	named := min(len(fleet.LoadBalancers), len(states))
+	known := a.groups
 	a.groups, a.former, a.read = states[:named], states[named:], now
-	a.held = a.holdings()
+	if !slices.EqualFunc(known, a.groups, func(g, o actuators.GroupState) bool { return g.ID == o.ID }) {
+		a.held = a.holdings()
+	}
 	a.noteSeen()
 	failed := func(g actuators.GroupState) bool { return g.Err != "" }
 	lost := func(g actuators.GroupState) bool { return failed(g) && !g.Missing } // one that is no more, nobody waits for
@@ -112,14 +115,19 @@ func (a *actor) recordedGroups() []string {
 	if len(a.groups) < len(a.want.Fleet.LoadBalancers) {
 		return nil
 	}
-	extra := map[string]bool{}
+	extra, newest := map[string]bool{}, "" // most records name what the one before them names
 	for _, n := range a.order {
 		r := n.record()
 		if n.excluded {
 			continue
 		}
-		for _, m := range slices.Concat(r.Places, r.Taken) {
-			extra[m.Group] = !named[m.Group]
+		for _, places := range [][]actuators.Membership{r.Places, r.Taken} {
+			for _, m := range places {
+				if m.Group != newest {
+					newest = m.Group
+					extra[m.Group] = !named[m.Group]
+				}
+			}
 		}
 	}
 	var ids []string
@@ -173,14 +181,14 @@ func (a *actor) network() bool {
 // noticeMoves remembers since when an idle node is out of rotation, and reads the host of one that just left or came: who
 // did that may have written there.
 func (a *actor) noticeMoves(now time.Time) {
-	members, healthy, held, complete := a.idsThat(isMember), a.idsThat(isHealthy), a.heldIDs(), a.allRead()
+	named, former, complete := presencesIn(a.groups), presencesIn(a.former), a.allRead()
 	for _, n := range a.order {
-		if complete && a.inAll(n, healthy) {
+		if complete && a.inAll(n, named, isHealthy) {
 			n.Served = now
 		}
-		in := a.inAll(n, members)
-		switch anywhere := a.anywhere(n, held); {
-		case anywhere:
+		in := a.inAll(n, named, isMember)
+		switch {
+		case !complete || isIn(a.groups, named, n) || isIn(a.former, former, n):
 			n.Out = time.Time{}
 		case n.Out.IsZero():
 			n.Out = now
@@ -202,55 +210,52 @@ func (a *actor) allRead() bool {
 	return !slices.ContainsFunc(a.groups, func(g actuators.GroupState) bool { return g.Err != "" })
 }
 
-// heldIDs are the targets each group holds, draining ones too; nil for a group that cannot be asked.
-func (a *actor) heldIDs() []map[string]bool {
-	var held []map[string]bool
-	for i, g := range slices.Concat(a.groups, a.former) {
-		if g.Err != "" && (i < len(a.groups) || !g.Missing) {
-			held = append(held, nil)
-			continue
+// presence is how a group holds a target; the zero value: not at all.
+type presence uint8
+
+const (
+	isHeld    presence = 1 << iota // draining or not
+	isMember                       // not draining
+	isHealthy                      // in service
+)
+
+// presencesIn are how each group holds its targets, by their ids.
+func presencesIn(groups []actuators.GroupState) []map[string]presence {
+	all := make([]map[string]presence, len(groups))
+	for i := range groups {
+		all[i] = make(map[string]presence, len(groups[i].Members))
+		for _, t := range groups[i].Members {
+			all[i][t.ID] |= presenceOf(t)
 		}
-		ids := make(map[string]bool, len(g.Members))
-		for _, t := range g.Members {
-			ids[t.ID] = true
-		}
-		held = append(held, ids)
 	}
-	return held
+	return all
 }
 
-// anywhere reports whether any group holds the node, or cannot be asked.
-func (a *actor) anywhere(n *node, held []map[string]bool) bool {
-	for i, g := range slices.Concat(a.groups, a.former) {
-		if held[i] == nil || held[i][g.Target(n.Node.Node)] {
+func presenceOf(t actuators.Target) presence {
+	switch t.Status {
+	case actuators.TargetDraining:
+		return isHeld
+	case actuators.TargetHealthy:
+		return isHeld | isMember | isHealthy
+	}
+	return isHeld | isMember
+}
+
+// isIn reports whether one of the groups holds the node, or cannot be asked. One that is missing holds nobody.
+func isIn(groups []actuators.GroupState, in []map[string]presence, n *node) bool {
+	for i := range groups {
+		g := &groups[i]
+		if g.Err != "" && !g.Missing || in[i][g.Target(n.Node.Node)] != 0 {
 			return true
 		}
 	}
 	return false
 }
 
-func isHealthy(t actuators.Target) bool { return t.Status == actuators.TargetHealthy }
-
-func isMember(t actuators.Target) bool { return t.Status != actuators.TargetDraining }
-
-// idsThat are, for each group the fleet names, the targets of a kind.
-func (a *actor) idsThat(are func(actuators.Target) bool) []map[string]bool {
-	ids := make([]map[string]bool, len(a.groups))
-	for i, g := range a.groups {
-		ids[i] = make(map[string]bool, len(g.Members))
-		for _, t := range g.Members {
-			if are(t) {
-				ids[i][t.ID] = true
-			}
-		}
-	}
-	return ids
-}
-
-// inAll reports whether the targets of every group that could be read hold the node.
-func (a *actor) inAll(n *node, targets []map[string]bool) bool {
-	for i, g := range a.groups {
-		if g.Err == "" && !targets[i][g.Target(n.Node.Node)] {
+// inAll reports whether every group that the fleet names and that could be read holds the node so.
+func (a *actor) inAll(n *node, in []map[string]presence, so presence) bool {
+	for i := range a.groups {
+		if g := &a.groups[i]; g.Err == "" && in[i][g.Target(n.Node.Node)]&so == 0 {
 			return false
 		}
 	}
