@@ -211,13 +211,11 @@ func (k *known) tooFew() refusal {
 // whoIsOut names the nodes that stay out: they use up what may be away.
 func (k *known) whoIsOut() string {
 	var who strings.Builder
-	for i := range k.views {
-		switch v := &k.views[i]; {
-		case v.rec.Stage == actuators.Failed:
-			fmt.Fprintf(&who, "; %s failed and stays out: mend or replace it", v.Name)
-		case v.Read.Err != "" && k.away(v):
-			fmt.Fprintf(&who, "; %s is out and cannot be reached: mend or replace it", v.Name)
-		}
+	for _, name := range k.tally.failed {
+		fmt.Fprintf(&who, "; %s failed and stays out: mend or replace it", name)
+	}
+	for _, name := range k.tally.lost {
+		fmt.Fprintf(&who, "; %s is out and cannot be reached: mend or replace it", name)
 	}
 	for _, name := range k.tally.strayed {
 		fmt.Fprintf(&who, "; %s is excluded and was taken out by windlass: remove it from nodes or terminate it, or put it back in service", name)

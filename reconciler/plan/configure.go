@@ -32,7 +32,7 @@ func (k *known) preparing(v *view, m *move) {
 func (k *known) configure(v *view, m *move) {
 	m.status.State = Configuring
 	if !k.mayChange() && !k.Is(v.rec.On) {
-		m.refuse(refusal{ByFleet, k.blocked()})
+		m.refuse(refusal{ByFleet, k.blocked})
 		return
 	}
 	if k.backingOff(v, m) || !k.surelyOut(v, m) {

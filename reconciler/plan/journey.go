@@ -12,7 +12,7 @@ func (k *known) move(t turns) []*move {
 	sure := k.recheck()
 	due := sure.due()
 	all, moves := make([]move, len(k.views)), make([]*move, len(k.views))
-	gives := k.blocked() == ""
+	gives := k.blocked == ""
 	for i := range k.views {
 		v, m := &k.views[i], &all[i]
 		moves[i] = m

@@ -35,6 +35,7 @@ type known struct {
 	tally   tally
 	verdict verdict
 	wave    wave
+	blocked string // why nothing new starts on this fleet; empty: nothing
 }
 
 func know(s *scene) *known {
@@ -42,6 +43,7 @@ func know(s *scene) *known {
 	k.lasting = s.lasting(k.facts)
 	k.tally = s.count(s.strayed(k.facts))
 	k.wave = waveOf(s.Fleet.Rollout, k.tally.size, len(s.views), k.verdict.proofs)
+	k.blocked = k.hindrance()
 	return k
 }
 
@@ -53,8 +55,8 @@ func (k *known) mayChange() bool {
 	return k.Blocked == "" && k.twins == "" && k.Fleet.Paused == nil && k.verdict.halt == nil
 }
 
-// blocked returns why nothing new starts on this fleet, or "".
-func (k *known) blocked() string {
+// hindrance returns why nothing new starts on this fleet, or "".
+func (k *known) hindrance() string {
 	switch {
 	case k.Blocked != "":
 		return k.Blocked

@@ -18,7 +18,7 @@ type pruning struct {
 // prune takes members outside the node set out of the groups that ask for it, one at a time, the floor kept.
 func (k *known) prune(left budget) pruning {
 	var p pruning
-	if !k.prunes() || k.blocked() != "" || k.sourcesIncomplete() != "" || !k.tooFew().none() || k.Pruned.Busy {
+	if !k.prunes() || k.blocked != "" || k.sourcesIncomplete() != "" || !k.tooFew().none() || k.Pruned.Busy {
 		return p
 	}
 	for _, t := range []time.Time{k.Pruned.NotBefore, k.Pruned.At.Add(AskAgain)} {

@@ -61,8 +61,8 @@ func (k *known) start(moves []*move, left budget) starts {
 func (s *starter) mustWait() refusal {
 	failing := s.failing()
 	switch {
-	case s.blocked() != "":
-		return refusal{ByFleet, s.blocked()}
+	case s.blocked != "":
+		return refusal{ByFleet, s.blocked}
 	case s.sourcesIncomplete() != "":
 		return refusal{BySource, s.sourcesIncomplete()}
 	case failing != "":

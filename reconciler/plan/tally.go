@@ -17,6 +17,8 @@ type tally struct {
 	away      int // out by windlass's hand
 	groups    []strength
 	strangers []actuators.Target
+	failed    []string // nodes that stay out
+	lost      []string // nodes that are out and cannot be read
 	strayed   []string // excluded nodes that count as away
 }
 
@@ -40,6 +42,12 @@ func (s *scene) count(strayed []string) tally {
 		}
 		if s.away(v) {
 			t.away++
+		}
+		switch {
+		case v.rec.Stage == actuators.Failed:
+			t.failed = append(t.failed, v.Name)
+		case v.Read.Err != "" && s.away(v):
+			t.lost = append(t.lost, v.Name)
 		}
 		t.addTo(s, v)
 	}

@@ -69,8 +69,8 @@ func (k *known) phase(p Plan) (Phase, string) {
 		return PhaseProgressing, progress + k.standstill(p)
 	case k.Fleet.Paused != nil:
 		return PhasePaused, cmp.Or(k.Fleet.Paused.Reason, "paused")
-	case k.blocked() != "":
-		return PhaseWaiting, k.blocked()
+	case k.blocked != "":
+		return PhaseWaiting, k.blocked
 	case k.sourcesIncomplete() != "":
 		return PhaseWaiting, k.sourcesIncomplete()
 	case !k.tooFew().none():
