@@ -35,6 +35,10 @@ func (k *known) configure(v *view, m *move) {
 		m.refuse(refusal{ByFleet, k.blocked})
 		return
 	}
+	if k.untried[v.Name] {
+		m.refuse(k.refuseUntried())
+		return
+	}
 	if k.backingOff(v, m) || !k.surelyOut(v, m) {
 		return
 	}
@@ -68,7 +72,7 @@ func (k *known) configuring(v *view, m *move) {
 	wanted := k.Is(v.rec.On)
 	job := v.Host.Job
 	ours := job.Key == k.activateJob(*v.rec).Key
-	running, again := ours && job.Running, !ours || !job.Exited || !wanted && k.goesOn()
+	running, again := ours && job.Running, !ours || !job.Exited || k.isToGet(v)
 	switch {
 	case !wanted && running:
 		m.status.Deadline = m.status.Since.Add(k.jobTime())

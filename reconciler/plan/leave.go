@@ -10,10 +10,10 @@ import (
 
 // leaving takes a claimed node out of its groups, or gives it back unchanged.
 func (k *known) leaving(v *view, m *move, refused refusal, sure recheck) {
-	onward := v.rec.Spoiled || !k.Is(v.rec.On) && k.goesOn()
+	onward := v.rec.Spoiled || k.isToGet(v) || k.untried[v.Name] && v.rotation != member && !v.rec.Known()
 	switch {
 	case !onward && v.changed():
-		m.do(Restore, v.rec.On.Release+" is wanted again: it goes back and bakes", k.at(v, actuators.Verified))
+		m.do(Restore, k.whyBack(v)+": it goes back and bakes", k.at(v, actuators.Verified))
 	case !onward:
 		k.restore(v, m)
 	case v.rotation == member:
@@ -27,6 +27,14 @@ func (k *known) leaving(v *view, m *move, refused refusal, sure recheck) {
 	default:
 		k.change(v, m, refused, sure)
 	}
+}
+
+// whyBack is why a node with something that was never proven there does not leave after all.
+func (k *known) whyBack(v *view) string {
+	if k.untried[v.Name] {
+		return k.refuseUntried().why
+	}
+	return v.rec.On.Release + " is wanted again"
 }
 
 // change configures a node that no balancer takes out: it serves until then, so that this is its removal (law 9).

@@ -13,8 +13,8 @@ import (
 //
 // It is a pipeline of values. Each stage takes the ones before and changes none of them: what each node and group is (view.go, group.go),
 // how strong the fleet and each group are at their worst (tally.go), what is known of the version (verdict.go, wave.go, fact.go), who of
-// the claimed may leave (budget.go), what each node does next (journey.go, idle.go), who starts (start.go, prune.go), and how it is told
-// (progress.go, tell.go).
+// those under way gets it (trial.go), who of the claimed may leave (budget.go), what each node does next (journey.go, idle.go), who starts
+// (start.go, prune.go), and how it is told (progress.go, tell.go).
 func Next(want Want, seen World) Plan {
 	k := know(look(want, seen))
 	turns := k.takeTurns()
@@ -35,7 +35,8 @@ type known struct {
 	tally   tally
 	verdict verdict
 	wave    wave
-	blocked string // why nothing new starts on this fleet; empty: nothing
+	blocked string          // why nothing new starts on this fleet; empty: nothing
+	untried map[string]bool // nodes under way that do not get the wanted version yet
 }
 
 func know(s *scene) *known {
@@ -44,8 +45,12 @@ func know(s *scene) *known {
 	k.tally = s.count(s.strayed(k.facts))
 	k.wave = waveOf(s.Fleet.Rollout, k.tally.size, len(s.views), k.verdict.proofs)
 	k.blocked = k.hindrance()
+	k.untried = k.awaitProof()
 	return k
 }
+
+// isToGet reports whether a node under way for another version goes on towards the wanted one.
+func (k *known) isToGet(v *view) bool { return !k.Is(v.rec.On) && k.goesOn() && !k.untried[v.Name] }
 
 // goesOn reports whether journeys towards the wanted version may go on; without, what is under way is finished or restored.
 func (k *known) goesOn() bool { return !k.Released && k.mayChange() }

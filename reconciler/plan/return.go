@@ -80,7 +80,7 @@ func in(g group, id string, places []actuators.Membership) []actuators.Membershi
 // returning sees a verified node back into service and through its bake.
 func (k *known) returning(v *view, m *move) {
 	switch {
-	case k.goesOn() && !k.Is(v.rec.On):
+	case k.isToGet(v):
 		m.status.State = Draining
 		m.do(Leave, k.Version.Release+" is wanted now", k.toLeave(v)) // law 10
 	case !k.inPlace(v):
@@ -189,7 +189,7 @@ func (k *known) bakeTime(v *view) time.Duration {
 
 // restore gives a node back that left and was not changed.
 func (k *known) restore(v *view, m *move) {
-	if v.drifted() && k.goesOn() {
+	if v.drifted() && k.goesOn() && !k.untried[v.Name] {
 		m.do(Leave, "drift: "+v.Health.Reason, k.toLeave(v))
 		return
 	}

@@ -12,6 +12,8 @@ import (
 // Law 9: nodes that wait to leave share a reading. What another asked for after it began changes nothing: it counts as out by its record.
 func TestLaw9NodesShareAReadingOfTheirBalancers(t *testing.T) {
 	w := fleetOf(6, "v1")
+	r := &w.Nodes[5].Host.Record
+	r.On, r.Proven, r.Previous = version("v2"), version("v2"), version("v1")
 	for i := range 2 {
 		own(&w, i, actuators.Leaving).Taken = []actuators.Membership{w.Groups[0].Members[i].Membership}
 	}

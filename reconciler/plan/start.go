@@ -16,7 +16,7 @@ const (
 	none       class = iota
 	unfinished       // a member with what is wanted, let go before it was proven: it bakes, or where it does not serve gets it anew
 	repair           // out of service with something other than what is wanted, or new
-	unhealthy        // a member whose checks fail
+	unhealthy        // a member whose checks fail, or that somebody else took out of some of its groups for too long
 	rolling          // serves
 	shadowed         // a member that gets no traffic by no fault of its own: what it gets can hardly be proven there
 )
@@ -142,7 +142,7 @@ func (s *starter) classOf(v *view, i int) class {
 		return none
 	case v.rotation == member && v.unfinished() && s.Is(v.rec.On):
 		return unfinished
-	case v.rotation == member && v.atFault():
+	case v.rotation == member && (v.atFault() || s.foreignOut(v)):
 		return unhealthy
 	case v.rotation == member:
 		return shadowed
@@ -226,8 +226,8 @@ func (k *known) sick(v *view) bool {
 }
 
 // whyUnproven is why no more nodes may set out for a version that is not proven.
-func (s *starter) whyUnproven() string {
-	return fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", s.Version.Release, s.wave.needed, len(s.views)) + s.whoIsOpaque()
+func (k *known) whyUnproven() string {
+	return fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", k.Version.Release, k.wave.needed, len(k.views)) + k.whoIsOpaque()
 }
 
 // whoIsOpaque names the nodes that may have anything.

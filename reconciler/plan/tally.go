@@ -164,10 +164,12 @@ func (s *scene) claimed(v *view) bool {
 	return !s.balanced() || s.inAllPlaces(v) && !s.drainUnseen(v)
 }
 
-// inAllPlaces reports whether the node has every place that its record says it is to leave, in groups that exist.
+// inAllPlaces reports whether the node has every place that its record says it is to leave, in groups that exist. One that has left some of
+// them and was given back has not until its load balancers send it traffic again.
 func (s *scene) inAllPlaces(v *view) bool {
 	for _, t := range v.targets {
-		if t.Status == actuators.TargetDraining {
+		switch t.Status {
+		case actuators.TargetDraining, actuators.TargetInitial, actuators.TargetRamping:
 			return false
 		}
 	}

@@ -1,0 +1,62 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"windlass/actuators"
+)
+
+// awaitProof returns the nodes under way for something else that do not get the wanted version yet: it is not proven, and as many as may be
+// lost to it get it before them (law 11). They finish what they are at, or go back. Nodes that serve nobody as they are come first.
+func (k *known) awaitProof() map[string]bool {
+	if k.wave.proven() || !k.mayChange() {
+		return nil
+	}
+	room, others := k.wave.unproven, []*view{}
+	for i := range k.views {
+		v := &k.views[i]
+		switch {
+		case k.gets(v), v.opaque():
+			room--
+		case v.moving && v.rec.Stage != actuators.Preparing:
+			others = append(others, v)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b *view) int { return cmp.Compare(turnOf(a), turnOf(b)) })
+	waits := map[string]bool{}
+	for _, v := range others {
+		if room > 0 && v.unsure == "" && v.foreign == nil {
+			room--
+			continue
+		}
+		waits[v.Name] = true
+	}
+	return waits
+}
+
+// gets reports whether the node has the wanted version, is getting it, or was lost to it.
+func (k *known) gets(v *view) bool {
+	unwritten := v.doing() == Configure && (v.Busy == "" || v.Read.At.Before(v.Node.Since)) // whatever its record is to say
+	on := k.Is(v.rec.On) && (v.moving || v.unfinished() && v.rotation == member)
+	lost := k.Is(v.rec.Try.Version) && v.rec.Stage == actuators.Failed && v.rec.Try.Retry >= k.Fleet.Retry && !k.sick(v)
+	return unwritten || on || lost
+}
+
+// turnOf orders nodes by how little they lose: those that failed, those that are being changed, those that have left, the rest.
+func turnOf(v *view) int {
+	switch {
+	case v.rec.Spoiled:
+		return 0
+	case v.rec.Stage == actuators.Configuring:
+		return 1
+	case v.rotation == out:
+		return 2
+	}
+	return 3
+}
+
+// refuseUntried is the refusal of a node that waits for the wanted version to be proven.
+func (k *known) refuseUntried() refusal {
+	return refusal{ByProof, k.whyUnproven()}
+}
