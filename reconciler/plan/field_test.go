@@ -62,3 +62,19 @@ func TestNodeThatSomebodyTookOutOfOneOfItsGroupsGoesFirst(t *testing.T) {
 		t.Errorf("steps %q, %s", kindsOf(p, ""), holds(p))
 	}
 }
+
+// web-1 was asked to leave with v2, which was never proven there, and v2 is wanted again. What its balancers show may be from before.
+func TestG8NodeThatGoesBackIsNotProvenOnAnOldReading(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Verified)
+	r.On, r.Taken = version("v2"), r.Places
+	w.Nodes[0].Asked, w.Nodes[0].AskedAt = plan.Drain, start.Add(-2*time.Second)
+	w.Nodes[0].Health = passing("v2", plan.WatchBake)
+	if p := plan.Next(wants("v2"), w); len(p.Steps) > 0 || p.WakeAt.IsZero() {
+		t.Errorf("steps %q, and it may be leaving", kindsOf(p, ""))
+	}
+	w.Nodes[0].AskedAt = start.Add(-time.Minute)
+	if p := plan.Next(wants("v2"), w); kindsOf(p, "") != "prove web-1" {
+		t.Errorf("steps %q, and it stays", kindsOf(p, ""))
+	}
+}

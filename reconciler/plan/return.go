@@ -85,6 +85,8 @@ func (k *known) returning(v *view, m *move) {
 		m.do(Leave, k.Version.Release+" is wanted now", k.toLeave(v)) // law 10
 	case !k.inPlace(v):
 		k.join(v, m)
+	case k.behind(v, m): // it was about to leave, and goes back
+		m.because(unseenDrain)
 	default:
 		k.bake(v, m)
 	}
@@ -187,6 +189,9 @@ func (k *known) bakeTime(v *view) time.Duration {
 	return k.wave.bake
 }
 
+// unseenDrain is what a node waits for that was to leave and is to stay.
+const unseenDrain = "waits for its load balancers to show whether it leaves"
+
 // restore gives a node back that left and was not changed.
 func (k *known) restore(v *view, m *move) {
 	if v.drifted() && k.goesOn() && !k.untried[v.Name] {
@@ -196,7 +201,7 @@ func (k *known) restore(v *view, m *move) {
 	k.joining(v, m, "goes straight back: ")
 	switch {
 	case k.inPlace(v) && k.behind(v, m):
-		m.because("waits for its load balancers to show whether it leaves")
+		m.because(unseenDrain)
 	case k.inPlace(v):
 		m.do(Restore, "goes straight back with "+cmp.Or(v.rec.On.Release, "what it had"), k.toIdle(v))
 	case len(k.missing(v)) > 0:
