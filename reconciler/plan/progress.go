@@ -58,8 +58,8 @@ func (k *known) stuck(d decision) int {
 		if !m.status.UnderWay || m.status.State == OutOfService || v.provenOnce(v.rec.On) && k.Is(v.rec.On) {
 			continue // one that has what it had before says nothing about the version
 		}
-		if v.provenOnce(k.Version) && (v.unsure != "" || v.rec.Spoiled && m.hold != nil && m.hold.Cause.isOthers()) {
-			continue // nor does one that cannot be reached, or that failed and is kept by others, on its way back to what it had
+		if v.provenOnce(k.Version) && (v.unsure != "" || m.hold != nil && m.hold.Cause.isOthers()) {
+			continue // nor does one that cannot be reached, or that others keep, on its way back to what it had
 		}
 		if m.hold != nil && !m.hold.Cause.isOthers() || k.waits(v, m) || v.foreign != nil {
 			return -1

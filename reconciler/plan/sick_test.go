@@ -123,9 +123,12 @@ func TestLaw11WayBackIsNotHaltedForBeingHeld(t *testing.T) {
 	r.Try = actuators.Try{Version: version("v2"), ID: "x", Failures: 2, Error: "while baking: check serves", At: start.Add(-20 * time.Minute)}
 	w.Groups[0].Members[1].Status, w.Groups[0].Members[1].AtFault = actuators.TargetUnhealthy, true
 	w.Progress = start.Add(-20 * time.Minute)
-	p := plan.Next(wants("v1"), w)
-	if p.Halt != nil || !strings.Contains(p.Reason, "back to v1; web-1 is draining: hold: 2 of 4 in service, floor is 3") {
-		t.Errorf("%s: %s; holds %s", p.Phase, p.Reason, holds(p))
+	for _, spoiled := range []bool{true, false} {
+		r.Spoiled = spoiled
+		p := plan.Next(wants("v1"), w)
+		if p.Halt != nil || !strings.Contains(p.Reason, "back to v1; web-1 is draining: hold: 2 of 4 in service, floor is 3") {
+			t.Errorf("%s: %s; holds %s", p.Phase, p.Reason, holds(p))
+		}
 	}
 }
 
