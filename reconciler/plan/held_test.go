@@ -88,3 +88,18 @@ func TestLaw11MoreAttemptsDoNotHideTheVerdict(t *testing.T) {
 		t.Errorf("%s: %s", p.Phase, p.Reason)
 	}
 }
+
+// Law 7: a target that never gets traffic, as its zone is off or it is stopped, is none that a group without a healthy one fails open to. Where
+// there is nothing else, as behind a group without a listener, it may leave.
+func TestLaw7UnusedTargetsDoNotMakeALastMemberFree(t *testing.T) {
+	w := fleetOf(2, "v1")
+	w.Groups[0].Members[0].Status, w.Groups[0].Members[0].AtFault = actuators.TargetUnhealthy, true
+	w.Groups[0].Members[1].Status = actuators.TargetUnused
+	if p := plan.Next(wants("v2"), w); strings.Contains(kindsOf(p, "web-1"), "leave") || !strings.Contains(holds(p), "web-1: hold: it is the last member of web") {
+		t.Errorf("arn:web fails open to web-1 alone: steps %q; holds %s", kindsOf(p, ""), holds(p))
+	}
+	w.Groups[0].Members[0] = memberOf("web-1", actuators.TargetUnused)
+	if p := plan.Next(wants("v2"), w); kindsOf(p, "") != "leave web-1" {
+		t.Errorf("nothing of arn:web gets traffic: steps %q; holds %s", kindsOf(p, ""), holds(p))
+	}
+}

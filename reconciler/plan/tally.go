@@ -84,7 +84,12 @@ func (t tally) addTo(s *scene, v *view) {
 
 // memberIn reports whether the node gets traffic of the group, should that fail open.
 func (s *scene) memberIn(v *view, g int) bool {
-	return !s.away(v) && slices.ContainsFunc(v.places[g], func(t actuators.Target) bool { return t.Status != actuators.TargetDraining })
+	return !s.away(v) && slices.ContainsFunc(v.places[g], failsOpenTo)
+}
+
+// failsOpenTo reports whether a balancer with no healthy target sends traffic to this one: not to what leaves, nor to what never gets any.
+func failsOpenTo(t actuators.Target) bool {
+	return t.Status != actuators.TargetDraining && t.Status != actuators.TargetUnused
 }
 
 // healthyIn reports whether the group says that the node is healthy in it.
@@ -102,7 +107,9 @@ func (t tally) addStrangers(s *scene) {
 			if s.leaves(x) {
 				continue
 			}
-			t.groups[g].members++
+			if failsOpenTo(x) {
+				t.groups[g].members++
+			}
 			if x.Status == actuators.TargetHealthy {
 				t.groups[g].healthy++
 			}
