@@ -88,7 +88,7 @@ func (b *budget) refuseGroups(v *view, alike []*view) refusal {
 			continue
 		}
 		s := b.left.groups[g]
-		healthy, members := s.healthy, s.members
+		healthy, members, open := s.healthy, s.members, s.open
 		for _, o := range alike {
 			if k.healthyIn(o, g) {
 				healthy++
@@ -100,8 +100,12 @@ func (b *budget) refuseGroups(v *view, alike []*view) refusal {
 		if k.memberIn(v, g) {
 			members--
 		}
+		if k.openIn(v, g) {
+			open--
+		}
+		last := members == 0 || open == 0 && slices.ContainsFunc(v.places[g], failsOpenTo)
 		switch {
-		case members == 0 && !k.Fleet.Rollout.AllowOutage && slices.ContainsFunc(v.places[g], failsOpenTo):
+		case last && !k.Fleet.Rollout.AllowOutage:
 			return refusal{ByFloor, fmt.Sprintf("it is the last member of %s; rollout.allowOutage lets it leave", k.Groups[g].Name)}
 		case k.healthyIn(v, g) && healthy < k.floorOf(s.size):
 			return refusal{ByFloor, fmt.Sprintf("%d of %d healthy in %s, floor is %d (maxUnavailable %s)", s.healthy, s.size, k.Groups[g].Name, k.floorOf(s.size), k.limit())}
@@ -127,6 +131,9 @@ func (b *budget) spend(v *view) {
 		if k.memberIn(v, g) {
 			b.left.groups[g].members--
 		}
+		if k.openIn(v, g) {
+			b.left.groups[g].open--
+		}
 	}
 }
 
@@ -143,7 +150,7 @@ func (b *budget) refuseStranger(t actuators.Target, g int) refusal {
 		return refusal{ByBudget, fmt.Sprintf("%d out already, members outside the node set leave one at a time", b.left.away)}
 	case others < k.floorOf(max(k.expected(), size)):
 		return refusal{ByFloor, fmt.Sprintf("%d would be in service, floor is %d", others, k.floorOf(max(k.expected(), size)))}
-	case in.members <= 1 && failsOpenTo(t) && !k.Fleet.Rollout.AllowOutage:
+	case (in.members <= 1 || in.open <= 1 && failsOpenTo(t)) && !k.Fleet.Rollout.AllowOutage:
 		return refusal{ByFloor, "it is the last member; rollout.allowOutage lets it leave"}
 	case t.Status == actuators.TargetHealthy && in.healthy < k.floorOf(in.size-1):
 		return refusal{ByFloor, fmt.Sprintf("%d would be healthy there, floor is %d", in.healthy, k.floorOf(in.size-1))}

@@ -211,23 +211,34 @@ func (s *starter) unprovenRoom() int {
 	for i := range s.views {
 		v := &s.views[i]
 		yields := s.moves[i].yields || s.moves[i].hold != nil && v.rec.Spoiled
-		lost := s.Is(v.rec.Try.Version) && (v.rec.Spoiled || v.rec.Stage == actuators.Failed) && v.rec.Try.Retry >= s.Fleet.Retry && !s.sick(v)
 		bakes := v.unfinished() && s.Is(v.rec.On) && v.rotation == member
-		if v.moving && !yields || v.opaque() || lost || bakes {
+		if v.moving && !yields || v.opaque() || s.lost(v) || bakes {
 			room--
 		}
 	}
 	return room
 }
 
-// sick reports whether a node gave up a version that it says nothing of.
-func (k *known) sick(v *view) bool {
-	return v.rec.Stage == actuators.Failed && !k.verdict.blames(v, v.rec.Try)
+// lost reports whether a node is lost to the wanted version. One that gave it up and says nothing of it is sick.
+func (k *known) lost(v *view) bool {
+	failed := v.rec.Stage == actuators.Failed
+	return k.Is(v.rec.Try.Version) && (v.rec.Spoiled || failed) && v.rec.Try.Retry >= k.Fleet.Retry && (!failed || k.verdict.blames(v, v.rec.Try))
 }
 
 // whyUnproven is why no more nodes may set out for a version that is not proven.
 func (k *known) whyUnproven() string {
-	return fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", k.Version.Release, k.wave.needed, len(k.views)) + k.whoIsOpaque()
+	return fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", k.Version.Release, k.wave.needed, len(k.views)) + k.whoIsLost() + k.whoIsOpaque()
+}
+
+// whoIsLost names the nodes that gave the version up where none that can be read has proven it: else it would be halted.
+func (k *known) whoIsLost() string {
+	var who strings.Builder
+	for i := range k.views {
+		if v := &k.views[i]; v.rec.Stage == actuators.Failed && k.lost(v) {
+			fmt.Fprintf(&who, "; it failed on %s, and a node that cannot be read may have proven it: mend or replace that one, or revert", v.Name)
+		}
+	}
+	return who.String()
 }
 
 // whoIsOpaque names the nodes that may have anything.

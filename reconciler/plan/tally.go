@@ -26,7 +26,8 @@ type tally struct {
 type strength struct {
 	size    int // who is in it, or was until windlass took it out
 	healthy int
-	members int // in rotation, healthy or not: with none healthy a balancer sends traffic to all of them
+	members int // in rotation, healthy or not
+	open    int // of them, those a balancer sends traffic to where none is healthy
 }
 
 // count works out the strength of what is seen.
@@ -76,14 +77,22 @@ func (t tally) addTo(s *scene, v *view) {
 		if s.memberIn(v, g) {
 			t.groups[g].members++
 		}
+		if s.openIn(v, g) {
+			t.groups[g].open++
+		}
 		if s.healthyIn(v, g) && s.steady(v) {
 			t.groups[g].healthy++
 		}
 	}
 }
 
-// memberIn reports whether the node gets traffic of the group, should that fail open.
+// memberIn reports whether the node is in rotation in the group.
 func (s *scene) memberIn(v *view, g int) bool {
+	return !s.away(v) && slices.ContainsFunc(v.places[g], func(t actuators.Target) bool { return t.Status != actuators.TargetDraining })
+}
+
+// openIn reports whether the node gets traffic of the group, should that fail open.
+func (s *scene) openIn(v *view, g int) bool {
 	return !s.away(v) && slices.ContainsFunc(v.places[g], failsOpenTo)
 }
 
@@ -107,8 +116,9 @@ func (t tally) addStrangers(s *scene) {
 			if s.leaves(x) {
 				continue
 			}
+			t.groups[g].members++
 			if failsOpenTo(x) {
-				t.groups[g].members++
+				t.groups[g].open++
 			}
 			if x.Status == actuators.TargetHealthy {
 				t.groups[g].healthy++

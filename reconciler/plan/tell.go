@@ -97,7 +97,7 @@ func (k *known) standstill(p Plan) string {
 		held := slices.ContainsFunc(p.Holds, func(h Hold) bool { return h.Node == s.Name })
 		switch {
 		case !s.UnderWay || k.views[i].foreign != nil:
-		case !held && s.State != Unreachable:
+		case !held && s.State != Unreachable && s.State != OutOfService:
 			return ""
 		case first == "":
 			first = fmt.Sprintf("; %s is %s: %s", s.Name, s.State.words(), s.Reason)

@@ -39,8 +39,7 @@ func (k *known) awaitProof() map[string]bool {
 func (k *known) gets(v *view) bool {
 	unwritten := v.doing() == Configure && (v.Busy == "" || v.Read.At.Before(v.Node.Since)) // whatever its record is to say
 	on := k.Is(v.rec.On) && (v.moving || v.unfinished() && v.rotation == member)
-	lost := k.Is(v.rec.Try.Version) && v.rec.Stage == actuators.Failed && v.rec.Try.Retry >= k.Fleet.Retry && !k.sick(v)
-	return unwritten || on || lost
+	return unwritten || on || v.rec.Stage == actuators.Failed && k.lost(v)
 }
 
 // turnOf orders nodes by how little they lose: those that failed, those that are being changed, those that have left, the rest.
