@@ -86,16 +86,21 @@ func (p *ports) strike(name string) bool {
 	return true
 }
 
-// mostCalls is more than any story needs: an agent that makes more goes in circles. Wild ones have slow starts and bakes of half an hour.
+// mostCalls is more than any story needs: an agent that makes more goes in circles. Wild ones have slow starts and bakes of half an hour, those of the field up to
+// thirty machines.
 const (
-	mostCalls     = 60_000
-	mostWildCalls = 2 * mostCalls
+	mostCalls      = 60_000
+	mostWildCalls  = 2 * mostCalls
+	mostFieldCalls = 8 * mostCalls
 )
 
 // frantic counts a call, and reports whether they are too many.
 func (w *World) frantic() bool {
 	most := mostCalls
-	if w.story.Wild.On {
+	switch {
+	case w.story.Field.On:
+		most = mostFieldCalls
+	case w.story.Wild.On:
 		most = mostWildCalls
 	}
 	if w.total++; w.total == most {

@@ -19,13 +19,15 @@ type laws struct {
 	repairs  map[string]repairs         // machine → those of it
 	original map[string]string          // machine/group → its place before anybody touched it
 	born     map[string]time.Time       // machine → when it appeared
-	rivals   int                        // other agents that may each take one node too (law 18)
+	field    fieldLaws
+	rivals   int // other agents that may each take one node too (law 18)
 }
 
 func newLaws() *laws {
 	return &laws{
 		proven: map[string]bool{}, halted: map[string]map[string]bool{}, out: map[string]bool{},
 		attempts: map[string]map[string]bool{}, haltedAt: map[string]time.Time{}, repairs: map[string]repairs{}, original: map[string]string{}, born: map[string]time.Time{},
+		field: newFieldLaws(),
 	}
 }
 
@@ -39,7 +41,7 @@ func (l *laws) breaks(w *World, format string, args ...any) {
 func (l *laws) check(w *World) {
 	for id := range l.out {
 		_, excluded := w.wild.excluded[id]
-		if m := w.machines[id]; excluded || m == nil || m.dead || w.inService(m) {
+		if m := w.machines[id]; excluded && !l.strays(w, id) || m == nil || m.dead || w.inService(m) {
 			delete(l.out, id)
 		}
 	}
@@ -115,10 +117,12 @@ func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership
 	if !w.fleet.Rollout.AllowOutage && l.rivals == 0 {
 		floor = max(1, floor)
 	}
-	if flapped := w.now().Before(m.flapped.Add(w.story.Lag)); w.inService(m) && !flapped && others < floor {
+	if flapped := w.now().Before(m.flapped.Add(w.story.Lag)); (w.inService(m) || w.mayServe(m)) && !flapped && others < floor {
 		l.breaks(w, "law 9: %s leaves and %d of %d stay in service, floor is %d", m.name, others, size, floor)
 	}
+	l.grouped(w, g, m)
 	l.out[m.id] = true
+	l.noteRemoval(w, m)
 	if n := l.away(w, m); n > most {
 		l.breaks(w, "law 7: %d machines out by windlass's hand, at most %d may be", n, most)
 	}
@@ -139,13 +143,13 @@ func (l *laws) away(w *World, leaving *machine) int {
 // strength is the fleet's size and how many others serve, as an agent could know it: a machine that appeared or went a
 // moment ago may still be missing from, or in, what it read.
 func (l *laws) strength(w *World, leaving *machine) (size, others int) {
-	patience := 60*time.Second + w.story.Lag
+	patience := w.patience()
 	for _, m := range w.sorted() {
 		recent := w.now().Sub(m.gauge) < patience && !m.gauge.IsZero()
 		if _, excluded := w.wild.excluded[m.id]; excluded {
 			continue
 		}
-		if m != leaving && recent && !l.out[m.id] && !m.changing {
+		if m != leaving && recent && !l.out[m.id] && !m.changing && w.field.pruning != m.id {
 			others++
 		}
 		if !m.dead && w.now().Sub(l.born[m.id]) >= patience && (!m.foreign || w.groups[0].members[m.id] != nil) {
@@ -186,12 +190,17 @@ func (l *laws) installing(w *World, p *ports, m *machine, r run) {
 	if under, halted := l.halted[verdict]; halted && !under[m.id] && r.asked.After(l.haltedAt[verdict]) && (p.halts[verdict] || w.copied(verdict)) {
 		l.breaks(w, "law 11: %s gets %s, which was halted", m.name, try.Version.Release)
 	}
+	l.attempt(w, m, try, r.job.Key)
+}
+
+// attempt counts one attempt, by its name.
+func (l *laws) attempt(w *World, m *machine, try actuators.Try, name string) {
 	key := journey(m, try)
 	if l.attempts[key] == nil {
 		l.attempts[key] = map[string]bool{}
 		l.repairing(w, m, try)
 	}
-	l.attempts[key][r.job.Key] = true
+	l.attempts[key][name] = true
 	if n, most := len(l.attempts[key]), w.fleet.Rollout.Attempts; n > most {
 		l.breaks(w, "law 11: attempt %d at %s on %s, at most %d are made", n, try.Version.Release, m.name, most)
 	}
@@ -241,6 +250,9 @@ func (l *laws) writing(w *World, p *ports, m *machine, r actuators.NodeRecord) {
 	}
 	if r.Instance != m.id {
 		l.breaks(w, "law 4: the record of %s names %s", m.name, r.Instance)
+	}
+	if m.record.Stage == actuators.Idle && r.Stage == actuators.Verified && r.On.Digest != r.Proven.Digest {
+		l.attempt(w, m, r.Try, "bake") // of what was let go before it had baked
 	}
 	if made := len(l.attempts[journey(m, r.Try)]); r.Try.Failures > max(made, m.record.Try.Failures) {
 		l.breaks(w, "law 11: %d attempts at %s used up on %s, and %d made", r.Try.Failures, r.Try.Version.Release, m.name, made)

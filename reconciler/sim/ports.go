@@ -67,6 +67,7 @@ func (p *ports) observe(ctx context.Context, id string, began time.Time) actuato
 		}
 		state.Port, state.Delay, state.Members = g.port, g.delay, w.reading(g)
 		p.read[id] = w.now()
+		w.noteSayings(g)
 		return nil
 	})
 	if err != nil {
@@ -115,12 +116,16 @@ func (p *ports) Register(ctx context.Context, m actuators.Membership) error {
 		if g == nil || machine == nil || machine.dead {
 			return fmt.Errorf("InvalidTarget: %s", m)
 		}
-		if err := w.deny("register"); err != nil || w.wild.gone[g.ID] {
+		if err := cmp.Or(w.deny("register"), w.denyGroup("join", g.ID, machine)); err != nil || w.wild.gone[g.ID] {
 			return cmp.Or(err, errDenied)
 		}
 		w.laws.alone(w, machine, "register")
 		w.laws.adding(w, p, g, machine, m)
+		if w.inRotation(machine) && !machine.recorded(g) {
+			w.saw("absent from a group")
+		}
 		w.register(g, machine, m)
+		w.laws.acted(machine)
 		g.remember(w)
 		w.tell("%s registers %s in %s", p.nonce, machine.name, g.Name)
 		return nil
@@ -130,12 +135,17 @@ func (p *ports) Register(ctx context.Context, m actuators.Membership) error {
 // Deregister removes a target; a wrong port silently does nothing (G4).
 func (p *ports) Deregister(ctx context.Context, m actuators.Membership) error {
 	w, began := p.world, time.Now()
+	end, err := p.slowly(ctx, m)
+	defer end()
+	if err != nil {
+		return err
+	}
 	return p.call(ctx, "deregister/"+m.ID, func() error {
 		g := w.group(m.Group)
 		if g == nil {
 			return fmt.Errorf("no target group %s", m.Group)
 		}
-		if err := w.deny("deregister"); err != nil || w.wild.gone[g.ID] {
+		if err := cmp.Or(w.deny("deregister"), w.denyGroup("leave", g.ID, w.machines[m.ID])); err != nil || w.wild.gone[g.ID] {
 			return cmp.Or(err, errDenied)
 		}
 		e := g.members[m.ID]
@@ -146,6 +156,7 @@ func (p *ports) Deregister(ctx context.Context, m actuators.Membership) error {
 		e.draining = w.now()
 		if machine := w.machines[m.ID]; machine != nil {
 			machine.byHand = false
+			w.laws.acted(machine)
 		}
 		g.remember(w)
 		w.tell("%s deregisters %s from %s", p.nonce, w.nameOf(m.ID), g.Name)
@@ -213,6 +224,7 @@ func (w *World) write(p *ports, m *machine, old string, r actuators.NodeRecord) 
 	if m.version != old {
 		return actuators.HostState{}, actuators.ErrChanged
 	}
+	w.laws.fieldWriting(w, m, r)
 	w.laws.writing(w, p, m, r)
 	w.laws.quiet(w, m, r)
 	w.laws.blames(w, m, r)
@@ -326,6 +338,7 @@ func renewed(record, written actuators.NodeRecord) bool {
 // start lets a job run on the machine by itself, whatever becomes of the agent.
 func (w *World) start(p *ports, m *machine, r run) {
 	job := r.job
+	w.laws.acted(m)
 	activate := slices.ContainsFunc(job.Steps, func(s actuators.JobStep) bool { return s.Name == "install" })
 	if activate {
 		w.laws.installing(w, p, m, r)

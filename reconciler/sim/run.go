@@ -23,6 +23,7 @@ type Result struct {
 	Broken []string // laws, in the order they were broken
 	Log    []string // what happened
 	Took   time.Duration
+	Seen   map[string]int // what happened in a field story, of Kinds, and how often
 }
 
 // Run plays a seed's story with an agent that decides by decide (nil: as it really does). It must be called in a synctest bubble.
@@ -39,7 +40,7 @@ func Play(seed uint64, story Story, decide reconciler.Decider) Result {
 	d.finish()
 	cancel()
 	w.running.Wait()
-	return Result{Broken: w.laws.broken, Log: w.log, Took: took}
+	return Result{Broken: w.laws.broken, Log: w.log, Took: took, Seen: w.field.seen}
 }
 
 func compare(a, b string) int { return strings.Compare(a, b) }
@@ -49,10 +50,10 @@ func newWorld(ctx context.Context, seed uint64, story Story) *World {
 		seed: seed, story: story, calls: map[string]int{}, machines: map[string]*machine{}, laws: newLaws(), end: ctx,
 		struck: make(chan struct{}, 8),
 	}
-	w.wild = newWild(story)
+	w.wild, w.field = newWild(story), newField()
 	w.fleet = w.file("v1")
 	spare := 0
-	if story.Wild.On && story.Groups > 0 {
+	if story.Wild.On && !story.Field.On && story.Groups > 0 {
 		spare = 1
 	}
 	for i := range story.Groups + spare {
@@ -108,7 +109,10 @@ func (w *World) bear(i int) *machine {
 	m := w.newMachine(fmt.Sprintf("web-%d", i+1), fmt.Sprintf("i-%04d", i+1))
 	m.zone = string(rune('a' + i%3))
 	m.installed, m.digest = "v1", w.fleet.Digest(desired.DigestAlgorithm)
-	for _, g := range w.counted() {
+	for n, g := range w.counted() {
+		if i < w.story.Field.Absent && n == w.story.Groups-1 {
+			continue
+		}
 		place := actuators.Membership{Group: g.ID, ID: m.id, Port: g.port + 1000*(i%2)}
 		g.members[m.id] = &member{place: place, since: w.now().Add(-time.Hour)}
 		w.laws.original[m.id+g.ID] = place.String()
@@ -117,12 +121,17 @@ func (w *World) bear(i int) *machine {
 		v := actuators.Version{Release: "v1", Digest: m.digest, Algorithm: desired.DigestAlgorithm, Revision: "rev-v1"}
 		m.record = actuators.NodeRecord{Schema: 1, Fleet: "web", Instance: m.id, On: v, Proven: v}
 		for _, g := range w.counted() {
-			m.record.Places = append(m.record.Places, g.members[m.id].place)
+			if e := g.members[m.id]; e != nil {
+				m.record.Places = append(m.record.Places, e.place)
+			}
 		}
 		m.version = m.id + "-first"
 	}
 	m.gauge = w.now()
 	w.laws.born[m.id] = w.now().Add(-time.Hour)
+	if w.story.Field.Rested && i == w.story.Nodes-1 {
+		w.letGo(m, "v2")
+	}
 	return m
 }
 
@@ -160,6 +169,7 @@ type running struct {
 // begin starts an agent: the same holder again, with its next epoch and a new nonce, or a rival.
 func (d *director) begin(ctx context.Context, rival int) *running {
 	d.epoch++
+	d.world.noteAgent()
 	p := &ports{world: d.world, holder: fmt.Sprintf("agent-%d", rival), nonce: fmt.Sprintf("nonce-%d", d.epoch), read: map[string]time.Time{}, halts: map[string]bool{}, missed: map[string]bool{}}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &running{rival: rival, ports: p, cancel: cancel, states: make(chan desired.State, 4)}
@@ -212,6 +222,7 @@ func (d *director) play(ctx context.Context) {
 			return
 		}
 		d.wait(ctx, e.At-time.Since(began))
+		d.heard()
 		d.happen(ctx, e)
 	}
 	d.wait(ctx, Calm)
@@ -255,7 +266,9 @@ func (d *director) calm(ctx context.Context) {
 	w.mu.Lock()
 	w.calm = true
 	w.wildCalm()
+	w.fieldCalm()
 	w.fleet = w.file(w.story.Last)
+	w.field.committed = w.now()
 	w.fleet.Paused = nil
 	for _, m := range w.machines {
 		m.cut, m.haunted = false, false
@@ -279,6 +292,7 @@ func (d *director) rest(ctx context.Context) time.Duration {
 	for time.Since(began) < bound {
 		time.Sleep(10 * time.Second)
 		if d.settled() == "" || d.broken() {
+			d.heard()
 			d.explain()
 			return time.Since(began)
 		}
@@ -422,6 +436,7 @@ func (d *director) happen(ctx context.Context, e Event) {
 		slices.SortStableFunc(d.agents, func(a, b *running) int { return compare(a.ports.holder, b.ports.holder) })
 	}
 	if commit {
+		w.noteCommit()
 		for _, r := range d.agents {
 			r.states <- w.state()
 		}
@@ -494,12 +509,7 @@ func (w *World) befall(what string, m *machine) {
 		m.cut = !m.cut
 	case "takeout":
 		for _, g := range w.groups {
-			if m.record.Instance != m.id || len(m.record.Places)+len(m.record.Taken) == 0 {
-				delete(w.laws.original, m.id+g.ID) // nobody wrote it down
-			}
-			if e := g.members[m.id]; e != nil && e.draining.IsZero() {
-				e.draining = w.now()
-			}
+			w.takeOut(m, g)
 		}
 	case "corrupt":
 		if !m.record.UnderWay() && m.record.Stage == actuators.Idle && m.record.Proven.Release == w.fleet.Release {
@@ -523,6 +533,16 @@ func (w *World) befall(what string, m *machine) {
 		if m.record.Stage == actuators.Idle && w.serves(m) {
 			m.installed, m.digest = handMade, ""
 		}
+	}
+}
+
+// takeOut is somebody taking a machine out of a group.
+func (w *World) takeOut(m *machine, g *group) {
+	if m.record.Instance != m.id || len(m.record.Places)+len(m.record.Taken) == 0 {
+		delete(w.laws.original, m.id+g.ID) // nobody wrote it down
+	}
+	if e := g.members[m.id]; e != nil && e.draining.IsZero() {
+		e.draining = w.now()
 	}
 }
 

@@ -38,6 +38,7 @@ type Story struct {
 	Events   []Event
 	Last     string // the release that is wanted in the end
 	Wild     Wild
+	Field    Field
 }
 
 // An Event is something that happens to the world at an instant.

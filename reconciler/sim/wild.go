@@ -112,10 +112,14 @@ func (w *World) dress(f *desired.Fleet) {
 			f.Nodes.Exclude = append(f.Nodes.Exclude, desired.Exclusion{Name: name, Reason: "disk swap"})
 		}
 	}
+	f.Nodes.Exclude = append(f.Nodes.Exclude, w.nobodyExcluded()...)
 }
 
 // runWild makes a wild event happen; it reports whether it was one, and whether git says something new.
 func (w *World) runWild(e Event, m *machine) (wild, commit bool) {
+	if ours, commit := w.runField(e, m); ours {
+		return true, commit
+	}
 	switch {
 	case e.What == "up", e.What == "down", w.disturb(e, m):
 		return true, false
@@ -346,7 +350,7 @@ func (l *laws) blames(w *World, m *machine, r actuators.NodeRecord) {
 // innocent: a good release is not halted but for lack of progress.
 func (l *laws) innocent(w *World, h actuators.Halt) {
 	// for another node, which cannot leave or return either, or for one that nobody reaches
-	waited := strings.Contains(h.Reason, "hold: ") || strings.Contains(h.Reason, "is unreachable: ")
+	waited := strings.Contains(h.Reason, "hold: ") && !strings.Contains(h.Reason, "by no fault of its own") || strings.Contains(h.Reason, "is unreachable: ")
 	if w.story.Faults != [5]int{} && !strings.HasPrefix(h.Reason, "no") || waited {
 		return
 	}
@@ -359,7 +363,7 @@ func (l *laws) innocent(w *World, h actuators.Halt) {
 		}
 	}
 	eased := !w.wild.eased.IsZero() && w.now().Sub(w.wild.eased) < w.fleet.Rollout.ProgressDeadline // what was refused until then made no progress
-	if len(w.wild.denied)+len(w.wild.gone) == 0 && !eased {
+	if len(w.wild.denied)+len(w.wild.gone)+len(w.field.denied) == 0 && !eased {
 		l.breaks(w, "law 11 innocent: %s is good, and is halted: %s", h.Release, h.Reason)
 	}
 }
@@ -390,7 +394,7 @@ func (l *laws) expected(w *World, m *machine) {
 func (w *World) misses() bool {
 	found := len(w.alive())
 	for _, e := range w.fleet.Nodes.Exclude {
-		if !slices.ContainsFunc(w.alive(), func(o *machine) bool { return o.name == e.Name }) {
+		if !slices.Contains(w.field.nobody, e.Name) && !slices.ContainsFunc(w.alive(), func(o *machine) bool { return o.name == e.Name }) {
 			found++
 		}
 	}

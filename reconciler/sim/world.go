@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -24,6 +25,7 @@ type World struct {
 	story    Story
 	calm     bool // faults are over
 	machines map[string]*machine
+	order    []*machine // all of them, as they were last sorted
 	groups   []*group
 	fleet    *desired.Fleet // the newest commit
 	laws     *laws
@@ -31,6 +33,7 @@ type World struct {
 	end      context.Context
 	log      []string
 	wild     wild
+	field    field
 }
 
 // A machine is a server of the fleet.
@@ -110,6 +113,14 @@ func (w *World) serves(m *machine) bool {
 
 // status is what a group truly holds of a member.
 func (w *World) status(g *group, m *machine, e *member) actuators.TargetStatus {
+	if s := w.saidOf(g, m); s != nil {
+		return s.word(w.answer(g, m, e))
+	}
+	return w.answer(g, m, e)
+}
+
+// answer is what a group finds a member to be by its own checks.
+func (w *World) answer(g *group, m *machine, e *member) actuators.TargetStatus {
 	now := w.now()
 	switch {
 	case !e.draining.IsZero():
@@ -146,6 +157,9 @@ func (w *World) settle() {
 	}
 	for _, g := range w.groups {
 		g.remember(w)
+	}
+	if w.story.Field.On {
+		w.laws.watch(w)
 	}
 }
 
@@ -196,23 +210,19 @@ func (w *World) inRotationOf(m *machine, g *group) bool {
 // targets is a truthful reading of a group.
 func (w *World) targets(g *group) []actuators.Target {
 	var out []actuators.Target
-	for _, m := range w.sorted() {
-		if e := g.members[m.id]; e != nil {
-			s := w.status(g, m, e)
-			out = append(out, actuators.Target{Membership: e.place, Status: s, Reason: string(s), AtFault: s == actuators.TargetUnhealthy})
-		}
+	for id, e := range g.members {
+		out = append(out, w.target(g, w.machines[id], e))
 	}
 	slices.SortFunc(out, func(a, b actuators.Target) int { return a.Membership.Compare(b.Membership) })
 	return out
 }
 
+// sorted are all machines there ever were, by id.
 func (w *World) sorted() []*machine {
-	out := make([]*machine, 0, len(w.machines))
-	for _, m := range w.machines {
-		out = append(out, m)
+	if len(w.order) != len(w.machines) {
+		w.order = slices.SortedFunc(maps.Values(w.machines), func(a, b *machine) int { return cmp.Compare(a.id, b.id) })
 	}
-	slices.SortFunc(out, func(a, b *machine) int { return cmp.Compare(a.id, b.id) })
-	return out
+	return slices.Clone(w.order)
 }
 
 // alive are the machines an inventory would list.
