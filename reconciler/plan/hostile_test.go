@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"encoding/json"
 	"reflect"
 	"testing"
 	"time"
@@ -51,7 +52,18 @@ func drawRecord(t *rapid.T, n actuators.Node) actuators.NodeRecord {
 	if r.Stage != actuators.Idle && r.Stage != actuators.Failed || rapid.IntRange(0, 9).Draw(t, "claim") == 0 {
 		r.Claim = &actuators.Claim{Holder: rapid.SampledFrom([]string{"agent-a", "agent-a", "agent-a", "agent-b"}).Draw(t, "holder"), Epoch: 3, Nonce: rapid.SampledFrom([]string{"n3", "n2"}).Draw(t, "nonce"), Expires: rapid.SampledFrom(someTimes[1:]).Draw(t, "expires")}
 	}
+	if rapid.IntRange(0, 3).Draw(t, "facts") == 0 {
+		r.Schema, r.Facts = 2, drawFacts(t)
+	}
 	return r
+}
+
+// drawFacts draws what a record says of others: of some that are there, and of some that nobody knows.
+func drawFacts(t *rapid.T) []actuators.Fact {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) actuators.Fact {
+		node := rapid.SampledFrom([]string{"web-1", "web-2", "web-3", "web-9"}).Draw(t, "node")
+		return actuators.Fact{Kind: actuators.Away, Node: node, Instance: rapid.SampledFrom([]string{"m-" + node, "m-web-2", "m-other"}).Draw(t, "instance"), Release: "v2"}
+	}), 0, 4).Draw(t, "facts")
 }
 
 func drawWorld(t *rapid.T) (plan.Want, plan.World) {
@@ -63,7 +75,7 @@ func drawWorld(t *rapid.T) (plan.Want, plan.World) {
 		gs := actuators.GroupState{Group: actuators.Group{ID: someGroups[g], Name: someGroups[g]}, TargetType: "ip", Port: 8080, At: start, Delay: 5 * time.Second}
 		for i := range w.Nodes {
 			if rapid.IntRange(0, 3).Draw(t, "member") > 0 {
-				m := memberOf(w.Nodes[i].Name, rapid.SampledFrom([]actuators.TargetStatus{actuators.TargetHealthy, actuators.TargetHealthy, actuators.TargetHealthy, actuators.TargetUnhealthy, actuators.TargetInitial, actuators.TargetDraining, actuators.TargetRamping, actuators.TargetUnknown}).Draw(t, "status"))
+				m := memberOf(w.Nodes[i].Name, rapid.SampledFrom([]actuators.TargetStatus{actuators.TargetHealthy, actuators.TargetHealthy, actuators.TargetHealthy, actuators.TargetUnhealthy, actuators.TargetInitial, actuators.TargetDraining, actuators.TargetRamping, actuators.TargetUnknown, actuators.TargetUnused}).Draw(t, "status"))
 				m.Group = gs.ID
 				gs.Members = append(gs.Members, m)
 			}
@@ -75,6 +87,9 @@ func drawWorld(t *rapid.T) (plan.Want, plan.World) {
 	}
 	for i := range w.Nodes {
 		n := &w.Nodes[i]
+		if rapid.IntRange(0, 4).Draw(t, "static") == 0 {
+			n.ID = ""
+		}
 		switch rapid.IntRange(0, 9).Draw(t, "host") {
 		case 0:
 			n.Host, n.Read = nil, plan.Source{Err: "timeout"}
@@ -82,7 +97,7 @@ func drawWorld(t *rapid.T) (plan.Want, plan.World) {
 		case 1:
 			n.Read.Err = "timeout"
 		}
-		n.Host.Record = drawRecord(t, n.Node)
+		n.Host.Record = drawRecord(t, actuators.Node{Name: n.Name, ID: n.Host.Machine})
 		n.Host.Job = actuators.JobState{Key: rapid.SampledFrom([]string{"", "d1-v2-x-0-activate", "d1-v1-x-0-activate"}).Draw(t, "job"), Exited: rapid.Bool().Draw(t, "exited"), Exit: rapid.IntRange(0, 1).Draw(t, "exit")}
 		n.Staged = start.Add(-time.Minute)
 		n.Out = rapid.SampledFrom([]time.Time{{}, start.Add(-time.Hour), start.Add(-time.Second)}).Draw(t, "out")
@@ -95,6 +110,12 @@ func drawWorld(t *rapid.T) (plan.Want, plan.World) {
 			n.Health.Deadline = start.Add(time.Minute)
 		}
 	}
+	if rapid.IntRange(0, 4).Draw(t, "remembers") == 0 {
+		w.Facts = drawFacts(t)
+	}
+	if rapid.IntRange(0, 6).Draw(t, "unlisted") == 0 {
+		w.Inventory.Err = "throttled"
+	}
 	w.Progress = start.Add(-time.Duration(rapid.IntRange(0, 60).Draw(t, "progress")) * time.Minute)
 	want := wants(rapid.SampledFrom([]string{"v1", "v2"}).Draw(t, "want"), func(f *desired.Fleet) {
 		f.LoadBalancers = f.LoadBalancers[:0]
@@ -104,6 +125,9 @@ func drawWorld(t *rapid.T) (plan.Want, plan.World) {
 		f.Rollout.MaxUnavailable.Count = rapid.IntRange(1, 3).Draw(t, "max")
 		f.Rollout.AllowOutage = rapid.Bool().Draw(t, "outage")
 		f.Retry = rapid.SampledFrom([]int{0, 1}).Draw(t, "retry")
+		if rapid.IntRange(0, 3).Draw(t, "exclude") == 0 {
+			f.Nodes.Exclude = []desired.Exclusion{{Name: rapid.SampledFrom([]string{"web-1", "web-2", "web-3"}).Draw(t, "excluded"), Reason: "x"}}
+		}
 		if rapid.IntRange(0, 4).Draw(t, "paused") == 0 {
 			f.Paused = &desired.Pause{Reason: "p"}
 		}
@@ -115,11 +139,19 @@ func drawWorld(t *rapid.T) (plan.Want, plan.World) {
 }
 
 // Whatever records say, a plan is the same twice, wakes later than now, gives reasons, writes records that can be written, registers
-// only where the file says and under the node's own id, and leaves no node that is not well without a word (laws 5, 6, 15, 17, 23).
+// only where the file says and under the node's own id, leaves no node that is not well without a word, remembers no more than there are
+// nodes, and is idle only when all have what is wanted (laws 5, 6, 11, 15, 17, 23).
 func TestPlansOfHostileRecordsKeepTheLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want, w := drawWorld(t)
-		p := plan.Next(want, plan.Copy(w))
+		given, _ := json.Marshal(w)
+		p := plan.Next(want, w)
+		if after, _ := json.Marshal(w); string(given) != string(after) {
+			t.Fatalf("the plan changed what was seen, from\n%s\nto\n%s", given, after)
+		}
+		if len(p.Facts) > len(w.Nodes) {
+			t.Fatalf("law 11: %d facts about %d nodes", len(p.Facts), len(w.Nodes))
+		}
 		if q := plan.Next(want, plan.Copy(w)); !reflect.DeepEqual(p, q) {
 			t.Fatalf("law 5: two plans of one world:\n%+v\n%+v", p, q)
 		}
@@ -154,6 +186,9 @@ func TestPlansOfHostileRecordsKeepTheLaws(t *testing.T) {
 		for _, n := range p.Nodes {
 			if steps[n.Name] > 1 {
 				t.Fatalf("%d steps at once on %s", steps[n.Name], n.Name)
+			}
+			if p.Phase == plan.PhaseIdle && (n.Outdated || n.UnderWay) {
+				t.Fatalf("idle, and %s is %s: %s", n.Name, n.State, n.Reason)
 			}
 			if n.State != plan.InService && n.Reason == "" && steps[n.Name] == 0 {
 				t.Fatalf("law 23: %s is %s and nothing says why; phase %s: %s", n.Name, n.State, p.Phase, p.Reason)
