@@ -103,3 +103,30 @@ func TestLaw7UnusedTargetsDoNotMakeALastMemberFree(t *testing.T) {
 		t.Errorf("nothing of arn:web gets traffic: steps %q; holds %s", kindsOf(p, ""), holds(p))
 	}
 }
+
+// Law 8: a version whose prepare steps fail is tried on no more nodes than may have it: while one waits for its next attempt nobody takes its
+// place, and it comes before others, new ones too.
+func TestLaw8FailedPreparationStaysOnItsNode(t *testing.T) {
+	prepares := func(f *desired.Fleet) { f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch"}} }
+	w := fleetOf(4, "v1")
+	w.Nodes = append(w.Nodes, nodeOf("web-5", "a", ""))
+	w.Nodes[4].Out = start.Add(-time.Hour)
+	r := &w.Nodes[0].Host.Record
+	r.Try = actuators.Try{Version: version("v2"), ID: "x", Failures: 1, Error: "prepare step fetch: exit status 1", At: start.Add(-time.Second)}
+	p := plan.Next(wants("v2", prepares), w)
+	if len(p.Steps) > 0 || p.WakeAt.IsZero() {
+		t.Errorf("web-1 waits for its second attempt: steps %q, wakes %v", kindsOf(p, ""), p.WakeAt)
+	}
+	r.Try.At = start.Add(-time.Minute)
+	if p := plan.Next(wants("v2", prepares), w); kindsOf(p, "") != "prepare web-1" {
+		t.Errorf("its second attempt is due: steps %q; %s", kindsOf(p, ""), holds(p))
+	}
+	w.Nodes[0].Read.Err = "connection timed out"
+	if p := plan.Next(wants("v2", prepares), w); kindsOf(p, "") != "configure web-5" {
+		t.Errorf("web-1 cannot be reached, and serves v1: steps %q; %s", kindsOf(p, ""), holds(p))
+	}
+	r.On = version("v2")
+	if p := plan.Next(wants("v2", prepares), w); len(p.Steps) > 0 || !strings.Contains(p.Reason, "web-1 has it and cannot be reached: mend or replace it") {
+		t.Errorf("web-1 cannot be reached, and serves v2: steps %q; %s", kindsOf(p, ""), holds(p))
+	}
+}

@@ -187,16 +187,22 @@ func (k *known) inHand() (preparing, repairing int) {
 
 // beginAll begins with the candidates in their order until a limit is met.
 func (s *starter) beginAll(candidates []candidate) {
-	room := s.unprovenRoom()
+	room, held := s.unprovenRoom(), false
 	for _, c := range candidates {
-		if c.class != unfinished && !s.wave.proven() && s.begun >= room {
-			s.holdFleet(refusal{ByProof, s.whyUnproven()})
-			return
+		if !s.wave.proven() && room <= 0 && !s.hasPlace(c.view) {
+			if !held {
+				s.holdFleet(refusal{ByProof, s.whyUnproven()})
+			}
+			held = true
+			continue
 		}
 		if m := s.change(c.at); s.begin(c, m) {
 			s.begun++
 			m.order = s.begun
 			m.status.UnderWay = true
+			if !s.hasPlace(c.view) {
+				room--
+			}
 		}
 		if s.full && (!s.prepares() || s.preparing >= MostPrepares) {
 			return
@@ -211,12 +217,19 @@ func (s *starter) unprovenRoom() int {
 	for i := range s.views {
 		v := &s.views[i]
 		yields := s.moves[i].yields || s.moves[i].hold != nil && v.rec.Spoiled
-		bakes := v.unfinished() && s.Is(v.rec.On) && v.rotation == member
-		if v.moving && !yields || v.opaque() || s.lost(v) || bakes {
+		if v.moving && !yields || v.opaque() || s.lost(v) || s.hasPlace(v) {
 			room--
 		}
 	}
 	return room
+}
+
+// hasPlace reports whether a node at rest is one of those that may have a version before it is proven: it serves it, or has begun to get it and
+// waits for its next attempt.
+func (s *scene) hasPlace(v *view) bool {
+	serves := v.unfinished() && s.Is(v.rec.On) && v.rotation == member
+	waits := v.rec.Stage == actuators.Idle && s.failures(v) > 0 && !s.usedUp(v) && v.unsure == "" && !s.foreignOut(v)
+	return serves || waits
 }
 
 // lost reports whether a node is lost to the wanted version. One that gave it up and says nothing of it is sick.
@@ -230,12 +243,16 @@ func (k *known) whyUnproven() string {
 	return fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", k.Version.Release, k.wave.needed, len(k.views)) + k.whoIsLost() + k.whoIsOpaque()
 }
 
-// whoIsLost names the nodes that gave the version up where none that can be read has proven it: else it would be halted.
+// whoIsLost names the nodes that gave the version up where none that can be read has proven it, else it would be halted; and those that have it
+// at rest and cannot be reached to prove it.
 func (k *known) whoIsLost() string {
 	var who strings.Builder
 	for i := range k.views {
-		if v := &k.views[i]; v.rec.Stage == actuators.Failed && k.lost(v) {
+		switch v := &k.views[i]; {
+		case v.rec.Stage == actuators.Failed && k.lost(v):
 			fmt.Fprintf(&who, "; it failed on %s, and a node that cannot be read may have proven it: mend or replace that one, or revert", v.Name)
+		case v.Read.Err != "" && k.hasPlace(v):
+			fmt.Fprintf(&who, "; %s has it and cannot be reached: mend or replace it", v.Name)
 		}
 	}
 	return who.String()
