@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"windlass/actuators"
 	"windlass/desired"
@@ -55,5 +56,26 @@ func TestLaw11InventedFactsDisplaceNone(t *testing.T) {
 		if s.Record != nil && !slices.Equal(s.Record.Facts, []actuators.Fact{away}) {
 			t.Errorf("%s is told %d facts", s.Node, len(s.Record.Facts))
 		}
+	}
+}
+
+// Law 11: a node that failed, and that no balancer takes out, is away until it serves: also while it waits to get what is wanted next.
+func TestLaw11FailedNodeIsAwayUntilItServes(t *testing.T) {
+	w := unbalanced(4, "v1")
+	for i := range w.Nodes {
+		w.Nodes[i].Health = passing("v1", plan.WatchIdle)
+		w.Nodes[i].Host.Record.Facts = []actuators.Fact{{Kind: actuators.Away, Node: "web-1", Instance: w.Nodes[0].ID, Release: "v2"}}
+	}
+	r := &w.Nodes[0].Host.Record
+	r.Stage, r.On, r.Spoiled = actuators.Failed, version("v2"), true
+	r.Try = actuators.Try{Version: version("v2"), ID: "x", Failures: 2, Error: "check serves", At: start.Add(-time.Hour)}
+	w.Nodes[0].Health = failing("v2", plan.WatchVerify)
+	p := plan.Next(wants("v3", noBalancers), w)
+	if kindsOf(p, "") != "leave web-1" {
+		t.Fatalf("steps %q; %s", kindsOf(p, ""), p.Reason)
+	}
+	*r = p.Steps[0].Record.Clone()
+	if p := plan.Next(wants("v3", noBalancers), w); len(p.Facts) != 1 || strings.Contains(kindsOf(p, ""), "halt") {
+		t.Errorf("claimed, and not changed yet: %d facts, steps %q", len(p.Facts), kindsOf(p, ""))
 	}
 }

@@ -178,7 +178,10 @@ func (s *scene) claimed(v *view) bool {
 	if v.rec.Stage != actuators.Leaving || v.doing() != "" || v.unsure != "" || v.foreign != nil {
 		return false
 	}
-	return !s.balanced() || s.inAllPlaces(v) && !s.drainUnseen(v)
+	if !s.balanced() {
+		return !v.rec.Spoiled // one that failed has been out since
+	}
+	return s.inAllPlaces(v) && !s.drainUnseen(v)
 }
 
 // inAllPlaces reports whether the node has every place that its record says it is to leave, in groups that exist. One that has left some of
