@@ -225,7 +225,11 @@ func (k *known) whoIsOut() string {
 		fmt.Fprintf(&who, "; %s is out and cannot be reached: mend or replace it", name)
 	}
 	for _, name := range k.tally.strayed {
-		fmt.Fprintf(&who, "; %s is excluded and was taken out by windlass: remove it from nodes or terminate it, or put it back in service", name)
+		if slices.ContainsFunc(k.excluded, func(n *Node) bool { return n.Name == name }) {
+			fmt.Fprintf(&who, "; %s is excluded and was taken out by windlass: remove it from nodes or terminate it, or put it back in service", name)
+		} else {
+			fmt.Fprintf(&who, "; %s was taken out by windlass and cannot be reached: mend or replace it", name)
+		}
 	}
 	return who.String()
 }

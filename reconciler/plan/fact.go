@@ -120,11 +120,13 @@ func (s *scene) servesAlone(n *Node) bool {
 	return true
 }
 
-// strayed are the excluded nodes that go on counting as away (law 11), by name.
+// strayed are the nodes that count as away because facts say so alone (law 11), by name: excluded ones, and where no balancer tells who is out
+// those that were never read.
 func (s *scene) strayed(facts []actuators.Fact) []string {
 	var names []string
 	for _, f := range facts {
-		if n := s.excludedNode(f); n != nil {
+		n := s.about(f)
+		if n != nil && (s.excludedNode(f) != nil || n.Host == nil && !s.balanced()) {
 			names = append(names, n.Name)
 		}
 	}

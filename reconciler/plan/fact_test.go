@@ -79,3 +79,21 @@ func TestLaw11FailedNodeIsAwayUntilItServes(t *testing.T) {
 		t.Errorf("claimed, and not changed yet: %d facts, steps %q", len(p.Facts), kindsOf(p, ""))
 	}
 }
+
+// Law 11: where no balancer tells who is out, a node that cannot be read is away because other records say so.
+func TestLaw11UnreadNodeIsAwayWhereNoBalancerTells(t *testing.T) {
+	w := unbalanced(4, "v1")
+	for i := range w.Nodes {
+		w.Nodes[i].Health = passing("v1", plan.WatchIdle)
+	}
+	w.Nodes[0].Host, w.Nodes[0].Read, w.Nodes[0].Health = nil, plan.Source{Err: "connection timed out"}, plan.Health{}
+	w.Nodes[1].Health = failing("v1", plan.WatchIdle) // costs no capacity
+	if p := plan.Next(wants("v2", noBalancers), w); kindsOf(p, "") != "leave web-2" {
+		t.Errorf("nothing says that web-1 is out: steps %q; %s", kindsOf(p, ""), p.Reason)
+	}
+	w.Nodes[2].Host.Record.Facts = []actuators.Fact{{Kind: actuators.Away, Node: "web-1", Instance: w.Nodes[0].ID, Release: "v2"}}
+	p := plan.Next(wants("v2", noBalancers), w)
+	if strings.Contains(kindsOf(p, ""), "leave") || !strings.Contains(p.Reason, "web-1 was taken out by windlass and cannot be reached: mend or replace it") {
+		t.Errorf("web-1 is out: steps %q; %s", kindsOf(p, ""), p.Reason)
+	}
+}

@@ -19,7 +19,7 @@ type tally struct {
 	strangers []actuators.Target
 	failed    []string // nodes that stay out
 	lost      []string // nodes that are out and cannot be read
-	strayed   []string // excluded nodes that count as away
+	strayed   []string // nodes that count as away because facts say so
 }
 
 // strength is that of one group that the fleet names, by itself: a node that serves in it alone counts here, and not in the whole.
