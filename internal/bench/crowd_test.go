@@ -32,7 +32,7 @@ import (
 const (
 	crowdMark     = "WINDLASS_BENCH_CROWD" // in the environment of the process that is that agent
 	crowdNodes    = 10_000
-	crowdRolled   = 5                 // nodes of a short rollout
+	crowdRolled   = 5               // nodes of a short rollout
 	crowdPatience = 5 * time.Minute // for all of it, on a machine that others use too
 )
 
