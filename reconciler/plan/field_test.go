@@ -78,3 +78,23 @@ func TestG8NodeThatGoesBackIsNotProvenOnAnOldReading(t *testing.T) {
 		t.Errorf("steps %q, and it stays", kindsOf(p, ""))
 	}
 }
+
+// The node that is to try v3 cannot leave just now, and its newest reading failed: another that bakes v2 is not sent after it and back.
+func TestNodeThatTriesWhatIsUnprovenIsChosenOnce(t *testing.T) {
+	w := fleetOf(6, "v1")
+	r := own(&w, 3, actuators.Leaving)
+	r.On, r.Taken = version("v2"), r.Places
+	r = own(&w, 1, actuators.Verified)
+	r.On, r.Taken = version("v2"), r.Places
+	three := func(f *desired.Fleet) { f.Rollout.MaxUnavailable = desired.Amount{Count: 3} }
+	for _, failed := range []string{"", "connection refused"} {
+		w.Nodes[3].Read.Err = failed
+		if p := plan.Next(wants("v3", three), w); kindsOf(p, "web-2") != "" {
+			t.Errorf("web-4 is on its way (last reading: %q), and steps are %q", failed, kindsOf(p, ""))
+		}
+	}
+	w.Nodes[3].Read.At = start.Add(-time.Hour)
+	if p := plan.Next(wants("v3", three), w); kindsOf(p, "web-2") != "leave web-2" {
+		t.Errorf("web-4 cannot be read for an hour, and steps are %q", kindsOf(p, ""))
+	}
+}

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"windlass/actuators"
 )
@@ -23,14 +24,12 @@ func (k *known) awaitProof() map[string]bool {
 			others = append(others, v)
 		}
 	}
-	slices.SortStableFunc(others, func(a, b *view) int { return cmp.Compare(turnOf(a), turnOf(b)) })
+	slices.SortStableFunc(others, func(a, b *view) int { return cmp.Compare(k.turnOf(a), k.turnOf(b)) })
 	waits := map[string]bool{}
 	for _, v := range others {
-		if room > 0 && v.unsure == "" && v.foreign == nil {
-			room--
-			continue
+		if room--; room < 0 {
+			waits[v.Name] = true
 		}
-		waits[v.Name] = true
 	}
 	return waits
 }
@@ -42,17 +41,25 @@ func (k *known) gets(v *view) bool {
 	return unwritten || on || v.rec.Stage == actuators.Failed && k.lost(v)
 }
 
-// turnOf orders nodes by how little they lose: those that failed, those that are being changed, those that have left, the rest.
-func turnOf(v *view) int {
+// longUnread is since when a node cannot be read that lets others go before it.
+const longUnread = 2 * time.Minute
+
+// turnOf orders nodes by how little they lose: those that failed, those that are being changed, those that have left, those that are to leave,
+// those on their way back. Who is chosen stays so while nothing is done: a reading that fails now and then changes nothing.
+func (k *known) turnOf(v *view) int {
 	switch {
+	case v.Read.Err != "" && k.Now.Sub(v.Read.At) > longUnread:
+		return 5
 	case v.rec.Spoiled:
 		return 0
 	case v.rec.Stage == actuators.Configuring:
 		return 1
 	case v.rotation == out:
 		return 2
+	case v.rec.Stage == actuators.Leaving:
+		return 3
 	}
-	return 3
+	return 4
 }
 
 // refuseUntried is the refusal of a node that waits for the wanted version to be proven.
