@@ -86,8 +86,8 @@ func (p *ports) strike(name string) bool {
 	return true
 }
 
-// mostCalls is more than any story needs: an agent that makes more goes in circles. Wild ones have slow starts and bakes of half an hour, those of the field up to
-// thirty machines.
+// mostCalls is more than any story needs: an agent that makes more goes in circles. Wild ones have slow starts and bakes of half an hour,
+// those of the field up to thirty machines.
 const (
 	mostCalls      = 60_000
 	mostWildCalls  = 2 * mostCalls

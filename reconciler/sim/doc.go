@@ -2,5 +2,8 @@
 //
 // The agent in it is the real one. Every call it makes goes through one choke point, which may fail it before or after its
 // effect, keep it waiting, or never answer; after every effect the laws of the design are checked. The same seed gives the
-// same story, so a seed that breaks a law is kept in seeds.go. It is imported by tests only, inside a synctest bubble.
+// same story, so a seed that broke a law is kept in sim_test.go. It is imported by tests only, inside a synctest bubble.
+//
+// Stories come in three families, each with seeds of its own: small fleets with every kind of fault (story.go), the same with more bad
+// luck and rollouts of every kind (wild.go), and larger fleets with what is reported from the field (field.go).
 package sim

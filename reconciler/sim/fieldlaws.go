@@ -12,12 +12,12 @@ import (
 
 // fieldLaws are what the laws of field stories remember.
 type fieldLaws struct {
-	lost   map[string]map[string]bool // digest/retry → machines that used up their attempts at it while it was proven nowhere
-	healed map[placeOf]time.Time      // when a machine was last healthy in a group
-	placed map[placeOf]time.Time      // when it was last in rotation there
-	failed map[string]time.Time       // machine → when it was given up
-	vain   map[string]int             // machine → changes of its stage since anything was done to it
-	tolds  map[string]map[string]bool // machine that is out → those whose records say so
+	lost    map[string]map[string]bool // digest/retry → machines that used up their attempts at it while it was proven nowhere
+	healed  map[placeOf]time.Time      // when a machine was last healthy in a group
+	placed  map[placeOf]time.Time      // when it was last in rotation there
+	failed  map[string]time.Time       // machine → when it was given up
+	vain    map[string]int             // machine → changes of its stage since anything was done to it
+	tellers map[string]map[string]bool // machine that is out → those whose records say so
 }
 
 // placeOf is a machine's place in a group.
@@ -28,8 +28,8 @@ type placeOf struct {
 
 func newFieldLaws() fieldLaws {
 	return fieldLaws{
-		lost: map[string]map[string]bool{}, healed: map[placeOf]time.Time{}, placed: map[placeOf]time.Time{}, vain: map[string]int{}, failed: map[string]time.Time{},
-		tolds: map[string]map[string]bool{},
+		lost: map[string]map[string]bool{}, tellers: map[string]map[string]bool{}, vain: map[string]int{}, failed: map[string]time.Time{},
+		healed: map[placeOf]time.Time{}, placed: map[placeOf]time.Time{},
 	}
 }
 
@@ -72,8 +72,9 @@ func (l *laws) fieldWriting(w *World, m *machine, r actuators.NodeRecord) {
 // losing: a version that no machine of the fleet has proven is never excused by a machine: the write that uses up its attempts halts it. No
 // more machines are lost to it than may be tried, whatever may be unavailable (law 11).
 func (l *laws) losing(w *World, m *machine, r actuators.NodeRecord) {
-	t := r.Try
-	if t.Failures < w.fleet.Rollout.Attempts || t.Failures <= m.record.Try.Failures && t.Version.Digest == m.record.Try.Version.Digest || l.proven[t.Version.Digest] {
+	t, was := r.Try, m.record.Try
+	again := t.Version.Digest == was.Version.Digest && t.Failures <= was.Failures
+	if again || t.Failures < w.fleet.Rollout.Attempts || l.proven[t.Version.Digest] {
 		return
 	}
 	name := verdict(t.Version.Digest, t.Retry)
@@ -112,15 +113,15 @@ func (l *laws) acted(m *machine) { delete(l.field.vain, m.id) }
 func (l *laws) telling(w *World, m *machine, r actuators.NodeRecord) {
 	for id := range l.out {
 		says := slices.ContainsFunc(r.Facts, func(f actuators.Fact) bool { return f.Kind == actuators.Away && f.Instance == id })
-		told := l.field.tolds[id][m.id]
+		told := l.field.tellers[id][m.id]
 		switch o := w.machines[id]; {
 		case says && !told:
-			if l.field.tolds[id] == nil {
-				l.field.tolds[id] = map[string]bool{}
+			if l.field.tellers[id] == nil {
+				l.field.tellers[id] = map[string]bool{}
 			}
-			l.field.tolds[id][m.id] = true
+			l.field.tellers[id][m.id] = true
 		case !says && told:
-			delete(l.field.tolds[id], m.id)
+			delete(l.field.tellers[id], m.id)
 			if _, excluded := w.wild.excluded[id]; excluded && !w.unsettled() {
 				l.breaks(w, "law 11 away: the record of %s forgets that %s is out by windlass's hand, though it is not back", m.name, o.name)
 			}
@@ -134,7 +135,7 @@ func (l *laws) strays(w *World, id string) bool {
 	if !w.story.Field.On {
 		return false
 	}
-	for holder := range l.field.tolds[id] {
+	for holder := range l.field.tellers[id] {
 		o := w.machines[holder]
 		_, excluded := w.wild.excluded[holder]
 		if o != nil && !o.dead && !o.cut && !excluded && o.record.Instance == o.id {

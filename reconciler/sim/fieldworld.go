@@ -41,8 +41,8 @@ func (s said) covers(g *group, m *machine) bool {
 	return (s.machine == "" || s.machine == m.id) && (s.zone == "" || s.zone == m.zone) && (s.group == "" || s.group == g.ID)
 }
 
-// word is what is said of a target while the saying is of it, instead of what its own checks show. What leaves goes on leaving; of an override nobody learns what a
-// target that is unhealthy would be without.
+// word is what is said of a target while the saying is of it, instead of what its own checks show. What leaves goes on leaving, and an override
+// shows of healthy targets alone.
 func (s said) word(own actuators.TargetStatus) actuators.TargetStatus {
 	if own == actuators.TargetDraining || s.name == "override" && own != actuators.TargetHealthy {
 		return own
