@@ -37,8 +37,8 @@ func (k *known) awaitProof() map[string]bool {
 // gets reports whether the node has the wanted version, is getting it, or was lost to it.
 func (k *known) gets(v *view) bool {
 	unwritten := v.doing() == Configure && (v.Busy == "" || v.Read.At.Before(v.Node.Since)) // whatever its record is to say
-	on := k.Is(v.rec.On) && (v.moving || v.unfinished() && v.rotation == member)
-	return unwritten || on || v.rec.Stage == actuators.Failed && k.lost(v)
+	on := k.Is(v.rec.On) && v.moving
+	return unwritten || on || k.hasPlace(v) || v.rec.Stage == actuators.Failed && k.lost(v)
 }
 
 // longUnread is since when a node cannot be read that lets others go before it.
