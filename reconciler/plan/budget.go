@@ -170,7 +170,7 @@ func (k *known) takeTurns() turns {
 	for _, failed := range []bool{true, false} {
 		for i := range k.views {
 			v := &k.views[i]
-			if !k.isToLeave(v) || v.rec.Spoiled != failed {
+			if !v.isToLeave() || v.rec.Spoiled != failed {
 				continue
 			}
 			if why := cmpRefusal(k.tooFew(), t.left.refuse(v)); !why.none() {
@@ -183,11 +183,9 @@ func (k *known) takeTurns() turns {
 	return t
 }
 
-// isToLeave reports whether the node is claimed to leave places that it has, all or the rest of them.
-func (k *known) isToLeave(v *view) bool {
-	in := !k.balanced() || v.rotation == member
-	return in && v.rec.Stage == actuators.Leaving && v.doing() == "" && v.unsure == "" && v.foreign == nil
-}
+// isToLeave reports whether the node is claimed to leave the places that it has, all or the rest of them. One that has none left, or that
+// nothing can be done to now, is counted out already: nothing is spent on it, and a refusal is not looked at.
+func (v *view) isToLeave() bool { return v.rec.Stage == actuators.Leaving }
 
 // cmpRefusal returns the first refusal that is one.
 func cmpRefusal(all ...refusal) refusal {

@@ -12,7 +12,6 @@ import (
 
 // preparing waits for the prepare steps, and then lets the node go until it is its turn to leave.
 func (k *known) preparing(v *view, m *move) {
-	m.status.State = Preparing
 	job := prepareJob(v.rec.Try)
 	switch {
 	case !k.goesOn() || !k.Is(v.rec.Try.Version):
@@ -68,7 +67,6 @@ func (k *known) surelyOut(v *view, m *move) bool {
 // configuring follows a change on the host to its end, and then proves it while the node is out of service. What a step in
 // flight began is never cut short; a newer version takes over when it has ended (law 10).
 func (k *known) configuring(v *view, m *move) {
-	m.status.State = Configuring
 	wanted := k.Is(v.rec.On)
 	job := v.Host.Job
 	ours := job.Key == k.activateJob(*v.rec).Key

@@ -35,14 +35,11 @@ func rounds(nodes int) int { return min(20+12*nodes, max(100, mostLooks/max(1, n
 func Foresee(want Want, seen World) Forecast { return foresee(want, seen, rounds(len(seen.Nodes))) }
 
 func foresee(want Want, seen World, rounds int) Forecast {
-	w := ideal{world: Copy(seen), index: map[string]*Node{}, fails: map[string]Health{}}
+	w := ideal{world: Copy(seen), index: map[string]*Node{}}
 	w.arrive()
 	for i := range w.world.Nodes {
 		n := &w.world.Nodes[i]
 		w.index[n.Name] = n
-		if n.Health.Status == health.Failing || n.Health.Status == health.Contradicted {
-			w.fails[n.Name] = n.Health
-		}
 	}
 	first := Next(want, w.world)
 	f := Forecast{Now: first, Lowest: first.InService, End: first}
@@ -68,7 +65,6 @@ func foresee(want Want, seen World, rounds int) Forecast {
 type ideal struct {
 	world World
 	index map[string]*Node
-	fails map[string]Health // by node: what it was seen not to pass, and will not pass before it is configured
 }
 
 // arrive lets what is on its way come to its end: drains are over, and who joins is healthy.
@@ -165,7 +161,6 @@ func (w *ideal) take(s Step) {
 	case Configure:
 		n.Host.Job = actuators.JobState{Key: s.Job.Key, Exited: true}
 		n.Health = Health{}
-		delete(w.fails, n.Name)
 	case Drain:
 		n.Asked, n.AskedAt = Drain, w.world.Now
 	case Add:
@@ -194,17 +189,13 @@ func (w *ideal) register(places []actuators.Membership) {
 	}
 }
 
-// watch lets checks pass that were not seen to fail, and reports whether that was news.
+// watch lets checks pass, and reports whether that was news. Those that were seen to fail go on failing until the node is configured.
 func (w *ideal) watch(x Watch) bool {
 	n := w.index[x.Node]
 	if n == nil || n.Health.Phase == x.Phase && n.Health.Release == x.Release && n.Health.Status != health.Pending {
 		return false
 	}
 	w.world.Now = w.world.Now.Add(x.Steady)
-	if seen, failed := w.fails[x.Node]; failed && seen.Phase == x.Phase && seen.Release == x.Release {
-		n.Health = seen
-		return true
-	}
 	n.Health = Health{Release: x.Release, Phase: x.Phase, Since: w.world.Now, Verdict: health.Verdict{Status: health.Passing, Reason: "checks passed"}}
 	return true
 }

@@ -81,7 +81,7 @@ func TestLaw7HeldNodeIsCheckedWhereNothingElseTells(t *testing.T) {
 
 // Law 11: more attempts are no way to try again what a node gave up.
 func TestLaw11MoreAttemptsDoNotHideTheVerdict(t *testing.T) {
-	w := sick(4, 0)
+	w := sickly(4, 0)
 	w.Nodes, w.Groups[0].Members = slices.Delete(w.Nodes, 1, 2), w.Groups[0].Members[1:]
 	p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Rollout.Attempts = 3 }), w)
 	if p.Phase != plan.PhaseHalted || !strings.HasPrefix(p.Reason, "v2 is halted: revert it") {

@@ -10,7 +10,7 @@ import (
 
 // rest finds how an idle node stands.
 func (k *known) rest(v *view) move {
-	m := move{status: NodeStatus{Name: v.Name, Drift: v.drifted(), Outdated: !v.has, Since: cmpTime(v.Node.Since, v.OutSince, v.when(v.rec.StageAt))}}
+	m := move{status: NodeStatus{Name: v.Name, Drift: v.drifted(), Since: cmpTime(v.Node.Since, v.OutSince, v.when(v.rec.StageAt))}}
 	switch {
 	case v.foreign != nil:
 		m.status.State = stateOf(v)
@@ -39,7 +39,6 @@ func (k *known) unseen(v *view, m *move) {
 	case v.Host != nil:
 		m.status.State = OutOfService
 	}
-	m.status.Outdated = v.rec.Known() && !v.has
 }
 
 func (k *known) failed(v *view, m *move) {
@@ -89,7 +88,7 @@ func (k *known) whyOut(v *view) string {
 	case v.rotation == out && !v.rec.Known():
 		return "new: it joins when it is configured and verified"
 	}
-	return k.said(v)
+	return cmp.Or(k.said(v), k.groupsUnread())
 }
 
 // give sees to a node that needs nothing but a record or its place: adoption, and what somebody else took out.

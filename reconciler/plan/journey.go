@@ -24,7 +24,7 @@ func (k *known) move(t turns) []*move {
 				m.probe(WatchAgain, cmp.Or(v.rec.On.Release, k.Version.Release), 0)
 			}
 		}
-		m.status.Release, m.status.Outdated = v.rec.On.Release, m.status.Outdated || !v.has
+		m.status.Release, m.status.Outdated = v.rec.On.Release, !v.has
 		if gives && !v.moving {
 			k.give(v, m)
 		}
@@ -177,7 +177,7 @@ func (k *known) behind(v *view, m *move) bool {
 
 // reasonToGo is why a node leaves.
 func (k *known) reasonToGo(v *view) string {
-	from := cmp.Or(v.rec.Proven.Release, v.rec.On.Release, "unknown")
+	from := cmp.Or(v.rec.On.Release, v.rec.Proven.Release, "unknown")
 	switch {
 	case v.rec.Spoiled:
 		return "the attempt failed: " + cmp.Or(v.rec.Try.Error, "it did not end")

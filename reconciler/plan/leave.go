@@ -65,7 +65,6 @@ func (k *known) exhausted(v *view) bool {
 
 // drain takes the node out of every group it is still in, on a reading of the balancers made just for that (law 9).
 func (k *known) drain(v *view, m *move, refused refusal) {
-	m.status.State = Draining
 	switch why := k.sourcesIncomplete(); {
 	case why != "":
 		m.refuse(refusal{BySource, why})
@@ -128,7 +127,6 @@ func (k *known) stay(v *view, m *move, why refusal) {
 
 // awaitDrain waits for the balancers' word that the node has left.
 func (k *known) awaitDrain(v *view, m *move) {
-	m.status.State = Draining
 	limit := k.Fleet.Rollout.DrainTimeout
 	for i, g := range k.groups {
 		if len(v.places[i]) > 0 {

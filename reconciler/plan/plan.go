@@ -113,7 +113,7 @@ type NodeStatus struct {
 	Deadline time.Time // until when that may last; zero: none
 	Attempt  int       // which attempt at the wanted version is under way, or how many were used up; 0: none
 	UnderWay bool      // a journey is in hand
-	Outdated bool      // it does not have what is wanted
+	Outdated bool      // it does not have what is wanted, or nobody knows whether it has
 	Drift    bool      // it answers with another release than was put there
 	Foreign  bool      // somebody else took it out of rotation
 }

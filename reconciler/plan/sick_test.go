@@ -12,8 +12,8 @@ import (
 	"windlass/reconciler/plan"
 )
 
-// sick is a fleet that rolls from v1 to v2, which some nodes gave up that had given up v0 before: v2 was proven on web-2.
-func sick(n int, who ...int) plan.World {
+// sickly is a fleet that rolls from v1 to v2, which some nodes gave up that had given up v0 before: v2 was proven on web-2.
+func sickly(n int, who ...int) plan.World {
 	w := fleetOf(n, "v1")
 	for _, i := range who {
 		r := &w.Nodes[i].Host.Record
@@ -35,7 +35,7 @@ func upTo(away, canary int) func(*desired.Fleet) {
 
 // Law 11: web-1 was sick while web-2 had proven v2. With web-2 gone, the rollout ended in silence: nobody may follow a node that is lost to v2.
 func TestLaw11NodeIsSickOnlyWhileAnotherHasProvenTheVersion(t *testing.T) {
-	w := sick(4, 0)
+	w := sickly(4, 0)
 	if p := plan.Next(wants("v2", upTo(2, 1)), w); !strings.HasPrefix(kindsOf(p, ""), "leave") {
 		t.Errorf("v2 is proven: steps %q; %s", kindsOf(p, ""), p.Reason)
 	}
@@ -56,7 +56,7 @@ func TestLaw11NodeIsSickOnlyWhileAnotherHasProvenTheVersion(t *testing.T) {
 
 // Law 11: a node that cannot be read may have proven the version: the fleet waits for it, and does not halt.
 func TestLaw11UnreadNodeMayHaveProvenTheVersion(t *testing.T) {
-	w := sick(4, 0)
+	w := sickly(4, 0)
 	w.Nodes[1].Host, w.Nodes[1].Read = nil, plan.Source{Err: "connection timed out"}
 	for range 2 { // in service, and out
 		p := plan.Next(wants("v2", upTo(3, 1)), w)
@@ -69,7 +69,7 @@ func TestLaw11UnreadNodeMayHaveProvenTheVersion(t *testing.T) {
 
 // Law 11: sick nodes take no canary's place. Two of them, with a canary of two, ended the rollout in silence.
 func TestLaw11SickNodesAreNoCanaries(t *testing.T) {
-	if f := plan.Foresee(wants("v2", upTo(3, 2)), sick(5, 0, 2)); f.End.Nodes[4].Release != "v2" {
+	if f := plan.Foresee(wants("v2", upTo(3, 2)), sickly(5, 0, 2)); f.End.Nodes[4].Release != "v2" {
 		t.Errorf("v2 is proven on web-2, and web-1 and web-3 are sick:\n%s", story(f))
 	}
 }

@@ -78,15 +78,6 @@ func (s *scene) condemns(h actuators.Halt) bool {
 	return h.Digest == s.Version.Digest
 }
 
-// provenBeside reports whether the version is proven on another node than this one.
-func (d verdict) provenBeside(v *view, version actuators.Version) bool {
-	others := d.proven[version.Digest]
-	if v.provenOnce(version) {
-		others--
-	}
-	return others > 0
-}
-
 // blames reports whether the last failure of a try halts its version, or else the node is sick (law 11). A version that no node of the fleet
 // has proven is never excused by a node. Elsewhere a node that had failed an earlier version says nothing of this one, nor does one that
 // fails what was proven on itself.
@@ -94,7 +85,7 @@ func (d verdict) blames(v *view, t actuators.Try) bool {
 	switch {
 	case v.provenOnce(t.Version):
 		return false
-	case d.provenBeside(v, t.Version):
+	case d.proven[t.Version.Digest] > 0:
 		return t.Earlier == ""
 	}
 	return true

@@ -1,0 +1,238 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/reconciler/plan"
+)
+
+// What planted bugs went through: each test would have seen one of them.
+
+// Laws 1, 7: a member outside the node set leaves its group only where enough others serve without it, there and in the whole fleet, and
+// never beside another that is out.
+func TestLaw7StrangerIsPrunedOnlyWhereItIsNotNeeded(t *testing.T) {
+	const goes, stays = "prune ", ""
+	for name, c := range map[string]struct {
+		stranger actuators.TargetStatus
+		change   func(*plan.World, *desired.Fleet)
+		want     string
+		says     string
+	}{
+		"all others serve":                   {actuators.TargetHealthy, nil, goes, ""},
+		"one is sick, the stranger is not":   {actuators.TargetHealthy, sick(1), goes, ""},
+		"two are sick, the stranger is not":  {actuators.TargetHealthy, sick(2), stays, "1 would be in service, floor is 2"},
+		"two are sick, so is the stranger":   {actuators.TargetUnhealthy, sick(2), stays, "1 would be in service, floor is 2"},
+		"one is sick, so is the stranger":    {actuators.TargetUnhealthy, sick(1), goes, ""},
+		"it leaves already":                  {actuators.TargetDraining, nil, stays, ""},
+		"three are sick, an outage is meant": {actuators.TargetHealthy, all(sick(3), outage), goes, ""},
+		"one more is expected":               {actuators.TargetHealthy, func(_ *plan.World, f *desired.Fleet) { f.Nodes.Expect = 4 }, stays, ""},
+		"the fleet does not ask for it":      {actuators.TargetHealthy, func(_ *plan.World, f *desired.Fleet) { f.LoadBalancers[0].Prune = false }, stays, ""},
+		"another node is out": {actuators.TargetHealthy, func(w *plan.World, f *desired.Fleet) {
+			w.Nodes[0].Busy = plan.Leave
+		}, stays, "1 out already"},
+		"the groups were read too long ago": {actuators.TargetHealthy, func(w *plan.World, f *desired.Fleet) { w.GroupsRead = start.Add(-plan.Fresh - 1) }, stays, "reread"},
+		"one was asked to leave just now": {actuators.TargetHealthy, func(w *plan.World, f *desired.Fleet) {
+			w.Pruned = plan.Removal{ID: "old-8", At: start.Add(1 - plan.AskAgain)}
+		}, stays, "wake"},
+		"one was asked to leave in time": {actuators.TargetHealthy, func(w *plan.World, f *desired.Fleet) {
+			w.Pruned = plan.Removal{ID: "old-8", At: start.Add(-plan.AskAgain)}
+		}, goes, ""},
+		"the last call was refused": {actuators.TargetHealthy, func(w *plan.World, f *desired.Fleet) { w.Pruned.NotBefore = start.Add(time.Minute) }, stays, "wake"},
+	} {
+		w := fleetOf(3, "v1")
+		w.Groups[0].Members = append(w.Groups[0].Members, memberOf("old-9", c.stranger))
+		w.Groups[0].Members[3].AtFault = c.stranger == actuators.TargetUnhealthy
+		want := wants("v1", func(f *desired.Fleet) {
+			f.LoadBalancers[0].Prune = true
+			if c.change != nil {
+				c.change(&w, f)
+			}
+		})
+		p := plan.Next(want, w)
+		got := holds(p)
+		if p.Reread {
+			got += "reread"
+		}
+		if !p.WakeAt.IsZero() {
+			got += "wake"
+		}
+		if kindsOf(p, "") != c.want || !strings.Contains(got, c.says) {
+			t.Errorf("%s: steps %q, want %q; %s, want %q", name, kindsOf(p, ""), c.want, got, c.says)
+		}
+	}
+}
+
+// sick lets the balancer find the first nodes unhealthy.
+func sick(n int) func(*plan.World, *desired.Fleet) {
+	return func(w *plan.World, _ *desired.Fleet) {
+		for i := range n {
+			w.Groups[0].Members[i].Status, w.Groups[0].Members[i].AtFault = actuators.TargetUnhealthy, true
+		}
+	}
+}
+
+func outage(_ *plan.World, f *desired.Fleet) {
+	f.Rollout.AllowOutage, f.Rollout.MaxUnavailable.Count = true, 3
+}
+
+func all(changes ...func(*plan.World, *desired.Fleet)) func(*plan.World, *desired.Fleet) {
+	return func(w *plan.World, f *desired.Fleet) {
+		for _, c := range changes {
+			c(w, f)
+		}
+	}
+}
+
+// Law 7: a node that is asked to leave is no member any more, whatever a reading says that is behind: the other one is the last, and stays,
+// sick as it is.
+func TestLaw7NodeThatIsAskedToLeaveIsNoMember(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*plan.Node)
+		want   string
+	}{
+		"the call is in flight": {func(n *plan.Node) { n.Busy = plan.Drain }, ""},
+		"it was answered":       {func(n *plan.Node) { n.Asked, n.AskedAt = plan.Drain, start.Add(-time.Second) }, ""},
+		"nobody was asked":      {func(n *plan.Node) { n.Host.Record = fleetOf(1, "v1").Nodes[0].Host.Record }, "leave web-1"},
+	} {
+		w := fleetOf(2, "v1")
+		sick(2)(&w, nil)
+		own(&w, 0, actuators.Leaving).Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+		c.change(&w.Nodes[0])
+		p := plan.Next(wants("v2", twoAtOnce), w)
+		if kindsOf(p, "") != c.want || !strings.Contains(holds(p), "web-2: hold: it is the last member of web") {
+			t.Errorf("%s: steps %q, want %q; holds %s", name, kindsOf(p, ""), c.want, holds(p))
+		}
+	}
+}
+
+// twoAtOnce lets two nodes set out for a version that is not proven.
+func twoAtOnce(f *desired.Fleet) {
+	f.Rollout.MaxUnavailable, f.Rollout.Canary = desired.Amount{Count: 2}, &desired.Canary{Nodes: 2}
+}
+
+// Law 9: nothing is changed on a node on a reading of its balancers that is older than a moment, or than what they were last asked: it may be
+// in service again.
+func TestLaw9NothingIsConfiguredOnAnOldReading(t *testing.T) {
+	interrupted := func(w *plan.World) {
+		r := own(w, 0, actuators.Configuring)
+		r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
+	}
+	for name, c := range map[string]struct {
+		read, asked time.Duration // ago
+		also        func(*plan.World)
+		want        string
+	}{
+		"a moment ago":                     {plan.Fresh, time.Minute, nil, "configure web-1"},
+		"longer ago":                       {plan.Fresh + 1, time.Minute, nil, ""},
+		"before it was asked to leave":     {time.Second, time.Millisecond, nil, ""},
+		"a moment ago, steps interrupted":  {plan.Fresh, time.Minute, interrupted, "configure web-1"},
+		"longer ago, steps interrupted":    {plan.Fresh + 1, time.Minute, interrupted, ""},
+		"before it was asked, interrupted": {time.Second, time.Millisecond, interrupted, ""},
+	} {
+		w := fleetOf(3, "v1")
+		own(&w, 0, actuators.Leaving).Taken = []actuators.Membership{w.Groups[0].Members[0].Membership}
+		w.Groups[0].Members = w.Groups[0].Members[1:]
+		w.Nodes[0].Asked, w.Nodes[0].AskedAt = plan.Drain, start.Add(-c.asked)
+		w.GroupsRead, w.Groups[0].At = start.Add(-c.read), start.Add(-c.read)
+		if c.also != nil {
+			c.also(&w)
+		}
+		if p := plan.Next(wants("v2"), w); kindsOf(p, "") != c.want || p.Reread == (c.want != "") {
+			t.Errorf("read %s: steps %q, want %q; read again %t; %s", name, kindsOf(p, ""), c.want, p.Reread, p.Nodes[0].Reason)
+		}
+	}
+}
+
+// Laws 14, 18: no journey starts on records that were read too long ago, nor on a node whose record a call may have changed since.
+func TestLaw18NoJourneyStartsOnAnOldRecord(t *testing.T) {
+	for name, c := range map[string]struct {
+		age   time.Duration
+		stale bool
+		want  string
+		asks  bool
+	}{
+		"young enough":                  {plan.RecordAge, false, "leave web-1", false},
+		"too old":                       {plan.RecordAge + 1, false, "", true},
+		"a call may have changed web-1": {0, true, "leave web-2", false},
+	} {
+		w := fleetOf(3, "v1")
+		w.RollCall = start.Add(-c.age)
+		w.Nodes[0].Stale = c.stale
+		if p := plan.Next(wants("v2"), w); kindsOf(p, "") != c.want || p.Refresh != c.asks {
+			t.Errorf("%s: steps %q, want %q; records are read again %t, want %t", name, kindsOf(p, ""), c.want, p.Refresh, c.asks)
+		}
+	}
+}
+
+// Laws 7, 14: a claim that broke off may have been written, and the agent may go on with it: the node counts as away, and no other leaves.
+func TestLaw14NodeWhoseClaimBrokeOffIsAway(t *testing.T) {
+	for name, change := range map[string]func(*plan.Node){
+		"in flight": func(n *plan.Node) { n.Busy = plan.Leave },
+		"broke off": func(n *plan.Node) { n.Doubt, n.Stale = plan.Leave, true },
+	} {
+		w := fleetOf(4, "v1")
+		change(&w.Nodes[0])
+		want := wants("v2", twoAtOnce, func(f *desired.Fleet) { f.Rollout.MaxUnavailable.Count = 1 })
+		if p := plan.Next(want, w); len(p.Steps) > 0 || p.InService != 3 || !strings.Contains(holds(p), "1 of 4 out by windlass's hand") {
+			t.Errorf("%s: steps %q, %d in service, holds %s", name, kindsOf(p, ""), p.InService, holds(p))
+		}
+	}
+}
+
+// Laws 6, 23: while no balancer was read, a node that is not seen to serve says what is waited for.
+func TestLaw23NodeSaysThatItsBalancersWereNotRead(t *testing.T) {
+	w := fleetOf(2, "v1")
+	w.Groups = nil
+	if got := plan.Next(wants("v1"), w).Nodes[0].Reason; got != "the load balancers were not read yet" {
+		t.Errorf("web-1 says %q", got)
+	}
+}
+
+// Law 11: what is proven on no node is never excused by one; elsewhere a node that failed something before is sick, and so is one that fails
+// what was proven on itself.
+func TestLaw11WhoIsToBlame(t *testing.T) {
+	for name, c := range map[string]struct {
+		itself, another string // what is proven there: "now" or "before"
+		earlier         string
+		halts           int
+		records         string // as what failed earlier
+	}{
+		"proven nowhere":                            {"", "", "", 1, ""},
+		"nowhere, the node had failed":              {"", "", "d1-v3", 1, "d1-v3"},
+		"elsewhere":                                 {"", "now", "", 1, ""},
+		"elsewhere, the node had failed":            {"", "now", "d1-v3", 0, "d1-v3"},
+		"elsewhere before, the node had failed":     {"", "before", "d1-v3", 0, "d1-v3"},
+		"on itself":                                 {"now", "", "", 0, "d1-v4"},
+		"on itself before":                          {"before", "", "", 0, "d1-v4"},
+		"on itself and elsewhere":                   {"now", "now", "", 0, "d1-v4"},
+		"on itself twice over, the node had failed": {"twice", "", "d1-v3", 0, "d1-v3"},
+	} {
+		w := failedBefore(-1)
+		for i, when := range map[int]string{2: c.itself, 0: c.another} {
+			r := &w.Nodes[i].Host.Record
+			switch when {
+			case "now":
+				r.Proven = version("v4")
+			case "before":
+				r.Previous = version("v4")
+			case "twice":
+				r.Proven, r.Previous = version("v4"), version("v4")
+			}
+		}
+		w.Nodes[2].Host.Record.Try.Earlier = c.earlier
+		p := plan.Next(wants("v4"), w)
+		var got *actuators.NodeRecord
+		for _, s := range p.Steps {
+			if s.Kind == plan.Fail {
+				got = s.Record
+			}
+		}
+		if got == nil || len(got.Halts) != c.halts || got.Try.Earlier != c.records || got.Stage != actuators.Failed {
+			t.Errorf("%s: steps %q, written %+v", name, kindsOf(p, ""), got)
+		}
+	}
+}
