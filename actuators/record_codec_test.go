@@ -26,6 +26,7 @@ func fullRecord() actuators.NodeRecord {
 		Taken:  []actuators.Membership{{Group: "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/web/73e2", ID: "10.0.1.11", Port: 8080, Zone: "all"}, {Group: "classic/web-internal", ID: "i-0abc"}},
 		Places: []actuators.Membership{{Group: "classic/web-internal", ID: "i-1"}},
 		Halts:  []actuators.Halt{{Digest: "sha256:bad", Release: "v1.4.1", Revision: "aa", Node: "web-1", Reason: "check serves failed", At: at}},
+		Facts:  []actuators.Fact{{Kind: actuators.Away, Node: "web-2", Instance: "i-0def", Release: "v1.4.3"}},
 	}
 }
 
@@ -131,7 +132,11 @@ func TestRecordBounds(t *testing.T) {
 			func(r *actuators.NodeRecord) { r.Halts = slices.Repeat(r.Halts, actuators.MaxHalts+1) }},
 		"places": {func(r *actuators.NodeRecord) { r.Places = slices.Repeat(r.Places, actuators.MaxMemberships) },
 			func(r *actuators.NodeRecord) { r.Places = slices.Repeat(r.Places, actuators.MaxMemberships+1) }},
-		"first year": {func(r *actuators.NodeRecord) { r.StageAt = time.Unix(0, 0) }, func(r *actuators.NodeRecord) { r.StageAt = time.Unix(-1, 0) }},
+		"facts": {func(r *actuators.NodeRecord) { r.Facts = slices.Repeat(r.Facts, actuators.MaxFacts) },
+			func(r *actuators.NodeRecord) { r.Facts = slices.Repeat(r.Facts, actuators.MaxFacts+1) }},
+		"first schema":  {func(r *actuators.NodeRecord) { r.Schema, r.Facts = 1, nil }, func(r *actuators.NodeRecord) { r.Schema, r.Facts = 0, nil }},
+		"newest schema": {func(r *actuators.NodeRecord) { r.Schema = actuators.RecordSchema }, func(r *actuators.NodeRecord) { r.Schema = actuators.RecordSchema + 1 }},
+		"first year":    {func(r *actuators.NodeRecord) { r.StageAt = time.Unix(0, 0) }, func(r *actuators.NodeRecord) { r.StageAt = time.Unix(-1, 0) }},
 		"last year": {func(r *actuators.NodeRecord) { r.Try.At = time.Date(2999, 12, 31, 23, 59, 59, 0, time.UTC) },
 			func(r *actuators.NodeRecord) { r.Try.At = time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) }},
 		"as a whole": {func(r *actuators.NodeRecord) { r.Places = slices.Repeat(r.Places, actuators.MaxMemberships) }, func(r *actuators.NodeRecord) {
@@ -218,24 +223,29 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		return strings.Replace(string(full), old, with, 1)
 	}
 	for name, b := range map[string]string{
-		"nothing":               "",
-		"torn":                  string(full[:len(full)/2]),
-		"zeros":                 strings.Repeat("\x00", 4096),
-		"too large":             string(full) + strings.Repeat(" ", actuators.MaxRecordBytes),
-		"two records":           string(full) + string(full),
-		"an unknown key":        swap(`"stage"`, `"stge"`),
-		"no schema":             swap(`"schema": 2`, `"schema": 0`),
-		"another fleet":         swap(`"web-live"`, `"web-test"`),
-		"an unknown stage":      swap(`"configuring"`, `"launching"`),
-		"a shell in a release":  swap(`"release": "v1.4.2"`, `"release": "v1;reboot"`),
-		"a line in a digest":    swap(`"sha256:v1.4.2"`, `"sha256\nx"`),
-		"a control in an error": swap(`exit 1`, `\u001b[2J`),
-		"a terrible nonce":      swap(`0123456789abcdef`, `'; reboot; '`),
-		"a claim without end":   swap(`"expires": "2030-01-02T03:04:05.6Z"`, `"expires": "0001-01-01T00:00:00Z"`),
-		"a year out of reach":   swap(`"stageAt": "2030`, `"stageAt": "9030`),
-		"a negative count":      swap(`"failures": 2`, `"failures": -2`),
-		"a port out of range":   swap(`8080`, `80800`),
-		"an endless id":         swap(`10.0.1.11`, strings.Repeat("1", 300)),
+		"nothing":                 "",
+		"torn":                    string(full[:len(full)/2]),
+		"zeros":                   strings.Repeat("\x00", 4096),
+		"too large":               string(full) + strings.Repeat(" ", actuators.MaxRecordBytes),
+		"two records":             string(full) + string(full),
+		"an unknown key":          swap(`"stage"`, `"stge"`),
+		"no schema":               swap(`"schema": 2`, `"schema": 0`),
+		"another fleet":           swap(`"web-live"`, `"web-test"`),
+		"an unknown stage":        swap(`"configuring"`, `"launching"`),
+		"a shell in a release":    swap(`"release": "v1.4.2"`, `"release": "v1;reboot"`),
+		"a line in a digest":      swap(`"sha256:v1.4.2"`, `"sha256\nx"`),
+		"a control in an error":   swap(`exit 1`, `\u001b[2J`),
+		"a terrible nonce":        swap(`0123456789abcdef`, `'; reboot; '`),
+		"a claim without end":     swap(`"expires": "2030-01-02T03:04:05.6Z"`, `"expires": "0001-01-01T00:00:00Z"`),
+		"a year out of reach":     swap(`"stageAt": "2030`, `"stageAt": "9030`),
+		"a negative count":        swap(`"failures": 2`, `"failures": -2`),
+		"a port out of range":     swap(`8080`, `80800`),
+		"facts before their time": swap(`"schema": 2`, `"schema": 1`),
+		"an unknown fact":         swap(`"away"`, `"home"`),
+		"a fact of no machine":    swap(`"i-0def"`, `""`),
+		"a fact of nobody":        swap(`"node": "web-2"`, `"node": ""`),
+		"a fact's shell":          swap(`"release": "v1.4.3"`, `"release": "v1;reboot"`),
+		"an endless id":           swap(`10.0.1.11`, strings.Repeat("1", 300)),
 	} {
 		r, err := actuators.DecodeRecord([]byte(b), "web-live")
 		if err == nil || errors.Is(err, actuators.ErrNewerSchema) {
@@ -254,6 +264,21 @@ func TestDecodeRecordStopsAtNewerSchema(t *testing.T) {
 	b := `{"schema": 3, "fleet": "web-live", "hologram": true}`
 	if _, err := actuators.DecodeRecord([]byte(b), "web-live"); !errors.Is(err, actuators.ErrNewerSchema) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A record says whether a journey is in hand, and whether anything is known of what is on the host.
+func TestRecordSaysWhatIsInHand(t *testing.T) {
+	for stage, want := range map[actuators.Stage]bool{
+		actuators.Idle: false, actuators.Preparing: true, actuators.Leaving: true, actuators.Configuring: true, actuators.Verified: true, actuators.Failed: false,
+	} {
+		r := actuators.NodeRecord{Stage: stage}
+		if r.UnderWay() != want || r.Known() {
+			t.Errorf("stage %q: under way %t, known %t", stage, r.UnderWay(), r.Known())
+		}
+	}
+	if r := fullRecord(); !r.Known() {
+		t.Errorf("%v is on it, and nothing is known", r.On)
 	}
 }
 

@@ -80,6 +80,16 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A reason says what is so, and nothing of what was not asked or not seen.
+func TestReasonsSayNothingElse(t *testing.T) {
+	p := health.Policy{Check: "serves", Successes: 2, Within: 10 * time.Second, Since: start}
+	for tries, want := range map[string]string{"++": "check serves: 2 passes in a row", "+": "check serves: 1 of 2 passes in a row in 1 try"} {
+		if got := health.Judge(story(tries), p, start); got.Reason != want {
+			t.Errorf("%s: %q, want %q", tries, got.Reason, want)
+		}
+	}
+}
+
 func TestJudgeIgnoresOtherChecks(t *testing.T) {
 	samples := story("--")
 	for i := range samples {
@@ -142,6 +152,7 @@ func TestWorst(t *testing.T) {
 		{nil, health.Verdict{Reason: "no check was judged"}},
 		{[]health.Verdict{passing, passing}, health.Verdict{Status: health.Passing, Reason: "p; p"}},
 		{[]health.Verdict{passing, late, soon}, health.Verdict{Status: health.Pending, Reason: "late; soon", Deadline: start, Flaps: 3}},
+		{[]health.Verdict{soon, late}, health.Verdict{Status: health.Pending, Reason: "soon; late", Deadline: start, Flaps: 3}},
 		{[]health.Verdict{soon, unknown, passing}, health.Verdict{Reason: "u", Flaps: 1}},
 		{[]health.Verdict{unknown, contradicted}, contradicted},
 		{[]health.Verdict{failing, contradicted, passing}, failing},

@@ -57,7 +57,7 @@ func checkMembership(group ref, m actuators.Membership, region string) error {
 	case m.ID == "":
 		return errors.New("it has no target id")
 	case group.classic:
-		return group.check(region)
+		return nil
 	case !group.isARN():
 		return errors.New("the group is neither an ARN nor a classic load balancer")
 	case m.Port < 1 || m.Port > 65535:

@@ -134,6 +134,38 @@ func TestAnIncompleteAnswerIsNoShorterList(t *testing.T) { // law 1
 		s.answers["DescribeTargetGroupAttributes"] = []string{bad}
 		failing(t, scripted(s))
 	}
+	for port, usable := range map[string]bool{"0": false, "1": true, "65535": true, "65536": false} {
+		s := webScript(targets())
+		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, "8080", port, 1)}
+		if states, _ := scripted(s).Observe(t.Context(), web, nil); (states[0].Err == "") != usable {
+			t.Errorf("port %s: %q", port, states[0].Err)
+		}
+	}
+	for _, bad := range []string{"", "<member><State>InService</State></member>", "<member><InstanceId>i-1</InstanceId></member>"} {
+		s := &script{made: map[string]int{}, answers: map[string][]string{
+			"DescribeLoadBalancerAttributes": {"<LoadBalancerAttributes><ConnectionDraining><Enabled>false</Enabled></ConnectionDraining></LoadBalancerAttributes>"},
+			"DescribeInstanceHealth":         {"<InstanceStates><member><InstanceId>i-0</InstanceId><State>InService</State></member>" + bad + "</InstanceStates>"},
+		}}
+		if states, _ := scripted(s).Observe(t.Context(), []desired.LoadBalancer{{Classic: "old"}}, nil); (states[0].Err == "") != (bad == "") {
+			t.Errorf("%q: %q", bad, states[0].Err)
+		}
+	}
+	for _, c := range []struct {
+		attributes string
+		says       string // empty: it is read
+		delay      time.Duration
+	}{
+		{"<LoadBalancerAttributes><ConnectionDraining><Enabled>true</Enabled><Timeout>300</Timeout></ConnectionDraining></LoadBalancerAttributes>", "", 300 * time.Second},
+		{"<LoadBalancerAttributes><ConnectionDraining><Enabled>false</Enabled><Timeout>300</Timeout></ConnectionDraining></LoadBalancerAttributes>", "", 0},
+		{"", "leaves out ConnectionDraining", 0}, {"<LoadBalancerAttributes/>", "leaves out ConnectionDraining", 0},
+		{"error:LoadBalancerNotFound", "there is no such group", 0}, {"error:ValidationError:what?", "ValidationError", 0},
+	} {
+		s := &script{made: map[string]int{}, answers: map[string][]string{"DescribeLoadBalancerAttributes": {c.attributes}, "DescribeInstanceHealth": {"<InstanceStates/>"}}}
+		states, _ := scripted(s).Observe(t.Context(), []desired.LoadBalancer{{Classic: "old"}}, nil)
+		if got := states[0]; (got.Err == "") != (c.says == "") || !strings.Contains(got.Err, c.says) || got.Delay != c.delay {
+			t.Errorf("%s: %q, delay %s", c.attributes, got.Err, got.Delay)
+		}
+	}
 	for _, element := range []string{"<Port>8080</Port>", "<Protocol>HTTP</Protocol>"} { // without them it would be registered at no port, or taken for a network one
 		s := webScript(targets())
 		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, element, "", 1)}

@@ -95,13 +95,15 @@ func TestAnIdlePassCostsOneCallForEachGroup(t *testing.T) { // G9, G11
 func TestAGroupThatIsMissingHarmsNoOther(t *testing.T) {
 	w := newWorld(t)
 	w.group(aws.TargetGroup{Name: "web"}, false)
-	states := w.observe(desired.LoadBalancer{TargetGroup: "web"}, desired.LoadBalancer{TargetGroup: "wbe"}, desired.LoadBalancer{Classic: "old"}, desired.LoadBalancer{TargetGroup: "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/0a"}, desired.LoadBalancer{TargetGroup: "arn:aws:s3:::web"})
+	states := w.observe(desired.LoadBalancer{TargetGroup: "web"}, desired.LoadBalancer{TargetGroup: "wbe"}, desired.LoadBalancer{Classic: "old"}, desired.LoadBalancer{TargetGroup: "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/0a"}, desired.LoadBalancer{TargetGroup: "arn:aws:s3:::web"},
+		desired.LoadBalancer{TargetGroup: "arn:aws:vpc-lattice:eu-central-1:1:targetgroup/web/0a"})
 	want := []string{
 		"",
 		"cannot read target group wbe: there is no such group in region eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
 		"cannot read classic load balancer old: there is no such group in region eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
 		"cannot read target group arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/0a: there is no such group here: it is in region us-east-1 and this agent works in eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
 		"cannot read target group arn:aws:s3:::web: there is no such group: that is not the ARN of a target group; check loadBalancers in the fleet file",
+		"cannot read target group arn:aws:vpc-lattice:eu-central-1:1:targetgroup/web/0a: there is no such group: that is not the ARN of a target group; check loadBalancers in the fleet file",
 	}
 	for i := range want {
 		if states[i].Err != want[i] || states[i].Missing != (i > 0) {
@@ -277,6 +279,7 @@ func TestClassicStatesByDescription(t *testing.T) { // G2
 		{"OutOfService", "ELB", "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.", actuators.TargetUnhealthy, false},
 		{"OutOfService", "Instance", "something new", actuators.TargetUnhealthy, false},
 		{"OutOfService", "ELB", "something new", actuators.TargetUnhealthy, false},
+		{"OutOfService", "N/A", "something without a code", actuators.TargetUnhealthy, false},
 		{"Unknown", "ELB", "A transient error occurred. Please try again later.", actuators.TargetUnknown, false},
 		{"Napping", "N/A", "N/A", actuators.TargetUnknown, false},
 	}
@@ -296,7 +299,7 @@ func TestClassicStatesByDescription(t *testing.T) { // G2
 		t.Fatalf("got %+v", got)
 	}
 	for i, m := range members {
-		if got.Members[i].Status != m.want || got.Members[i].AtFault != m.atFault || got.Members[i].Port != 0 {
+		if got.Members[i].Status != m.want || got.Members[i].AtFault != m.atFault || got.Members[i].Port != 0 || strings.Contains(got.Members[i].Reason, "N/A: ") {
 			t.Errorf("%s, %s, %s: %+v, want %q, at fault %t", m.state, m.code, m.description, got.Members[i], m.want, m.atFault)
 		}
 	}
@@ -415,6 +418,7 @@ func TestAGroupIsLookedUpByOneAtATime(t *testing.T) { // G9
 		s.latency = 150 * time.Millisecond
 		b := scripted(s)
 		asks := [][]desired.LoadBalancer{web, {{TargetGroup: arnWeb}, web[0]}, {web[0], {TargetGroup: arnWeb}}}
+		began := time.Now()
 		var readers sync.WaitGroup
 		for i := range 12 {
 			readers.Go(func() {
@@ -427,6 +431,9 @@ func TestAGroupIsLookedUpByOneAtATime(t *testing.T) { // G9
 			})
 		}
 		readers.Wait()
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("who waits for another's look-up goes on when that ends, not after %s", took)
+		}
 		if made := s.made["DescribeTargetGroups"]; made != 2 { // by its name and by its ARN
 			t.Errorf("12 readers at once made %d look-ups, want 2", made)
 		}

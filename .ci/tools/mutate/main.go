@@ -25,7 +25,9 @@ type options struct {
 	seed   string
 	sample int
 	jobs   int
+	floor  float64
 	only   string
+	own    bool
 	list   bool
 }
 
@@ -34,38 +36,43 @@ func main() {
 	flag.StringVar(&o.seed, "seed", "1", "of the sample")
 	flag.IntVar(&o.sample, "sample", 0, "plant so many of a package's bugs; 0: all")
 	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "how many tests run at once")
+	flag.Float64Var(&o.floor, "floor", 100, "how many percent of each package's planted bugs must be found, at the least")
 	flag.StringVar(&o.only, "only", "", "plant only bugs whose key holds this text")
+	flag.BoolVar(&o.own, "own", false, "show the bugs to the package's own tests alone")
 	flag.BoolVar(&o.list, "list", false, "list the bugs, and plant none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	found, err := run(ctx, o, flag.Args())
+	enough, err := run(ctx, o, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(2)
 	}
-	if !found {
+	if !enough {
+		fmt.Fprintf(os.Stderr, "mutate: %g %% must be found in each package: a test is missing for some of the above\n", o.floor)
 		os.Exit(1)
 	}
 }
 
-// run says whether every planted bug was found.
+// run says whether enough of the bugs of each package were found.
 func run(ctx context.Context, o options, packages []string) (bool, error) {
 	if len(packages) == 0 || slices.Contains(packages, "all") {
 		packages = everything()
 	}
 	var sum score
+	enough := true
 	for _, name := range packages {
 		s, err := judge(ctx, o, strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/"))
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", name, err)
 		}
 		sum = sum.plus(s)
+		enough = enough && s.reaches(o.floor)
 	}
 	if len(packages) > 1 {
 		fmt.Println("all together:", sum)
 	}
-	return sum.killed == sum.planted && sum.untried == 0, nil
+	return enough, nil
 }
 
 // judge plants the bugs of one package.
@@ -91,7 +98,7 @@ func judge(ctx context.Context, o options, name string) (score, error) {
 		}
 		return s, nil
 	}
-	t := trial{suites: suites(name), dir: dir, jobs: o.jobs, grace: 20 * time.Second}
+	t := trial{suites: suites(name, o.own), dir: dir, jobs: o.jobs, grace: 20 * time.Second}
 	became, err := t.try(ctx, mutants)
 	for _, m := range mutants {
 		s.count(m, became[m])
@@ -146,6 +153,11 @@ type score struct{ planted, killed, listed, untried int }
 
 func (s score) plus(o score) score {
 	return score{s.planted + o.planted, s.killed + o.killed, s.listed + o.listed, s.untried + o.untried}
+}
+
+// reaches says whether all bugs were planted, and at least so many percent of them found.
+func (s score) reaches(percent float64) bool {
+	return s.untried == 0 && 100*float64(s.killed) >= percent*float64(s.planted)
 }
 
 func (s score) String() string {

@@ -160,6 +160,17 @@ func TestSampleIsTheSameEachTime(t *testing.T) {
 	}
 }
 
+// A sample fails below its floor, and when it was stopped.
+func TestScoreReachesItsFloor(t *testing.T) {
+	for s, want := range map[score]bool{
+		{planted: 10, killed: 9}: true, {planted: 10, killed: 8}: false, {planted: 10, killed: 10, untried: 1}: false, {}: true,
+	} {
+		if s.reaches(90) != want {
+			t.Errorf("%v reaches 90 %%: %t", s, !want)
+		}
+	}
+}
+
 func subset(of, all []string) bool {
 	return !slices.ContainsFunc(of, func(s string) bool { return !slices.Contains(all, s) })
 }
