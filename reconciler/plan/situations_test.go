@@ -944,6 +944,10 @@ func oddities() [][]twist {
 		{stuck, drains, at("an hour ago", time.Hour), under(1, actuators.Leaving, place(1, "", actuators.TargetDraining, false), on(1, "so does web-2", func(_ *plan.Node, r *actuators.NodeRecord) { r.StageAt = start.Add(-time.Hour) }))},
 		{stuck, claimed, on(0, "and failed", func(_ *plan.Node, r *actuators.NodeRecord) { r.Spoiled = true }), under(1, actuators.Failed, gone(1, "", time.Hour))},
 		{stuck, drains, at("an hour ago", time.Hour), under(1, actuators.Leaving, on(1, "web-2 failed, and is held", func(_ *plan.Node, r *actuators.NodeRecord) { r.Spoiled, r.On = true, version("v2") }))},
+		{on(0, "it has v2, and a group of its record was not read", func(_ *plan.Node, r *actuators.NodeRecord) {
+			r.On, r.Proven = version("v2"), version("v2")
+			r.Places = append(r.Places, actuators.Membership{Group: "arn:other", ID: "web-1", Port: 7002})
+		}), gone(0, "it is out", time.Hour)},
 		{on(0, "passes, but is watched no more", func(n *plan.Node, r *actuators.NodeRecord) {
 			*r, n.Health = actuators.NodeRecord{}, checks(plan.WatchVerify, "v2", health.Passing)
 			n.Health.Over = true

@@ -94,7 +94,8 @@ func (d verdict) blames(v *view, t actuators.Try) bool {
 // halted is what happened, for people.
 func (k *known) halted() string {
 	before := ""
-	if !slices.ContainsFunc(k.views, func(v view) bool { return k.tries(&v) }) {
+	here := func(v view) bool { return k.tries(&v) || v.moving && v.Name == k.verdict.halt.Node }
+	if !slices.ContainsFunc(k.views, here) {
 		before = " before, and is not tried again"
 	}
 	return fmt.Sprintf("%s failed on %s%s: %s", cmp.Or(k.verdict.halt.Release, k.Version.Release), k.verdict.halt.Node, before, k.verdict.halt.Reason)
