@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,11 @@ func TestLaw11UnprovenVersionIsTriedOnOneOfTheNodesThatAreOut(t *testing.T) {
 	r.On, r.Try, r.Spoiled = version("v2"), actuators.Try{Version: version("v2"), ID: "x", Failures: 1, Error: "503"}, true
 	if p := plan.Next(wants("v3", three), w); kindsOf(p, "") != "configure web-2" {
 		t.Errorf("web-2 can serve nobody as it is, and steps are %q, %s", kindsOf(p, ""), holds(p))
+	}
+	r = own(&w, 0, actuators.Configuring)
+	r.On, r.Try = version("v3"), actuators.Try{Version: version("v3"), ID: "x"}
+	if p := plan.Next(wants("v3", three), w); strings.Contains(kindsOf(p, ""), "configure web-2") {
+		t.Errorf("web-1 tries v3, and steps are %q, %s", kindsOf(p, ""), holds(p))
 	}
 }
 
