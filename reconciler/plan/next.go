@@ -13,8 +13,9 @@ import (
 //
 // It is a pipeline of values. Each stage takes the ones before and changes none of them: what each node and group is (view.go, group.go),
 // how strong the fleet and each group are at their worst (tally.go), what is known of the version (verdict.go, wave.go, fact.go), who of
-// those under way gets it (trial.go), who of the claimed may leave (budget.go), what each node does next (journey.go, idle.go), who starts
-// (start.go, prune.go), and how it is told (progress.go, tell.go).
+// those under way gets it (trial.go), who of the claimed may leave (budget.go), what each node does next (idle.go; journey.go, with leave.go,
+// recheck.go, configure.go and return.go), who starts (start.go, prune.go), what else is written on records (spread, in fact.go), whether it
+// all stands still (progress.go), and how it is told (tell.go). What a step writes on its node is made in record.go.
 func Next(want Want, seen World) Plan {
 	k := know(look(want, seen))
 	turns := k.takeTurns()
