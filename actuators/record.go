@@ -74,7 +74,7 @@ type Try struct {
 	Failures int       `json:"failures,omitempty"` // attempts used
 	Error    string    `json:"error,omitempty"`    // of the last one; bounded, redacted
 	At       time.Time `json:"at,omitzero"`        // of the last failure, by the node's clock
-	Earlier  string    `json:"earlier,omitempty"`  // digest that failed here before this one with no success since: the node is sick
+	Earlier  string    `json:"earlier,omitempty"`  // digest that failed here before this one with no success since; sick is the node only where Version is proven (law 11)
 }
 
 // A Halt is the verdict that a digest failed on this fleet. It ends by another digest or a higher retry count (law 11).
