@@ -12,7 +12,7 @@ import (
 
 const module = "windlass"
 
-// mayKnow says which parts of the module each part may import (DESIGN.md, "Layout, and who may know whom"). A part is a path
+// mayKnow says which parts of the module each part may import (docs/architecture.md). A part is a path
 // below the module, its sub-packages included unless they have a line of their own.
 var mayKnow = map[string][]string{
 	"desired":         {},
