@@ -526,3 +526,32 @@ func (h *belated) Contains(context.Context, string) (bool, error) {
 	}
 	return false, h.err
 }
+
+// What was found of the revision that a record names is kept while its node is excluded: when that ends, nothing waits for another search.
+func TestLaw2RevisionOfAnExcludedNodeIsSearchedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(3, "v1")
+		s.hosts["web-1"].Record.On.Revision = strings.Repeat("b", 40)
+		s.hosts["web-1"].Record.Proven.Revision = strings.Repeat("b", 40)
+		d, h := s.deps(), &asked{}
+		d.History = h
+		agent, states, end := s.begin(t, webFleet("v1"), d)
+		defer end()
+		for _, excluded := range []bool{true, false, true, false} {
+			time.Sleep(10 * time.Second)
+			f := webFleet("v1")
+			if excluded {
+				f.Nodes.Exclude = []desired.Exclusion{{Name: "web-1", Reason: "looked at"}}
+			}
+			revision := strings.Repeat("a", 40)
+			states <- desired.State{Revision: revision, Fleets: map[string]desired.Version{"web": {Fleet: f, Revision: revision}}}
+		}
+		time.Sleep(5 * time.Second)
+		if n := h.searches.Load(); n != 2 {
+			t.Errorf("%d searches for two revisions", n)
+		}
+		if f := agent.Snapshot().Fleets[0]; f.Phase != plan.PhaseIdle {
+			t.Errorf("%s: %s", f.Phase, f.Reason)
+		}
+	})
+}

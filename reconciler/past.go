@@ -50,11 +50,15 @@ func (a *actor) searchDue(n *node) time.Time {
 	return n.searchedAt.Add(searchPause)
 }
 
-// noteRevisions makes the revisions that were searched for, or are to be, those that records name.
+// noteRevisions makes the revisions that were searched for, or are to be, those that records name. For an excluded node nothing is searched;
+// what was found for it is kept for its return.
 func (a *actor) noteRevisions() {
 	newest := "" // most records name what the one before them names
 	for _, n := range a.order {
 		revision := n.revision()
+		if s := a.history[revision]; n.excluded && s != nil && s.why == "" {
+			s.needed = true
+		}
 		if revision == newest || revision == "" || n.excluded {
 			continue
 		}
