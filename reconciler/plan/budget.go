@@ -224,7 +224,7 @@ func (k *known) whoIsOut() string {
 	}
 	for _, name := range k.tally.strayed {
 		if slices.ContainsFunc(k.excluded, func(n *Node) bool { return n.Name == name }) {
-			fmt.Fprintf(&who, "; %s is excluded and was taken out by windlass: remove it from nodes or terminate it, or put it back in service", name)
+			fmt.Fprintf(&who, "; %s is excluded and was taken out by windlass: remove it from nodes or terminate it, put it back in service, or end its exclusion", name)
 		} else {
 			fmt.Fprintf(&who, "; %s was taken out by windlass and cannot be reached: mend or replace it", name)
 		}

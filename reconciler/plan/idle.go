@@ -46,16 +46,13 @@ func (k *known) failed(v *view, m *move) {
 	m.status.Attempt = v.rec.Try.Failures
 	m.because(fmt.Sprintf("%s failed here: %s", v.rec.Try.Version.Release, v.rec.Try.Error))
 	switch {
-	case v.rec.Try.Earlier == "" || k.condemned(v):
-	case v.rec.Try.Earlier == v.rec.Try.Version.Digest:
+	case k.verdict.blames(v, v.rec.Try):
+	case v.provenOnce(v.rec.Try.Version):
 		m.status.Reason += "; it was proven here before: look at the node, and mend or replace it"
 	default:
 		m.status.Reason += "; an earlier release failed here too: look at the node, and mend or replace it"
 	}
 }
-
-// condemned reports whether the halt in force speaks of what failed on the node: then the version is to blame, not the node.
-func (k *known) condemned(v *view) bool { return k.verdict.halt != nil && k.Is(v.rec.Try.Version) }
 
 func (k *known) serves(v *view, m *move) {
 	m.status.State = InService
