@@ -129,8 +129,10 @@ func TestHostsOfALargeFleetAreReadAsFastAsTheyAnswer(t *testing.T) {
 		g, _, end := c.begin(t, webFleet("v1"), d)
 		defer end()
 		began := time.Now()
-		for !g.Snapshot().Fleets[0].Ready {
+		for ready := false; !ready; {
 			time.Sleep(10 * time.Millisecond)
+			fleets := g.Snapshot().Fleets
+			ready = len(fleets) > 0 && fleets[0].Ready
 		}
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("%d hosts that answer in 5 ms, %d at once, are read in %v", n, mostReads, took)
@@ -324,8 +326,10 @@ func TestManyEventsShareAPlan(t *testing.T) {
 		g, _, end := c.begin(t, webFleet("v1"), d)
 		defer end()
 		began := time.Now()
-		for !g.Snapshot().Fleets[0].Ready {
+		for ready := false; !ready; {
 			time.Sleep(10 * time.Millisecond)
+			fleets := g.Snapshot().Fleets
+			ready = len(fleets) > 0 && fleets[0].Ready
 		}
 		took, breath := time.Since(began), n*breathPerNode
 		if made, most := plans.Load(), int64(took/breath)+mostPasses; made > most {
