@@ -189,7 +189,7 @@ func failedBefore(proven int) plan.World {
 	return w
 }
 
-// Law 11: a bad fix after a bad release is never blamed on the node it was tried on.
+// Law 11, G48: a bad fix after a bad release is never blamed on the node it was tried on.
 func TestLaw11BadFixAfterABadReleaseHalts(t *testing.T) {
 	for proven, halts := range map[int]int{-1: 1, 0: 0} {
 		p := plan.Next(wants("v4"), failedBefore(proven))
