@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"crypto/sha1"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -190,6 +191,9 @@ func TestPacksThatAreNoneAreRefused(t *testing.T) {
 		if _, err := strain(bytes.NewReader(c.pack), c.most); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+	}
+	if err := measure([]byte("<html>go away</html>"), roomy.history); !errors.Is(err, packfile.ErrBadSignature) {
+		t.Errorf("measured: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -73,6 +74,8 @@ func TestHeadOfTheBranchIsInForce(t *testing.T) {
 	}
 	if again := poll(t, repo); !again.Checked.After(state.Checked) {
 		t.Errorf("checked %s, want later than %s", again.Checked, state.Checked)
+	} else if last := repo.Stats().LastSuccess; !last.Equal(again.Checked) {
+		t.Errorf("the last success was at %s, want %s", last, again.Checked)
 	}
 }
 
@@ -93,8 +96,14 @@ func TestG38OneListingPerPollAndAFetchOnlyWhenTheHeadMoved(t *testing.T) {
 	if diff := cmp.Diff([]string{list, pack}, server.took()); diff != "" {
 		t.Errorf("after a push (-want +got):\n%s", diff)
 	}
-	if stats := repo.Stats(); stats.Polls != 4 || stats.Fetches != 2 {
+	stats := repo.Stats()
+	if stats.Polls != 4 || stats.Fetches != 2 {
 		t.Errorf("stats %+v", stats)
+	}
+	for _, reason := range Reasons() { // a counter is there before its first error
+		if count, ok := stats.Errors[reason]; !ok || count != 0 {
+			t.Errorf("errors %v, want 0 of reason %s", stats.Errors, reason)
+		}
 	}
 }
 
@@ -550,6 +559,9 @@ func TestLaw3BrokenFleetKeepsItsLastGoodVersionAcrossRestarts(t *testing.T) {
 		if state.Fleets["web"].Revision != good {
 			t.Errorf("web is of %s, want %s", state.Fleets["web"].Revision, good)
 		}
+		if len(state.Warnings) == 0 {
+			t.Error("nothing warns of a fleet of one node")
+		}
 	}
 	check(poll(t, repo))
 	check(poll(t, server.open(options)))
@@ -560,6 +572,33 @@ func TestLaw3BrokenFleetKeepsItsLastGoodVersionAcrossRestarts(t *testing.T) {
 	state, err := repo.Poll(t.Context())
 	wantOutage(t, state, err, Network)
 	check(state)
+}
+
+// A large repo's files are read once for each commit that is needed, and no history is read for what is known.
+func TestOnlyWhatIsNeededIsReadAgain(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "fleets/db.yaml": fleet("db", "v1")})
+	options := server.options()
+	poll(t, server.open(options))
+	server.commit(files{"fleets/web.yaml": broken("web")})
+	poll(t, server.open(options))
+
+	loads := 0
+	repo, err := open(options, func(files fs.FS) (desired.Tree, error) {
+		loads++
+		return desired.Load(files)
+	})
+	must(t, err)
+	t.Cleanup(repo.Close)
+	if loads != 2 {
+		t.Errorf("what was kept of 2 commits was read in %d times", loads)
+	}
+	loads = 0
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v1", "db": "v1"})
+	if loads != 1 {
+		t.Errorf("%d commits were read, want the head alone", loads)
+	}
 }
 
 func TestLaw3VersionsOfTwoCommitsMustNotShareANode(t *testing.T) {
