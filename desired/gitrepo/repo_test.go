@@ -205,6 +205,9 @@ func TestG33OutageLeavesTheAcceptedCommitInForce(t *testing.T) {
 
 			state, err := sick.Poll(t.Context())
 			wantOutage(t, state, err, test.reason)
+			if strings.Contains(state.Problem, fmt.Sprint("longer than ", transferFactor*patience)) {
+				t.Errorf("problem %q: silence was noticed only when all of a pack's time was up", state.Problem)
+			}
 			wantReleases(t, state, map[string]string{"web": "v1"})
 			if state.Revision != first || !state.Checked.Equal(before.Checked) {
 				t.Errorf("revision %s checked %s, want %s of %s", state.Revision, state.Checked, first, before.Checked)
@@ -819,10 +822,22 @@ func TestG40CredentialsAreShownNowhere(t *testing.T) {
 		t.Errorf("poll: %v", err)
 	}
 	wrong := server.open(Options{URL: strings.Replace(server.url, "http://", "http://hunter2token@", 1), Dir: t.TempDir()})
-	server.answer(status(401))
-	if _, err := wrong.Poll(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("poll: %v", err)
+	for _, answer := range []func(http.ResponseWriter, *http.Request, http.Handler){status(401), echoUser} {
+		server.answer(answer)
+		if _, err := wrong.Poll(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("poll: %v", err)
+		}
 	}
+	if problem := wrong.State().Problem; !strings.Contains(problem, "no such user: ***") {
+		t.Errorf("problem %q, want it to say what the server said", problem)
+	}
+}
+
+// echoUser is a server that refuses a user and says which.
+func echoUser(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	user, _, _ := r.BasicAuth()
+	said := "ERR no such user: " + user
+	fmt.Fprintf(w, "%04x%s", len(said)+4, said)
 }
 
 // tokenFile holds the token as an editor leaves it.

@@ -188,6 +188,18 @@ func TestSSHWithAKeyFile(t *testing.T) {
 	wantOutage(t, state, err, NotFound)
 }
 
+// A server that greets with no git, and then waits for what we say, still gets to say why.
+func TestSSHServerThatRefusesAndWaits(t *testing.T) {
+	t.Parallel()
+	git := newGitServer(t)
+	host := newKey(t, "ed25519")
+	server := newSSHServer(t, git, "ForceCommand echo the repo is closed >&2; echo no git; cat", host)
+	server.know(t, "", host)
+	state, err := git.open(server.options(t)).Poll(t.Context())
+	wantOutage(t, state, err, Other)
+	wantProblem(t, state, "the server said: the repo is closed")
+}
+
 func TestSSHWithAnAgent(t *testing.T) {
 	t.Parallel()
 	git := newGitServer(t)
