@@ -717,3 +717,31 @@ func TestNoProgressDeadlineStandsStill(t *testing.T) {
 		}
 	})
 }
+
+// The loop carries out what is decided: each node leaves, is changed while it is out, and comes back; a member that is none of them is pruned.
+func TestLoopCarriesOutWhatIsDecided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stageOf(3, "v1")
+		s.leaves, s.comes = true, true
+		old := actuators.Membership{Group: "arn:web", ID: "old-1", Port: 80}
+		s.groups[0].Members = append(s.groups[0].Members, actuators.Target{Membership: old, Status: actuators.TargetHealthy})
+		f := webFleet("v2")
+		f.Nodes.Expect, f.LoadBalancers[0].Prune = 3, true
+		g, _, end := s.begin(t, f, s.deps())
+		defer end()
+		time.Sleep(20 * time.Minute)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		var left []string
+		for _, m := range s.groups[0].Members {
+			left = append(left, m.ID)
+		}
+		slices.Sort(left)
+		if s.dereg != 4 || s.runs != 3 || len(s.inService) > 0 || !slices.Equal(left, []string{"web-1", "web-2", "web-3"}) {
+			t.Errorf("%d left, %d jobs ran, of them while their node was a member: %v; members are %v", s.dereg, s.runs, s.inService, left)
+		}
+		if now := g.Snapshot().Fleets[0]; now.Phase != plan.PhaseIdle || now.Releases["v2"] != 3 {
+			t.Errorf("%s: %s", now.Phase, now.Reason)
+		}
+	})
+}
