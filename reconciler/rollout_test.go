@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"windlass/actuators"
 	"windlass/desired"
 	"windlass/health"
 	"windlass/reconciler/plan"
@@ -309,6 +310,29 @@ func TestABrokenFileShowsThroughAPause(t *testing.T) {
 		time.Sleep(time.Second)
 		if s := c.status(); s.Phase != plan.PhaseInvalid || s.PausedAt.IsZero() {
 			t.Errorf("phase %s, paused at %v: %s", s.Phase, s.PausedAt, s.Reason)
+		}
+	})
+}
+
+// A rollout is told by what began it: a commit, and then a node that came.
+func TestRolloutsAreToldByWhatBeganThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		c.commit(webFleet("v2"), time.Now())
+		c.until(t, "idle with v2", func(s Status) bool { return idle(s) && s.Releases["v2"] == 3 })
+		c.mu.Lock()
+		c.nodes = append(slices.Clone(c.nodes), actuators.Node{Name: "web-4", ID: "i-web-4", Address: "web-4", Targets: actuators.Targets{IP: "web-4"}})
+		c.hosts["web-4"] = &actuators.HostState{Machine: "i-web-4"}
+		c.mu.Unlock()
+		c.until(t, "four nodes", func(s Status) bool { return idle(s) && s.Releases["v2"] == 4 })
+		synctest.Wait()
+		var began []Trigger
+		for _, d := range c.ended {
+			began = append(began, d.Rollout.Trigger)
+		}
+		if !slices.Equal(began, []Trigger{TriggerCommit, TriggerMembership}) {
+			t.Errorf("they began by %v", began)
 		}
 	})
 }
