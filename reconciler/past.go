@@ -56,10 +56,13 @@ func (a *actor) noteRevisions() {
 	newest := "" // most records name what the one before them names
 	for _, n := range a.order {
 		revision := n.revision()
-		if s := a.history[revision]; n.excluded && s != nil && s.why == "" {
-			s.needed = true
+		if n.excluded {
+			if s := a.history[revision]; s != nil && s.why == "" {
+				s.needed = true
+			}
+			continue
 		}
-		if revision == newest || revision == "" || n.excluded {
+		if revision == newest || revision == "" {
 			continue
 		}
 		newest = revision

@@ -9,8 +9,8 @@ import (
 )
 
 // facts finds which nodes are out by windlass's hand: those whose own records say so, and those that a fact on other nodes' records, or of
-// this agent's, says it of, as long as nothing shows that it is over. They must survive the node that they are about and the agent that learned them: any copy binds (law 11,
-// decision 23). The result is sorted by instance.
+// this agent's, says it of, as long as nothing shows that it is over. They must survive the node that they are about and the agent that
+// learned them: any copy binds (law 11, decision 23). The result is sorted by instance.
 func (s *scene) facts() []actuators.Fact {
 	var all []actuators.Fact
 	for i := range s.views {

@@ -94,12 +94,14 @@ func (k *known) standstill(p Plan) string {
 	}
 	first := ""
 	for i, s := range p.Nodes {
+		if !s.UnderWay || k.views[i].foreign != nil {
+			continue
+		}
 		held := slices.ContainsFunc(p.Holds, func(h Hold) bool { return h.Node == s.Name })
-		switch {
-		case !s.UnderWay || k.views[i].foreign != nil:
-		case !held && s.State != Unreachable && s.State != OutOfService:
+		if !held && s.State != Unreachable && s.State != OutOfService {
 			return ""
-		case first == "":
+		}
+		if first == "" {
 			first = fmt.Sprintf("; %s is %s: %s", s.Name, s.State.words(), s.Reason)
 		}
 	}
