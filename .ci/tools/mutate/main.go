@@ -27,6 +27,7 @@ type options struct {
 	jobs   int
 	floor  float64
 	only   string
+	again  string
 	own    bool
 	list   bool
 }
@@ -38,6 +39,7 @@ func main() {
 	flag.IntVar(&o.jobs, "j", runtime.NumCPU(), "how many tests run at once")
 	flag.Float64Var(&o.floor, "floor", 100, "how many percent of each package's planted bugs must be found, at the least")
 	flag.StringVar(&o.only, "only", "", "plant only bugs whose key holds this text")
+	flag.StringVar(&o.again, "again", "", "plant only the bugs that this file lists, as an earlier run printed them")
 	flag.BoolVar(&o.own, "own", false, "show the bugs to the package's own tests alone")
 	flag.BoolVar(&o.list, "list", false, "list the bugs, and plant none")
 	flag.Parse()
@@ -87,11 +89,12 @@ func judge(ctx context.Context, o options, name string) (score, error) {
 		return score{}, err
 	}
 	reasons := reasons(known)
-	listed := func(m *mutant) bool { return reasons[m.key()] != "" }
 	s := score{listed: len(mutants)}
-	mutants = slices.DeleteFunc(mutants, listed)
+	mutants = slices.DeleteFunc(mutants, func(m *mutant) bool { return reasons[m.key()] != "" })
 	s.listed -= len(mutants)
-	mutants = choose(mutants, o)
+	if mutants, err = choose(mutants, o); err != nil {
+		return s, err
+	}
 	if o.list {
 		for _, m := range mutants {
 			fmt.Println(m)
@@ -124,10 +127,18 @@ func (s *score) count(m *mutant, v verdict) {
 }
 
 // choose takes the sample, and leaves the order of the files.
-func choose(all []*mutant, o options) []*mutant {
+func choose(all []*mutant, o options) ([]*mutant, error) {
 	all = slices.DeleteFunc(all, func(m *mutant) bool { return !strings.Contains(m.key(), o.only) })
+	if o.again != "" {
+		text, err := os.ReadFile(o.again)
+		if err != nil {
+			return nil, err
+		}
+		earlier := printed(string(text))
+		all = slices.DeleteFunc(all, func(m *mutant) bool { return !earlier[m.key()] })
+	}
 	if o.sample == 0 || o.sample >= len(all) {
-		return all
+		return all, nil
 	}
 	rank := func(m *mutant) uint64 {
 		h := fnv.New64a()
@@ -135,7 +146,21 @@ func choose(all []*mutant, o options) []*mutant {
 		return h.Sum64()
 	}
 	picked := slices.SortedFunc(slices.Values(all), func(a, b *mutant) int { return cmp.Compare(rank(a), rank(b)) })[:o.sample]
-	return slices.DeleteFunc(all, func(m *mutant) bool { return !slices.Contains(picked, m) })
+	return slices.DeleteFunc(all, func(m *mutant) bool { return !slices.Contains(picked, m) }), nil
+}
+
+// printed are the keys of bugs that a run printed. Their lines may have moved since.
+func printed(text string) map[string]bool {
+	keys := map[string]bool{}
+	for line := range strings.Lines(text) {
+		bug, _, _ := strings.Cut(strings.TrimSpace(line), "  (")
+		if file, rest, ok := strings.Cut(bug, ":"); ok {
+			if _, what, ok := strings.Cut(rest, ": "); ok {
+				keys[file+" "+what] = true
+			}
+		}
+	}
+	return keys
 }
 
 // reasons are the bugs of known.txt, by their key.

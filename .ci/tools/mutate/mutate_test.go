@@ -140,8 +140,12 @@ func TestSampleIsTheSameEachTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		picked, err := choose(mutants, options{seed: "1", sample: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
 		var keys []string
-		for _, m := range choose(mutants, options{seed: "1", sample: 5}) {
+		for _, m := range picked {
 			keys = append(keys, m.key())
 		}
 		return keys
@@ -157,6 +161,32 @@ func TestSampleIsTheSameEachTime(t *testing.T) {
 	}
 	if got, err := os.ReadFile("price/price.go"); err != nil || string(got) != module["price/price.go"] {
 		t.Errorf("the tree was changed: %v", err)
+	}
+}
+
+// What an earlier run printed can be planted again, wherever its lines are by now.
+func TestEarlierSurvivorsArePlantedAgain(t *testing.T) {
+	shop(t)
+	mutants, err := find(t.Context(), "price", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []*mutant{mutants[1], mutants[len(mutants)-1]}
+	text := "price: shown 50 of 60\n"
+	for _, m := range want {
+		earlier := *m
+		earlier.line += 7
+		text += earlier.String() + "  (no test fails)\n"
+	}
+	file := filepath.Join(t.TempDir(), "survivors")
+	if err := os.WriteFile(file, []byte(text+"price: 58 of 60 planted bugs were found\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := choose(slices.Clone(mutants), options{again: file}); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	if got, err := choose(slices.Clone(mutants), options{again: file + "s"}); err == nil {
+		t.Errorf("of a file that is not there: %v", got)
 	}
 }
 
