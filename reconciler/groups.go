@@ -65,6 +65,9 @@ func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, 
 		a.groupsTrouble++
 	}
 	a.nextGroups = now.Add(a.groupsPace(now))
+	if a.groupsTrouble == 0 && a.unasked() {
+		a.nextGroups = now
+	}
 	a.noticeMoves(now)
 }
 
@@ -138,6 +141,13 @@ func (a *actor) recordedGroups() []string {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// unasked reports whether a record names a group that the newest reading was not asked for: nothing begins until it was.
+func (a *actor) unasked() bool {
+	return slices.ContainsFunc(a.recordedGroups(), func(id string) bool {
+		return !slices.ContainsFunc(a.former, func(g actuators.GroupState) bool { return g.ID == id })
+	})
 }
 
 // groupsPace is when to read the balancers again: soon while something moves in them, else at the interval, which is soon enough for

@@ -99,7 +99,7 @@ func (a *actor) allTried() bool {
 	if !a.ready() || a.tasks.busyWith(taskHistory) > 0 {
 		return false
 	}
-	if a.found.Complete() && len(a.former) < len(a.recordedGroups()) {
+	if a.found.Complete() && a.unasked() {
 		a.nextGroups = time.Now()
 		return false
 	}

@@ -98,14 +98,13 @@ func (s *Status) addMissing(a *actor) {
 	if a.want.Fleet == nil || !a.found.Complete() {
 		return
 	}
-	missing := a.want.Fleet.Nodes.Expect - len(a.want.Fleet.Nodes.Exclude) - len(a.plan.Nodes)
 	switch {
-	case missing <= 0:
+	case a.plan.Missing == 0:
 		a.missing = time.Time{}
 	case a.missing.IsZero():
 		a.missing = a.found.At
 	}
-	for range missing {
+	for range a.plan.Missing {
 		s.Nodes = append(s.Nodes, Node{NodeStatus: plan.NodeStatus{State: plan.Missing, Since: a.missing, Reason: "expected, and not found"}})
 	}
 }

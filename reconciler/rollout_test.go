@@ -276,6 +276,35 @@ func TestMissingNodesAreMissingSinceTheFirstWasNoticed(t *testing.T) {
 	})
 }
 
+// An exclusion makes those it names fewer that are expected: nobody, where it names nobody, and two where two carry the name.
+func TestMissingNodesAreThoseThatThePlanExpects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChronicle(t)
+		defer func() { c.kill() }()
+		c.mu.Lock()
+		c.nodes = c.nodes[:2]
+		c.mu.Unlock()
+		for name, want := range map[string]int{"web-1": 1, "wbe-1": 1, "twin": 0} {
+			c.mu.Lock()
+			for i := range c.nodes {
+				c.nodes[i].Alias = map[bool]string{true: "twin"}[name == "twin"]
+			}
+			c.mu.Unlock()
+			f := excluding(webFleet("v1"), name)
+			f.Nodes.Expect = 3
+			if name == "twin" {
+				f.Nodes.Expect = 2
+			}
+			c.commit(f, time.Now())
+			time.Sleep(time.Minute)
+			missing := slices.DeleteFunc(slices.Clone(c.status().Nodes), func(n Node) bool { return n.State != plan.Missing })
+			if len(missing) != want {
+				t.Errorf("2 of %d found, %s is excluded: %d missing, want %d; %s", f.Nodes.Expect, name, len(missing), want, c.status().Reason)
+			}
+		}
+	})
+}
+
 // Each commit that is rejected counts once, however often git is heard of.
 func TestRejectedCommitsAreToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -125,6 +125,7 @@ type Plan struct {
 	Size      int
 	Floor     int
 	InService int // nodes that can be counted on: in service and not under way
+	Missing   int // nodes that are expected and were not found
 	Nodes     []NodeStatus
 	Steps     []Step
 	Watch     []Watch

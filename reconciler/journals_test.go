@@ -1,0 +1,237 @@
+package reconciler
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+)
+
+// simply is the fleet behind one group, with one step and one check.
+func simply(release string, changes ...func(*desired.Fleet)) *desired.Fleet {
+	f := journalFleet(release)
+	f.LoadBalancers = f.LoadBalancers[:1]
+	f.Configure = desired.Configure{Activate: f.Configure.Activate[1:]}
+	f.Health, f.Rollout.Bake = f.Health[:1], 0
+	for _, change := range changes {
+		change(f)
+	}
+	return f
+}
+
+func repeat(err error, n int) []error { return slices.Repeat([]error{err}, n) }
+
+// The stories of the journals, by name.
+var journals = map[string]struct {
+	machines int
+	fleet    *desired.Fleet // that they were proven to have
+	script   func(*journal)
+}{
+	// A commit reaches two nodes, the longest way: prepare, drain out of two groups, configure with a file, verify, add, bake.
+	"rollout": {2, journalFleet("v1"), func(j *journal) {
+		j.start()
+		j.commit(journalFleet("v1"), 24*time.Hour)
+		j.wait(time.Minute)
+		j.commit(journalFleet("v2"), 5*time.Second)
+		j.wait(7 * time.Minute)
+	}},
+	// Nothing happens.
+	"idle": {2, journalFleet("v1"), func(j *journal) {
+		j.start()
+		j.commit(journalFleet("v1"), 24*time.Hour)
+		j.wait(16 * time.Minute)
+	}},
+	// An attempt fails and the next one does not; a version fails and is halted, is tried again, fails, and is reverted.
+	"failures": {2, simply("v1"), func(j *journal) {
+		j.hosts["web-1"].exits = []int{3, 0, 1, 2, 4, 5}
+		j.start()
+		j.commit(simply("v1"), time.Hour)
+		j.wait(20 * time.Second)
+		j.commit(simply("v2"), time.Second)
+		j.wait(8 * time.Minute)
+		j.commit(simply("v3"), time.Second)
+		j.wait(4 * time.Minute)
+		j.commit(simply("v3", func(f *desired.Fleet) { f.Retry = 1 }), time.Second)
+		j.wait(4 * time.Minute)
+		j.commit(simply("v2"), time.Second)
+		j.wait(3 * time.Minute)
+	}},
+	// Every kind of call breaks off now and then, and nobody is to blame.
+	"outages": {2, simply("v1"), func(j *journal) {
+		j.fail("list", errCut)
+		j.fail("observe", errCut, errCut)
+		j.fail("read web-1", repeat(errCut, 7)...)
+		j.start()
+		j.commit(simply("v1"), time.Hour)
+		j.wait(3 * time.Minute)
+		j.fail("write web-1", actuators.ErrChanged, actuators.ErrChanged, errCut)
+		j.fail("deregister 10.0.0.1:80 in arn:web", errCut, errCut)
+		j.fail("register 10.0.0.1:80 in arn:web", errCut)
+		j.fail("run web-1", errCut)
+		j.fail("group web", nil, nil, errCut, errCut)
+		j.commit(simply("v2"), time.Second)
+		j.wait(7 * time.Minute)
+	}},
+	// What a step ends in says that the machine is no more, and so it is.
+	"gone": {2, simply("v1"), func(j *journal) {
+		j.start()
+		j.commit(simply("v1"), time.Hour)
+		j.wait(20 * time.Second)
+		j.fail("run web-1", fmt.Errorf("dial: %w", actuators.ErrGone))
+		j.commit(simply("v2"), time.Second)
+		j.wait(20 * time.Second)
+		j.set("web-1 is terminated", func() { j.nodes = j.nodes[1:] })
+		j.fail("read web-1", repeat(actuators.ErrGone, 9)...)
+		j.wait(90 * time.Second)
+		j.set("web-3 is launched", func() { j.addMachine("web-3") })
+		j.wait(3 * time.Minute)
+	}},
+	// A machine goes out of the list while a step runs on it, and comes back.
+	"flaps": {2, simply("v1"), func(j *journal) {
+		var all []actuators.Node
+		j.start()
+		j.commit(simply("v1"), time.Hour)
+		j.wait(20 * time.Second)
+		j.hosts["web-1"].takes = 4 * time.Minute
+		j.commit(simply("v2"), time.Second)
+		j.wait(30 * time.Second)
+		j.set("web-1 is not listed", func() { all, j.nodes = j.nodes, j.nodes[1:] })
+		j.wait(70 * time.Second)
+		j.set("web-1 is listed", func() { j.nodes = all })
+		j.wait(6 * time.Minute)
+	}},
+	// The agent before this one left a node in the middle, and another agent works on another.
+	"takeover": {3, simply("v1"), func(j *journal) {
+		leaving := func(name, holder string, epoch int, left time.Duration) {
+			m := j.hosts[name]
+			r, now := &m.Record, time.Now().Add(m.ahead)
+			r.Stage, r.StageAt, r.Taken = actuators.Leaving, now.Add(-time.Minute), r.Places
+			r.Try = actuators.Try{Version: journalVersion(simply("v2"))}
+			r.Claim = &actuators.Claim{Holder: holder, Epoch: epoch, Nonce: fmt.Sprint(holder, epoch), Expires: now.Add(left)}
+		}
+		leaving("web-1", "a", 1, 5*time.Second)
+		leaving("web-2", "b", 7, 25*time.Second)
+		j.start()
+		j.commit(simply("v2"), time.Second)
+		j.wait(4 * time.Minute)
+	}},
+	// Git does not know what a node's record names, cannot be asked, and knows it again.
+	"history": {2, simply("v1"), func(j *journal) {
+		for _, release := range []string{"v1", "v2"} {
+			j.knows[revisionOf(release)] = true
+		}
+		j.hosts["web-2"].Record.On.Revision = revisionOf("lost")
+		j.fail("search "+short(revisionOf("v1")), errCut)
+		j.deps.History = j
+		j.start()
+		j.commit(simply("v1"), time.Hour)
+		j.wait(3 * time.Minute)
+		j.set("a record names another commit", func() {
+			m := j.hosts["web-1"]
+			m.Record.On.Revision, m.version = revisionOf("odd"), m.version+1
+		})
+		j.wait(11 * time.Minute)
+		j.set("git knows both", func() { j.knows[revisionOf("lost")], j.knows[revisionOf("odd")] = true, true })
+		j.commit(simply("v2"), time.Second)
+		j.wait(2 * time.Minute)
+	}},
+	// The file changes: paused, a node excluded, broken, mended, another group, gone.
+	"file": {3, simply("v1"), func(j *journal) {
+		exclude := func(f *desired.Fleet) {
+			f.Nodes.Exclude = []desired.Exclusion{{Name: "web-2", Reason: "disk"}, {Name: "wbe-3", Reason: "a slip"}}
+			f.Nodes.Expect = 5
+		}
+		pause := func(f *desired.Fleet) { f.Paused = &desired.Pause{Reason: "sale"} }
+		j.start()
+		j.commit(simply("v1", pause), time.Hour)
+		j.wait(20 * time.Second)
+		j.commit(simply("v2", pause), time.Second)
+		j.wait(20 * time.Second)
+		j.commit(simply("v2", exclude), time.Second)
+		j.wait(40 * time.Second)
+		j.commit(simply("v2", exclude, pause), time.Second)
+		j.wait(3 * time.Minute)
+		broken := j.wants(simply("v2", exclude), time.Second)
+		broken.meta.rejected = &desired.Rejection{Path: "fleets/web.yaml", Revision: "beef", Reason: "invalid", Errors: desired.Errors{{Message: "no release"}}}
+		j.order(broken)
+		j.wait(3 * time.Minute)
+		other := func(f *desired.Fleet) { f.LoadBalancers = []desired.LoadBalancer{{Classic: "old"}} }
+		j.commit(simply("v2", other), time.Second)
+		j.wait(3 * time.Minute)
+		gone := j.wants(simply("v2", other), time.Second)
+		gone.want.Released = true
+		j.order(gone)
+		j.wait(70 * time.Second)
+	}},
+	// People and other tools take nodes out and put them back; one answers with another release; members that are no nodes are pruned.
+	"drift": {3, simply("v1"), func(j *journal) {
+		prune := func(f *desired.Fleet) { f.LoadBalancers[0].Prune, f.Nodes.Expect = true, 3 }
+		j.start()
+		j.commit(simply("v1", prune), time.Hour)
+		j.wait(20 * time.Second)
+		j.set("web-1 is taken out", func() { j.groups[0].Members = j.groups[0].Members[1:] })
+		j.wait(13 * time.Minute)
+		j.set("web-2 serves v0", func() { j.hosts["web-2"].serves = "v0" })
+		j.wait(8 * time.Minute)
+		stale := actuators.Membership{Group: "arn:web", ID: "10.0.0.9", Port: 80}
+		j.set("10.0.0.9 is registered", func() {
+			j.groups[0].Members = append(j.groups[0].Members, actuators.Target{Membership: stale, Status: actuators.TargetUnhealthy, Reason: "Target.Timeout", AtFault: true})
+		})
+		j.fail("deregister 10.0.0.9:80 in arn:web", errors.New("access denied"))
+		j.wait(3 * time.Minute)
+	}},
+	// No load balancer: the checks say who serves, and they fail for a while.
+	"unbalanced": {2, simply("v1"), func(j *journal) {
+		alone := func(f *desired.Fleet) { f.LoadBalancers, f.Adopt, f.Rollout.Bake = nil, false, 15*time.Second }
+		for _, m := range j.hosts {
+			m.Record = actuators.NodeRecord{}
+		}
+		j.nodes[1].ID = ""
+		j.start()
+		j.commit(simply("v1", alone), time.Hour)
+		j.wait(4 * time.Minute)
+		j.fail("probe web-1 serves", repeat(errors.New("503"), 4)...)
+		j.wait(4 * time.Minute)
+		j.fail("probe web-2 serves", append(make([]error, 6), repeat(errors.New("503"), 2)...)...)
+		j.commit(simply("v2", alone), time.Second)
+		j.wait(4 * time.Minute)
+	}},
+	// It is told to stop while a call to a balancer is in flight, and the next agent while a job runs.
+	"stop": {2, simply("v1"), func(j *journal) {
+		j.start()
+		j.commit(simply("v1"), time.Hour)
+		j.wait(20 * time.Second)
+		j.commit(simply("v2"), time.Second)
+		j.wait(70 * time.Millisecond)
+		j.stop()
+		j.wait(10 * time.Second)
+		j.deps.Agent.Epoch, j.deps.Agent.Nonce = 3, "a3"
+		j.start()
+		j.commit(simply("v2"), time.Second)
+		j.wait(27 * time.Second)
+		j.stop()
+		j.wait(time.Minute)
+	}},
+	// It only looks.
+	"look": {2, simply("v1"), func(j *journal) {
+		j.deps.ReadOnly = true
+		j.hosts["web-2"].serves = "v0"
+		j.start()
+		j.commit(simply("v2"), time.Hour)
+		j.wait(90 * time.Second)
+	}},
+}
+
+// The loop asks for what it needs, when it is due and for no longer than it may take, and tells what comes of it.
+func TestJournals(t *testing.T) {
+	for name, story := range journals {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { newJournal(story.machines, story.fleet).play(t, story.script) })
+		})
+	}
+}
