@@ -35,19 +35,20 @@ type journal struct {
 	began time.Time
 	deps  Deps
 
-	mu     sync.Mutex
-	lines  []line
-	told   []string // the newest status
-	known  []string // what the newest plan was made of
-	old    string   // what of that changes with every plan
-	seenAt string   // and what of the status does
-	nodes  []actuators.Node
-	hosts  map[string]*machine
-	groups []*actuators.GroupState
-	moves  map[string]time.Time // when a target that drains is gone, or one that begins is healthy
-	faults map[string][]error   // of the next calls, by what is called; nil: that one goes well
-	says   func(node string, c desired.Check, release string) health.Sample
-	knows  map[string]bool // revisions of the deploy repo
+	mu       sync.Mutex
+	lines    []line
+	told     []string // the newest status
+	known    []string // what the newest plan was made of
+	old      string   // what of that changes with every plan
+	seenAt   string   // and what of the status does
+	nodes    []actuators.Node
+	problems []string // with the list
+	hosts    map[string]*machine
+	groups   []*actuators.GroupState
+	moves    map[string]time.Time // when a target that drains is gone, or one that begins is healthy
+	faults   map[string][]error   // of the next calls, by what is called; nil: that one goes well
+	says     func(node string, c desired.Check, release string) health.Sample
+	knows    map[string]bool // revisions of the deploy repo
 
 	orders chan order
 	cancel context.CancelFunc
@@ -68,6 +69,7 @@ type machine struct {
 	ahead   time.Duration // its clock
 	exits   []int         // of the next jobs; 0 when there are no more
 	takes   time.Duration // a job
+	ends    time.Time     // the newest one
 }
 
 // errCut is a connection that ends in the middle.
@@ -281,7 +283,7 @@ func (j *journal) Nodes(ctx context.Context, _ desired.NodeSet) (actuators.Inven
 	err := j.call(ctx, 31*time.Millisecond, "list", "")
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return actuators.Inventory{Nodes: slices.Clone(j.nodes)}, err
+	return actuators.Inventory{Nodes: slices.Clone(j.nodes), Problems: j.problems}, err
 }
 
 func (j *journal) Observe(ctx context.Context, named []desired.LoadBalancer, recorded []string) ([]actuators.GroupState, error) {
@@ -395,17 +397,17 @@ func (j *journal) Run(ctx context.Context, at actuators.Place, old string, r act
 	name := at.Node.Name
 	j.mu.Lock()
 	m := j.hosts[name]
-	state.Job, m.Job = actuators.JobState{}, actuators.JobState{Key: job.Key, Running: true, Step: job.Steps[0].Name}
-	exit := 0
-	if len(m.exits) > 0 {
-		exit, m.exits = m.exits[0], m.exits[1:]
-	}
-	j.mu.Unlock()
-	over := time.AfterFunc(m.takes, func() { j.finish(m, job, exit) }) // whatever becomes of the connection
-	if err := j.call(ctx, m.takes+time.Millisecond, "run "+name, j.jobText(job)); err != nil {
-		if ctx.Err() == nil {
-			over.Stop()
+	if m.Job.Key != job.Key {
+		exit := 0
+		if len(m.exits) > 0 {
+			exit, m.exits = m.exits[0], m.exits[1:]
 		}
+		m.Job, m.ends = actuators.JobState{Key: job.Key, Running: true, Step: job.Steps[0].Name}, time.Now().Add(m.takes)
+		time.AfterFunc(m.takes, func() { j.finish(m, job, exit) }) // whatever becomes of the connection
+	}
+	left := time.Until(m.ends)
+	j.mu.Unlock()
+	if err := j.call(ctx, max(0, left)+time.Millisecond, "run "+name, j.jobText(job)); err != nil {
 		return actuators.JobState{}, err
 	}
 	j.mu.Lock()
@@ -416,6 +418,9 @@ func (j *journal) Run(ctx context.Context, at actuators.Place, old string, r act
 func (j *journal) finish(m *machine, job actuators.Job, exit int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if m.Job.Key != job.Key {
+		return
+	}
 	m.Job = actuators.JobState{Key: job.Key, Exited: true, Exit: exit, Tail: "the output"}
 	if exit != 0 {
 		m.Job.Step = job.Steps[len(job.Steps)-1].Name

@@ -38,7 +38,7 @@ var journals = map[string]struct {
 		j.commit(journalFleet("v1"), 24*time.Hour)
 		j.wait(time.Minute)
 		j.commit(journalFleet("v2"), 5*time.Second)
-		j.wait(7 * time.Minute)
+		j.wait(3 * time.Minute)
 	}},
 	// Nothing happens.
 	"idle": {2, journalFleet("v1"), func(j *journal) {
@@ -53,13 +53,13 @@ var journals = map[string]struct {
 		j.commit(simply("v1"), time.Hour)
 		j.wait(20 * time.Second)
 		j.commit(simply("v2"), time.Second)
-		j.wait(8 * time.Minute)
+		j.wait(105 * time.Second)
 		j.commit(simply("v3"), time.Second)
-		j.wait(4 * time.Minute)
+		j.wait(150 * time.Second)
 		j.commit(simply("v3", func(f *desired.Fleet) { f.Retry = 1 }), time.Second)
-		j.wait(4 * time.Minute)
+		j.wait(2 * time.Minute)
 		j.commit(simply("v2"), time.Second)
-		j.wait(3 * time.Minute)
+		j.wait(100 * time.Second)
 	}},
 	// Every kind of call breaks off now and then, and nobody is to blame.
 	"outages": {2, simply("v1"), func(j *journal) {
@@ -75,7 +75,7 @@ var journals = map[string]struct {
 		j.fail("run web-1", errCut)
 		j.fail("group web", nil, nil, errCut, errCut)
 		j.commit(simply("v2"), time.Second)
-		j.wait(7 * time.Minute)
+		j.wait(4 * time.Minute)
 	}},
 	// What a step ends in says that the machine is no more, and so it is.
 	"gone": {2, simply("v1"), func(j *journal) {
@@ -97,13 +97,13 @@ var journals = map[string]struct {
 		j.start()
 		j.commit(simply("v1"), time.Hour)
 		j.wait(20 * time.Second)
-		j.hosts["web-1"].takes = 4 * time.Minute
+		j.hosts["web-1"].takes = 95 * time.Second
 		j.commit(simply("v2"), time.Second)
 		j.wait(30 * time.Second)
 		j.set("web-1 is not listed", func() { all, j.nodes = j.nodes, j.nodes[1:] })
 		j.wait(70 * time.Second)
 		j.set("web-1 is listed", func() { j.nodes = all })
-		j.wait(6 * time.Minute)
+		j.wait(4 * time.Minute)
 	}},
 	// The agent before this one left a node in the middle, and another agent works on another.
 	"takeover": {3, simply("v1"), func(j *journal) {
@@ -138,7 +138,7 @@ var journals = map[string]struct {
 		j.wait(11 * time.Minute)
 		j.set("git knows both", func() { j.knows[revisionOf("lost")], j.knows[revisionOf("odd")] = true, true })
 		j.commit(simply("v2"), time.Second)
-		j.wait(2 * time.Minute)
+		j.wait(30 * time.Second)
 	}},
 	// The file changes: paused, a node excluded, broken, mended, another group, gone.
 	"file": {3, simply("v1"), func(j *journal) {
@@ -162,7 +162,7 @@ var journals = map[string]struct {
 		j.wait(3 * time.Minute)
 		other := func(f *desired.Fleet) { f.LoadBalancers = []desired.LoadBalancer{{Classic: "old"}} }
 		j.commit(simply("v2", other), time.Second)
-		j.wait(3 * time.Minute)
+		j.wait(50 * time.Second)
 		gone := j.wants(simply("v2", other), time.Second)
 		gone.want.Released = true
 		j.order(gone)
@@ -215,6 +215,140 @@ var journals = map[string]struct {
 		j.commit(simply("v2"), time.Second)
 		j.wait(27 * time.Second)
 		j.stop()
+		j.wait(time.Minute)
+	}},
+	// The node set changes under a journey: a machine that a commit takes out is told of until it is named again.
+	"nodes": {3, simply("v1"), func(j *journal) {
+		static := func(names ...string) func(*desired.Fleet) {
+			return func(f *desired.Fleet) {
+				for _, name := range names {
+					f.Nodes.Static = append(f.Nodes.Static, desired.StaticNode{Name: name})
+				}
+			}
+		}
+		for i := range j.nodes {
+			name := j.nodes[i].Name
+			j.nodes[i].ID, j.nodes[i].Targets.Instance, j.hosts[name].Record.Instance = "", "", j.hosts[name].Machine
+		}
+		all := j.nodes
+		j.start()
+		j.commit(simply("v1", static("web-1", "web-2", "web-3")), time.Hour)
+		j.wait(20 * time.Second)
+		j.commit(simply("v2", static("web-1", "web-2", "web-3")), time.Second)
+		j.wait(5 * time.Second)
+		j.set("web-1 is not named any more", func() { j.nodes, j.problems = all[1:], []string{"web-4 has no address"} })
+		j.commit(simply("v2", static("web-2", "web-3")), 2*time.Second)
+		j.wait(time.Millisecond)
+		j.wait(20 * time.Second)
+		j.fail("list", errCut)
+		j.wait(50 * time.Second)
+		j.set("web-1 is named again", func() { j.nodes, j.problems = all, nil })
+		j.commit(simply("v2", static("web-1", "web-2", "web-3")), 3*time.Second)
+		j.wait(10 * time.Second)
+	}},
+	// Whose claims are whose: an earlier process of this agent's, a later one's, another agent's that lives, has just ended and has long ended.
+	"claims": {4, simply("v1"), func(j *journal) {
+		v2 := simply("v2", func(f *desired.Fleet) { f.Configure.Prepare = journalFleet("v2").Configure.Prepare })
+		for i, c := range []struct {
+			holder string
+			epoch  int
+			left   time.Duration
+		}{{"a", 2, 20 * time.Second}, {"b", 1, 12 * time.Second}, {"b", 2, -14 * time.Second}, {"b", 2, -16 * time.Second}} {
+			m := j.hosts[fmt.Sprintf("web-%d", i+1)]
+			now := time.Now().Add(m.ahead)
+			m.Record.Stage, m.Record.StageAt, m.Record.Try = actuators.Preparing, now, actuators.Try{Version: journalVersion(v2)}
+			m.Record.Claim = &actuators.Claim{Holder: c.holder, Epoch: c.epoch, Nonce: fmt.Sprint(c.holder, c.epoch, "x"), Expires: now.Add(c.left)}
+		}
+		j.start()
+		j.commit(v2, time.Second)
+		for range 8 {
+			j.wait(7 * time.Second)
+		}
+	}},
+	// What the records themselves do: one is another machine's, one was set aside, one is written by somebody in the middle.
+	"records": {3, simply("v1"), func(j *journal) {
+		j.hosts["web-1"].Record.Instance = "i-image"
+		j.hosts["web-2"].Record, j.hosts["web-2"].Problem = actuators.NodeRecord{}, "the record is no JSON; it was kept as record.bad"
+		j.start()
+		j.commit(simply("v1"), time.Hour)
+		j.wait(30 * time.Second)
+		j.commit(simply("v2"), time.Second)
+		j.wait(26 * time.Second)
+		j.set("somebody takes the claim of web-1", func() {
+			m := j.hosts["web-1"]
+			m.version++
+			m.Record.Claim = &actuators.Claim{Holder: "c", Epoch: 1, Nonce: "c1", Expires: time.Now().Add(m.ahead + 30*time.Second)}
+		})
+		j.wait(5 * time.Second)
+		j.wait(time.Minute)
+	}},
+	// A rollout that an earlier process began is held up by a pause, goes on, is overtaken by a commit, and is halted.
+	"rollouts": {3, simply("v1"), func(j *journal) {
+		pause := func(f *desired.Fleet) { f.Paused = &desired.Pause{Reason: "sale"} }
+		ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+		old := journalVersion(simply("v2"))
+		j.deps.Kept = map[string]Kept{"web": {
+			Rollout: Rollout{Trigger: TriggerCommit, Revision: old.Revision, Release: "v2", Digest: old.Digest, Committed: ago(9 * time.Minute),
+				Started: ago(8 * time.Minute), LastProgress: ago(7 * time.Minute), Planned: 3},
+			PausedAt: ago(6 * time.Minute),
+		}}
+		j.start()
+		j.commit(simply("v2", pause), 9*time.Minute)
+		j.wait(20 * time.Second)
+		j.commit(simply("v2"), 9*time.Minute)
+		j.wait(10 * time.Second)
+		j.commit(simply("v2", pause), 9*time.Minute)
+		j.wait(30 * time.Second)
+		j.commit(simply("v2"), 9*time.Minute)
+		j.wait(35 * time.Second)
+		j.hosts["web-1"].exits, j.hosts["web-2"].exits = []int{1, 1}, []int{1, 1}
+		j.commit(simply("v3"), time.Second)
+		j.wait(4 * time.Minute)
+		j.commit(simply("v3", func(f *desired.Fleet) { f.Retry = 1 }), time.Second)
+		j.wait(10 * time.Second)
+	}},
+	// Its file is gone while one machine was never reached and another is in the middle.
+	"released": {3, simply("v1"), func(j *journal) {
+		j.fail("read web-3", repeat(errCut, 99)...)
+		j.start()
+		j.commit(simply("v1"), time.Hour)
+		j.wait(2 * time.Second)
+		gone := j.wants(simply("v1"), time.Hour)
+		gone.want.Released = true
+		j.order(gone)
+		j.wait(40 * time.Second)
+	}},
+	// Two commits in a moment, and a file that is rejected twice.
+	"commits": {2, simply("v1"), func(j *journal) {
+		rejected := func(revision string) {
+			o := j.wants(simply("v1"), time.Hour)
+			o.meta.rejected = &desired.Rejection{Path: "fleets/web.yaml", Revision: revision, Reason: "invalid", Errors: desired.Errors{{Message: "no release"}}}
+			j.order(o)
+		}
+		awaiting := j.wants(simply("v1"), time.Hour)
+		awaiting.meta.awaits = "db"
+		j.start()
+		j.order(awaiting)
+		j.wait(time.Second)
+		j.commit(simply("v2"), time.Second)
+		j.wait(20 * time.Millisecond)
+		j.commit(simply("v3"), time.Second)
+		j.wait(20 * time.Millisecond)
+		other := simply("v1")
+		other.LoadBalancers = []desired.LoadBalancer{{Classic: "old"}, {TargetGroup: "web"}}
+		j.commit(other, time.Second)
+		j.wait(20 * time.Millisecond)
+		j.commit(simply("v1"), time.Second)
+		j.wait(20 * time.Second)
+		rejected("beef")
+		j.wait(10 * time.Second)
+		rejected("beef")
+		j.wait(10 * time.Second)
+		rejected("cafe")
+		j.wait(10 * time.Second)
+		blocked := j.wants(simply("v1"), time.Hour)
+		blocked.want.Blocked = "machine i-web-1 is in fleet db too"
+		j.order(blocked)
 		j.wait(time.Minute)
 	}},
 	// It only looks.
