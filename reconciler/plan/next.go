@@ -44,7 +44,7 @@ func know(s *scene) *known {
 	k := &known{scene: s, facts: s.facts(), verdict: s.judge()}
 	k.lasting = s.lasting(k.facts)
 	k.tally = s.count(s.strayed(k.facts))
-	k.wave = waveOf(s.Fleet.Rollout, k.tally.size, len(s.views), k.verdict.proofs)
+	k.wave = waveOf(s.Fleet.Rollout, k.tally.size, k.verdict.proofs)
 	k.blocked = k.hindrance()
 	k.untried = k.awaitProof()
 	return k

@@ -240,7 +240,7 @@ func (k *known) lost(v *view) bool {
 
 // whyUnproven is why no more nodes may set out for a version that is not proven.
 func (k *known) whyUnproven() string {
-	return fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", k.Version.Release, k.wave.needed, len(k.views)) + k.whoIsLost() + k.whoIsOpaque()
+	return fmt.Sprintf("%s is to be proven on %d of %d nodes before the rest follows", k.Version.Release, k.wave.unproven, len(k.views)) + k.whoIsLost() + k.whoIsOpaque()
 }
 
 // whoIsLost names the nodes that gave the version up where none that can be read has proven it, else it would be halted; and those that have it
