@@ -1,12 +1,14 @@
 package plan_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"windlass/actuators"
 	"windlass/desired"
+	"windlass/health"
 	"windlass/reconciler/plan"
 )
 
@@ -234,5 +236,38 @@ func TestLaw11WhoIsToBlame(t *testing.T) {
 		if got == nil || len(got.Halts) != c.halts || got.Try.Earlier != c.records || got.Stage != actuators.Failed {
 			t.Errorf("%s: steps %q, written %+v", name, kindsOf(p, ""), got)
 		}
+	}
+}
+
+// Law 18: how long another agent's claim has stood is told by readings: one that was not read since may have been renewed.
+func TestLaw18ClaimThatWasNotReadSinceIsNotOutwaited(t *testing.T) {
+	for name, c := range map[string]struct {
+		read time.Duration // ago
+		want string
+	}{"read since": {0, "take web-1"}, "not read since": {50 * time.Second, ""}} {
+		w := fleetOf(2, "v1")
+		r := own(&w, 0, actuators.Leaving)
+		r.Taken = slices.Clone(r.Places)
+		r.Claim = &actuators.Claim{Holder: "other", Epoch: 1, Nonce: "o", Expires: start.Add(time.Hour)} // its clock is odd
+		w.Nodes[0].Claimed, w.Nodes[0].Read.At = start.Add(-time.Minute), start.Add(-c.read)
+		if got := kindsOf(plan.Next(wants("v2"), w), "web-1"); got != c.want {
+			t.Errorf("%s: steps %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// Law 11: a node that drifted and has left goes back as it is while another gets the version that is not proven: claimed over and over it would
+// neither serve nor be changed.
+func TestLaw11DriftedNodeThatWaitsForProofGoesBack(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Configuring)
+	r.On, r.Try, r.Taken = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}, slices.Clone(r.Places)
+	r = own(&w, 1, actuators.Leaving)
+	r.Taken = slices.Clone(r.Places)
+	w.Nodes[1].Health = plan.Health{Release: "v1", Phase: plan.WatchIdle, Since: start.Add(-time.Minute), Verdict: health.Verdict{Status: health.Contradicted, Reason: "it serves v0"}}
+	w.Groups[0].Members = w.Groups[0].Members[2:]
+	p := plan.Next(wants("v2", upTo(2, 1)), w)
+	if got := kindsOf(p, "web-2"); got != "" || p.Nodes[1].State != plan.Verifying && p.Nodes[1].State != plan.Joining {
+		t.Errorf("steps %q; web-2 is %s: %s", got, p.Nodes[1].State, p.Nodes[1].Reason)
 	}
 }
