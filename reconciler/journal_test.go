@@ -214,6 +214,19 @@ func (j *journal) stop() {
 	j.cancel = nil
 }
 
+// look writes down what a look at the fleet finds.
+func (j *journal) look(f *desired.Fleet) {
+	j.told, j.known = nil, nil
+	sights, err := Look(j.t.Context(), j.deps, desired.State{Fleets: map[string]desired.Version{"web": {Fleet: f, Revision: revisionOf(f.Release)}}})
+	j.told, j.known = nil, nil
+	for _, s := range sights {
+		j.note("= sight %s, blocked %q, %v", s.Want.Version.Release, s.Want.Blocked, err)
+		j.learn(s.World)
+		j.tell(s.Status)
+	}
+	time.Sleep(time.Second)
+}
+
 // commit has the actor want what a fleet file of so long ago says.
 func (j *journal) commit(f *desired.Fleet, ago time.Duration) { j.order(j.wants(f, ago)) }
 

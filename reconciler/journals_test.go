@@ -351,13 +351,30 @@ var journals = map[string]struct {
 		j.order(blocked)
 		j.wait(time.Minute)
 	}},
-	// It only looks.
-	"look": {2, simply("v1"), func(j *journal) {
-		j.deps.ReadOnly = true
+	// An agent that only looks, and then windlass plan's look: at machines that serve this and that, one of them nothing for a while.
+	"look": {4, simply("v1"), func(j *journal) {
 		j.hosts["web-2"].serves = "v0"
+		for _, name := range []string{"web-3", "web-4"} {
+			j.hosts[name].Record = actuators.NodeRecord{}
+		}
+		j.hosts["web-3"].serves = "v2"
+		j.fail("probe web-1 serves", errCut, errCut, errCut, errCut)
+		j.deps.ReadOnly = true
 		j.start()
 		j.commit(simply("v2"), time.Hour)
-		j.wait(90 * time.Second)
+		j.wait(20 * time.Second)
+		j.stop()
+		for i := range j.nodes {
+			j.nodes[i].Alias = "web"
+		}
+		excluding := simply("v2", func(f *desired.Fleet) { f.Nodes.Exclude = []desired.Exclusion{{Name: "web", Reason: "all"}} })
+		classic := simply("v2", func(f *desired.Fleet) { f.LoadBalancers = []desired.LoadBalancer{{Classic: "old"}} })
+		j.fail("probe web-4 serves", repeat(errCut, 30)...)
+		for _, f := range []*desired.Fleet{simply("v2"), classic, excluding} {
+			j.look(f)
+		}
+		j.fail("list", errCut)
+		j.look(simply("v2"))
 	}},
 }
 
