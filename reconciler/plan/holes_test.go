@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -269,5 +270,86 @@ func TestLaw11DriftedNodeThatWaitsForProofGoesBack(t *testing.T) {
 	p := plan.Next(wants("v2", upTo(2, 1)), w)
 	if got := kindsOf(p, "web-2"); got != "" || p.Nodes[1].State != plan.Verifying && p.Nodes[1].State != plan.Joining {
 		t.Errorf("steps %q; web-2 is %s: %s", got, p.Nodes[1].State, p.Nodes[1].Reason)
+	}
+}
+
+// Law 11: of more verdicts than a record holds, the oldest go.
+func TestLaw11NewestVerdictsAreKept(t *testing.T) {
+	w := fleetOf(2, "v1")
+	r := own(&w, 0, actuators.Configuring)
+	r.On, r.Taken = version("v9"), slices.Clone(r.Places)
+	r.Try = actuators.Try{Version: version("v9"), ID: "x", Failures: 1, Error: "boom", At: start.Add(-time.Hour)}
+	for i := range 8 {
+		r.Halts = append(r.Halts, actuators.Halt{Digest: fmt.Sprint("d1-", i), Node: "web-1"})
+	}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Nodes[0].Host.Job = actuators.JobState{Key: jobOf(&w, 0, wants("v9")), Exited: true, Exit: 1, Step: "install"}
+	p := plan.Next(wants("v9"), w)
+	if kindsOf(p, "web-1") != "fail web-1" {
+		t.Fatalf("steps %q: %s", kindsOf(p, ""), p.Nodes[0].Reason)
+	}
+	halts := p.Steps[0].Record.Halts
+	if len(halts) != 8 || halts[0].Digest != "d1-1" || halts[7].Digest != version("v9").Digest {
+		t.Errorf("halts %+v", halts)
+	}
+}
+
+// jobOf is the key of the job that a plan runs on a node.
+func jobOf(w *plan.World, i int, want plan.Want) string {
+	for _, s := range plan.Next(want, *w).Steps {
+		if s.Node == w.Nodes[i].Name {
+			return s.Job.Key
+		}
+	}
+	return ""
+}
+
+// Law 7: nodes that leave with the same unproven version are no capacity for each other once one of them is counted out.
+func TestLaw7NodesThatAreCountedOutServeNobody(t *testing.T) {
+	w := unbalanced(3, "v1")
+	for i := range w.Nodes {
+		r := own(&w, i, actuators.Leaving)
+		r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
+		w.Nodes[i].Health = plan.Health{Release: "v2", Phase: plan.WatchAgain, Since: start.Add(-time.Minute), Verdict: health.Verdict{Status: health.Passing}}
+	}
+	p := plan.Next(wants("v3", noBalancers, upTo(3, 3)), w)
+	stays := 0
+	for _, h := range p.Holds {
+		if h.Cause == plan.ByFloor {
+			stays++
+		}
+	}
+	if stays != 1 {
+		t.Errorf("of three that serve %d stay: steps %q, holds %v", stays, kindsOf(p, ""), p.Holds)
+	}
+}
+
+// Law 8: of two that are to leave where one may, the one that failed does.
+func TestLaw8WhatFailedLeavesFirst(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Leaving)
+	r.Taken = slices.Clone(r.Places)
+	r = own(&w, 1, actuators.Leaving)
+	r.On, r.Spoiled, r.Taken = version("v2"), true, slices.Clone(r.Places)
+	r.Try = actuators.Try{Version: version("v2"), ID: "x", Failures: 1, Error: "while baking", At: start.Add(-time.Hour)}
+	p := plan.Next(wants("v2"), w)
+	if got := kindsOf(p, ""); got != "restore web-1, drain web-2" && got != "drain web-2" {
+		t.Errorf("steps %q, %v", got, p.Holds)
+	}
+}
+
+// Law 15: while a member is pruned something moves, though the one node under way cannot be reached.
+func TestLaw15PruningIsProgress(t *testing.T) {
+	w := fleetOf(3, "v1")
+	own(&w, 0, actuators.Preparing).Try = actuators.Try{Version: version("v2"), ID: "x"}
+	w.Nodes[0].Read.Err, w.Progress = "no route", start.Add(-time.Hour)
+	w.Groups[0].Members = append(w.Groups[0].Members, actuators.Target{Membership: actuators.Membership{Group: w.Groups[0].ID, ID: "10.9.9.9", Port: 80}, Status: actuators.TargetUnhealthy})
+	prune := func(f *desired.Fleet) { f.LoadBalancers[0].Prune, f.Nodes.Expect = true, 3 }
+	if p := plan.Next(wants("v2", prune), w); p.Phase == plan.PhaseHalted || kindsOf(p, "") != "prune " {
+		t.Errorf("%s: %s; steps %q", p.Phase, p.Reason, kindsOf(p, ""))
+	}
+	w.Groups[0].Members = w.Groups[0].Members[:3]
+	if p := plan.Next(wants("v2", prune), w); p.Phase != plan.PhaseHalted {
+		t.Errorf("%s: %s; steps %q", p.Phase, p.Reason, kindsOf(p, ""))
 	}
 }

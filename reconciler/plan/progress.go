@@ -37,7 +37,6 @@ func (k *known) giveUp(d decision) decision {
 func (k *known) condemning(h actuators.Halt) *known {
 	with := *k
 	with.verdict.halt, with.verdict.from = &h, ""
-	with.blocked = with.hindrance()
 	return &with
 }
 
