@@ -333,7 +333,7 @@ func TestLaw8WhatFailedLeavesFirst(t *testing.T) {
 	r.On, r.Spoiled, r.Taken = version("v2"), true, slices.Clone(r.Places)
 	r.Try = actuators.Try{Version: version("v2"), ID: "x", Failures: 1, Error: "while baking", At: start.Add(-time.Hour)}
 	p := plan.Next(wants("v2"), w)
-	if got := kindsOf(p, ""); got != "restore web-1, drain web-2" && got != "drain web-2" {
+	if got := kindsOf(p, ""); got != "restore web-1, drain web-2" {
 		t.Errorf("steps %q, %v", got, p.Holds)
 	}
 }
@@ -351,5 +351,33 @@ func TestLaw15PruningIsProgress(t *testing.T) {
 	w.Groups[0].Members = w.Groups[0].Members[:3]
 	if p := plan.Next(wants("v2", prune), w); p.Phase != plan.PhaseHalted {
 		t.Errorf("%s: %s; steps %q", p.Phase, p.Reason, kindsOf(p, ""))
+	}
+}
+
+// A node gets the port that the fleet file names, or else the group's own.
+func TestNewNodeGetsThePortOfTheFleetFile(t *testing.T) {
+	for port, want := range map[int]int{0: 80, 9090: 9090} {
+		w := fleetOf(2, "v1")
+		r := own(&w, 0, actuators.Verified)
+		r.On, r.Proven, r.Places = version("v1"), actuators.Version{}, nil
+		w.Groups[0].Members, w.Groups[0].Port = w.Groups[0].Members[1:], 80
+		w.Nodes[0].Health = passing("v1", plan.WatchVerify)
+		p := plan.Next(wants("v1", func(f *desired.Fleet) { f.LoadBalancers[0].Port = port }), w)
+		if len(p.Steps) != 1 || len(p.Steps[0].Targets) != 1 || p.Steps[0].Targets[0].Port != want {
+			t.Errorf("port %d: steps %+v", port, p.Steps)
+		}
+	}
+}
+
+// Law 7: a node that is only beginning to join, by nobody's order, serves nobody: it may leave where one that serves may not.
+func TestLaw7NodeThatBeginsToJoinIsNoLoss(t *testing.T) {
+	for status, want := range map[actuators.TargetStatus]string{actuators.TargetInitial: "leave web-1", actuators.TargetUnknown: ""} {
+		w := fleetOf(2, "v1")
+		w.Groups[0].Members[0].Status = status
+		w.Groups[0].Members[1].Status, w.Groups[0].Members[1].AtFault = actuators.TargetUnhealthy, true
+		w.Nodes[1].NotBefore = start.Add(time.Hour)
+		if p := plan.Next(wants("v2"), w); kindsOf(p, "web-1") != want {
+			t.Errorf("%q: steps %q, %v", status, kindsOf(p, ""), p.Holds)
+		}
 	}
 }

@@ -303,7 +303,7 @@ func (s *starter) relapsed(v *view, m *move) bool {
 // ago they may hide another agent's claim or a halt, while this agent has nothing under way itself.
 func (s *starter) awaitsRollCall() bool {
 	underWay := s.begun > 0 || slices.ContainsFunc(s.views, func(v view) bool { return v.moving })
-	if !s.refresh && (underWay || s.Now.Sub(s.RollCall) <= RecordAge) {
+	if underWay || s.Now.Sub(s.RollCall) <= RecordAge {
 		return false
 	}
 	s.refresh, s.full = true, true
