@@ -130,7 +130,7 @@ func (p *pool) drop(key linkKey, l *link) {
 func (p *pool) closeIdle(key linkKey, l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.links[key] == l && l.users == 0 {
+	if l.users == 0 {
 		p.drop(key, l)
 	}
 }

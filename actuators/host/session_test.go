@@ -2,7 +2,6 @@ package host
 
 import (
 	"crypto/ed25519"
-	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -54,23 +53,4 @@ func TestSessionOpenedWhileTheConnectionEnds(t *testing.T) {
 	}
 	c.Close()
 	<-gone
-}
-
-// Instances come and go for years.
-func TestNodesThatNeverAnsweredAreNotRememberedForEver(t *testing.T) {
-	p := newPool(nil, 8)
-	for i := range 3 * mostFailed {
-		p.remember(linkKey{address: fmt.Sprint("node-", i)}, errLost)
-		if len(p.failed) > mostFailed {
-			t.Fatalf("%d nodes are remembered", len(p.failed))
-		}
-	}
-	newest := linkKey{address: fmt.Sprint("node-", 3*mostFailed-1)}
-	if !p.failed[newest] {
-		t.Error("the newest is forgotten")
-	}
-	p.remember(newest, nil)
-	if p.failed[newest] {
-		t.Error("one that answered is remembered as if it had not")
-	}
 }

@@ -1,0 +1,248 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"windlass/actuators"
+)
+
+// A wire stands in for the connection to a node.
+type wire struct {
+	ssh.Conn
+	end   func() // ends it
+	ended chan struct{}
+	deaf  atomic.Bool // answers nothing
+	asked atomic.Int32
+}
+
+func newWire() *wire {
+	ended := make(chan struct{})
+	return &wire{ended: ended, end: sync.OnceFunc(func() { close(ended) })}
+}
+
+func (w *wire) Close() error { w.end(); return nil }
+func (w *wire) Wait() error  { <-w.ended; return errors.New("ended") }
+
+func (w *wire) SendRequest(string, bool, []byte) (bool, []byte, error) {
+	w.asked.Add(1)
+	if w.deaf.Load() {
+		<-w.ended
+		return false, nil, errors.New("ended")
+	}
+	return false, nil, nil
+}
+
+func (w *wire) open() bool {
+	synctest.Wait()
+	select {
+	case <-w.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// bubble is a pool in virtual time, with no connection left at the end.
+func bubble(t *testing.T, test func(t *testing.T, p *pool)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(nil, 8)
+		p.idle, p.keepAlive = 30*time.Second, 10*time.Second
+		test(t, p)
+		p.closeAll()
+		if len(p.links) != 0 {
+			t.Errorf("%d links are left", len(p.links))
+		}
+	})
+}
+
+// begin uses a link, and gives it a connection if it has none.
+func (p *pool) begin(key linkKey) (*link, *wire) {
+	l := p.use(key)
+	if l.client != nil {
+		return l, l.client.Conn.(*wire)
+	}
+	w := newWire()
+	c := &client{&ssh.Client{Conn: w}, make(chan struct{})}
+	l.client = c
+	p.watchers.Go(func() { p.watch(l, c) })
+	return l, w
+}
+
+var one = linkKey{address: "one"}
+
+func TestConnectionIsClosedWhenItHasBeenIdleForItsTime(t *testing.T) {
+	bubble(t, func(t *testing.T, p *pool) {
+		l, w := p.begin(one)
+		time.Sleep(time.Hour)
+		for range 3 {
+			p.unuse(one, l)
+			time.Sleep(p.idle - time.Second)
+			if again, same := p.begin(one); again != l || same != w || !w.open() {
+				t.Fatal("a kept connection was not used again")
+			}
+		}
+		l2, _ := p.begin(one) // two at once
+		p.unuse(one, l2)
+		time.Sleep(2 * p.idle)
+		if !w.open() || p.links[one] != l {
+			t.Fatal("it was closed while it was used")
+		}
+		p.closeIdle(one, l) // by a timer that had just gone off
+		if !w.open() {
+			t.Fatal("it was closed just when it was used")
+		}
+		p.unuse(one, l)
+		time.Sleep(p.idle - time.Second)
+		if !w.open() {
+			t.Error("it was closed too early")
+		}
+		time.Sleep(time.Second)
+		if w.open() || len(p.links) != 0 {
+			t.Error("it is kept for ever")
+		}
+	})
+}
+
+func TestConnectionThatIsToBeClosedServesItsUsersOnly(t *testing.T) {
+	bubble(t, func(t *testing.T, p *pool) {
+		p.close(one) // there is none
+		old, w := p.begin(one)
+		p.close(one)
+		if !w.open() {
+			t.Error("it was closed while it was used")
+		}
+		next, w2 := p.begin(one)
+		if w2 == w {
+			t.Error("who came later uses the old one")
+		}
+		p.unuse(one, old)
+		if w.open() || !w2.open() || p.links[one] != next {
+			t.Error("the end of the last use should end the old connection, and it alone")
+		}
+		p.unuse(one, next)
+		p.close(one)
+		if w2.open() || len(p.links) != 0 {
+			t.Error("an idle one was not closed at once")
+		}
+	})
+}
+
+func TestAllConnectionsAreClosedAtTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, p *pool) {
+		_, used := p.begin(one)
+		l, idle := p.begin(linkKey{address: "two"})
+		p.unuse(linkKey{address: "two"}, l)
+		p.closeAll()
+		if used.open() || idle.open() {
+			t.Error("one is open")
+		}
+	})
+}
+
+// G29
+func TestConnectionIsTriedNowAndThen(t *testing.T) {
+	bubble(t, func(t *testing.T, p *pool) {
+		l, w := p.begin(one)
+		time.Sleep(5*p.keepAlive + time.Second)
+		if n := w.asked.Load(); n != 5 || !w.open() {
+			t.Errorf("asked %d times, open %v", n, w.open())
+		}
+		w.deaf.Store(true)
+		time.Sleep(2*p.keepAlive - 2*time.Second)
+		if !w.open() {
+			t.Error("it has as long as it takes to answer")
+		}
+		time.Sleep(2 * time.Second)
+		if w.open() || l.client != nil {
+			t.Error("one that does not answer is taken for one that does")
+		}
+		again, fresh := p.begin(one)
+		if again != l || fresh == w {
+			t.Error("the dead connection is used again")
+		}
+		p.lost(l, &client{&ssh.Client{Conn: w}, nil}) // as one who used the old one says late
+		if !fresh.open() || l.client == nil {
+			t.Error("the new connection is lost with the old one")
+		}
+	})
+}
+
+// A place for a connection in the making is given back, however that ended.
+func TestConnectionThatCannotBeMadeTakesNoPlaceForLong(t *testing.T) {
+	bubble(t, func(t *testing.T, p *pool) {
+		var at actuators.Place
+		at.Node.HostKey = "garbage"
+		for range 3 * cap(p.dials) {
+			if l, err := p.lease(t.Context(), at); err == nil || l.client != nil {
+				t.Fatal("connected without a host key")
+			}
+			if len(p.links) != 0 {
+				t.Fatal("a link without a connection is kept")
+			}
+		}
+		if !p.failed[keyOf(at)] {
+			t.Error("it is not remembered")
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errors.New("superseded"))
+		for _, places := range []chan struct{}{p.doubtful, p.dials} {
+			for range cap(places) {
+				places <- struct{}{}
+			}
+			if _, err := p.connect(ctx, at); err == nil || err.Error() != "superseded" {
+				t.Errorf("who waits for a place and is given up hears %v", err)
+			}
+			for range cap(places) {
+				<-places
+			}
+		}
+		p.close(keyOf(at))
+		if len(p.failed) != 0 {
+			t.Error("a node that was closed is remembered")
+		}
+	})
+}
+
+// Half of the places, but one at least.
+func TestPlacesForNodesThatDoNotAnswer(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, dials := range []int{1, 2, 3, 8} {
+		p := newPool(nil, dials)
+		got = append(got, fmt.Sprint(cap(p.dials), " ", cap(p.doubtful)))
+	}
+	if want := []string{"1 1", "2 1", "3 1", "8 4"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Instances come and go for years.
+func TestNodesThatNeverAnsweredAreNotRememberedForEver(t *testing.T) {
+	p := newPool(nil, 8)
+	for i := range 3 * mostFailed {
+		p.remember(linkKey{address: fmt.Sprint("node-", i)}, errLost)
+		if len(p.failed) > mostFailed {
+			t.Fatalf("%d nodes are remembered", len(p.failed))
+		}
+	}
+	newest := linkKey{address: fmt.Sprint("node-", 3*mostFailed-1)}
+	if !p.failed[newest] {
+		t.Error("the newest is forgotten")
+	}
+	p.remember(newest, nil)
+	if p.failed[newest] {
+		t.Error("one that answered is remembered as if it had not")
+	}
+}
