@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"windlass/actuators"
 	"windlass/internal/redact"
@@ -142,10 +141,7 @@ func Tail(s string) string {
 	lines := strings.Split(strings.TrimRight(s, "\n "), "\n")
 	s = strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
 	if len(s) > tailBytes {
-		s = s[len(s)-tailBytes:]
-		for len(s) > 0 && !utf8.RuneStart(s[0]) {
-			s = s[1:]
-		}
+		s = strings.ToValidUTF8(s[len(s)-tailBytes:], "") // it may begin within a character
 	}
 	return s
 }
