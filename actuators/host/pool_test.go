@@ -23,6 +23,8 @@ type wire struct {
 	ended chan struct{}
 	deaf  atomic.Bool // answers nothing
 	asked atomic.Int32
+	opens func() (ssh.Channel, error) // what opening a session does
+	tries int
 }
 
 func newWire() *wire {
@@ -40,6 +42,12 @@ func (w *wire) SendRequest(string, bool, []byte) (bool, []byte, error) {
 		return false, nil, errors.New("ended")
 	}
 	return false, nil, nil
+}
+
+func (w *wire) OpenChannel(string, []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	w.tries++
+	channel, err := w.opens()
+	return channel, nil, err
 }
 
 func (w *wire) open() bool {

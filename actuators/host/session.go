@@ -186,9 +186,7 @@ func (s *session) feed(stdin io.Reader) {
 // status waits for the exit status.
 func (s *session) status() (int, error) {
 	for r := range s.requests {
-		if r.WantReply {
-			_ = r.Reply(false, nil)
-		}
+		_ = r.Reply(false, nil) // which is none where none is wanted
 		switch r.Type {
 		case "exit-status":
 			var m struct{ Status uint32 }
