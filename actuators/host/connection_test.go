@@ -3,7 +3,9 @@ package host_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -175,7 +177,8 @@ func TestKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(host.Options{Agent: sshAgent(t, key)})
+	socket, _ := sshAgent(t, key)
+	h, err := host.New(host.Options{Agent: socket})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,21 +186,99 @@ func TestKeys(t *testing.T) {
 	if _, err := h.Read(t.Context(), at); err != nil {
 		t.Errorf("with an agent: %v", err)
 	}
-	for agent, want := range map[string]string{filepath.Join(t.TempDir(), "none"): "cannot ask the ssh agent", sshAgent(t): "holds no key; ssh-add one"} {
-		nobody, err := host.New(host.Options{Agent: agent})
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte("hunter2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := filepath.Join(t.TempDir(), "key")
+	write(t, locked, string(pem.EncodeToMemory(block)))
+	if _, err := host.New(host.Options{KeyFile: locked}); err == nil || !strings.Contains(err.Error(), locked+": it has a passphrase; load it into an ssh agent") {
+		t.Errorf("a key with a passphrase: %v", err)
+	}
+}
+
+// No connection to the ssh agent is kept, also while what it is for goes on.
+func TestAgentIsLeftWhenItHasAnswered(t *testing.T) {
+	t.Parallel()
+	dial := func(socket string, at actuators.Place) error {
+		h, err := host.New(host.Options{Agent: socket})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = nobody.Read(t.Context(), at)
-		complaint(t, err, want, "--ssh-key")
+		defer h.CloseAll()
+		conn, err := h.Dial(t.Context(), at, "127.0.0.1:1")
+		if err == nil {
+			conn.Close()
+		}
+		return err
 	}
+	within := func(ended <-chan struct{}, what string) {
+		t.Helper()
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			t.Error(what + ": the connection is kept")
+		}
+	}
+	v := &villain{hangsUp: true}
+	at := v.start(t)
+	socket, ended := sshAgent(t, newKey(t))
+	complaint(t, dial(socket, at), "the connection was lost")
+	if v.logins != 1 {
+		t.Errorf("a new connection that is lost is made %d times", v.logins)
+	}
+	within(ended, "after a login")
+	socket, ended = sshAgent(t)
+	complaint(t, dial(socket, at), "the ssh agent at "+socket+" holds no key; ssh-add one", "--ssh-key")
+	within(ended, "without keys")
+
+	l := listenAt(t)
+	done := make(chan struct{})
+	go func() { // an agent that speaks of something else
+		defer close(done)
+		if conn, err := l.Accept(); err == nil {
+			_, _ = io.WriteString(conn, "\x00\x00\x00\x01\xff")
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	}()
+	complaint(t, dial(l.Addr().String(), at), "cannot ask the ssh agent at "+l.Addr().String()+" for its keys", "restart it, or give --ssh-key")
+	within(done, "with another answer")
+	l.Close()
+	complaint(t, dial(filepath.Join(t.TempDir(), "none"), at), "cannot ask the ssh agent: ", "start one, or give --ssh-key")
+}
+
+// Without a key file, the agent is the one that the environment names.
+func TestAgentOfTheEnvironment(t *testing.T) {
+	at := (&villain{exec: answer(noRecord)}).start(t)
+	h, err := host.New(host.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.CloseAll()
+	t.Setenv("SSH_AUTH_SOCK", "")
+	_, err = h.Read(t.Context(), at)
+	complaint(t, err, "there is no key to log in with; give --ssh-key, or start an ssh agent (SSH_AUTH_SOCK)")
+	socket, _ := sshAgent(t, newKey(t))
+	t.Setenv("SSH_AUTH_SOCK", socket)
+	if _, err := h.Read(t.Context(), at); err != nil {
+		t.Error(err)
+	}
+}
+
+func newKey(t *testing.T) ed25519.PrivateKey {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private
 }
 
 // Law 15: an ssh agent that does not answer holds up nothing for longer than a connection may take.
 func TestSilentAgent(t *testing.T) {
 	t.Parallel()
 	at := (&villain{}).start(t)
-	l := socket(t)
+	l := listenAt(t)
 	defer l.Close()
 	h, err := host.New(host.Options{Agent: l.Addr().String()})
 	if err != nil {
@@ -211,8 +292,8 @@ func TestSilentAgent(t *testing.T) {
 	cancelled(t, h, at)
 }
 
-// socket listens on a path that is short, as a socket's has to be.
-func socket(t *testing.T) net.Listener {
+// listenAt listens on a path that is short, as a socket's has to be.
+func listenAt(t *testing.T) net.Listener {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "agent")
 	if err != nil {
@@ -226,10 +307,11 @@ func socket(t *testing.T) net.Listener {
 	return l
 }
 
-// sshAgent serves a key on a socket.
-func sshAgent(t *testing.T, keys ...any) string {
+// sshAgent serves keys on a socket, and tells of the end of its connections.
+func sshAgent(t *testing.T, keys ...any) (socket string, ended <-chan struct{}) {
 	t.Helper()
-	l := socket(t)
+	tell := make(chan struct{}, 8)
+	l := listenAt(t)
 	ring := sshagent.NewKeyring()
 	for _, key := range keys {
 		if err := ring.Add(sshagent.AddedKey{PrivateKey: key}); err != nil {
@@ -243,11 +325,11 @@ func sshAgent(t *testing.T, keys ...any) string {
 			if err != nil {
 				return
 			}
-			wg.Go(func() { _ = sshagent.ServeAgent(ring, conn); conn.Close() })
+			wg.Go(func() { _ = sshagent.ServeAgent(ring, conn); conn.Close(); tell <- struct{}{} })
 		}
 	})
 	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return l.Addr().String()
+	return l.Addr().String(), tell
 }
 
 // A peer that is there and never answers: the call ends with its context.

@@ -154,20 +154,14 @@ func (p *pool) dial(ctx context.Context, at actuators.Place) (*ssh.Client, error
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if err := conn.SetDeadline(deadline); err != nil {
-		conn.Close()
-		return nil, err
-	}
+	_ = conn.SetDeadline(deadline) // as with the agent's
 	config := &ssh.ClientConfig{User: at.SSH.User, Auth: []ssh.AuthMethod{method}, HostKeyCallback: t.callback, HostKeyAlgorithms: t.algorithms}
 	sc, channels, requests, err := ssh.NewClientConn(conn, address, config)
 	if err != nil {
 		conn.Close()
 		return nil, cause(ctx, refusal(at, t, limit, err))
 	}
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		conn.Close()
-		return nil, err
-	}
+	_ = conn.SetDeadline(time.Time{})
 	return ssh.NewClient(sc, channels, requests), nil
 }
 
