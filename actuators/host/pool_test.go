@@ -1,10 +1,13 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -47,7 +50,9 @@ func (w *wire) SendRequest(string, bool, []byte) (bool, []byte, error) {
 func (w *wire) OpenChannel(string, []byte) (ssh.Channel, <-chan *ssh.Request, error) {
 	w.tries++
 	channel, err := w.opens()
-	return channel, nil, err
+	none := make(chan *ssh.Request)
+	close(none)
+	return channel, none, err
 }
 
 func (w *wire) open() bool {
@@ -254,3 +259,117 @@ func TestNodesThatNeverAnsweredAreNotRememberedForEver(t *testing.T) {
 		t.Error("one that answered is remembered as if it had not")
 	}
 }
+
+// through is a place with a connection to its node that is kept, and how it opens what goes through it.
+func (p *pool) through(opens func() (ssh.Channel, error)) (actuators.Place, *link, *wire) {
+	var at actuators.Place
+	at.Node.HostKey = "garbage" // nothing else is connected to
+	key := keyOf(at)
+	l, w := p.begin(key)
+	w.opens = opens
+	p.unuse(key, l)
+	return at, l, w
+}
+
+func TestConnectionThroughANodeIsAUseOfItsOwn(t *testing.T) {
+	bubble(t, func(t *testing.T, p *pool) {
+		end := errors.New("closed twice")
+		far := &farEnd{err: io.EOF, end: end}
+		at, l, w := p.through(func() (ssh.Channel, error) { return far, nil })
+		conn, err := p.dialThrough(t.Context(), at, "127.0.0.1:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * p.idle)
+		if !w.open() || l.users != 1 {
+			t.Error("the connection to the node is closed while something goes through it")
+		}
+		before := w.asked.Load()
+		if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the other side ended it: %v", err)
+		}
+		if _, err := conn.Write(nil); err != io.EOF {
+			t.Errorf("the other side ended it: %v", err)
+		}
+		if asked := w.asked.Load() - before; asked != 2 {
+			t.Errorf("the node was asked %d times", asked)
+		}
+		far.err = nil
+		if n, err := conn.Read(make([]byte, 1)); n != 1 || err != nil || w.asked.Load()-before != 2 {
+			t.Errorf("read %d, %v", n, err)
+		}
+		far.err = io.EOF
+		w.deaf.Store(true)
+		began := time.Now()
+		if _, err := conn.Read(make([]byte, 1)); err != errLost || time.Since(began) > time.Second {
+			t.Errorf("the node is gone: %v", err)
+		}
+		if _, err := conn.Write(nil); err != errLost {
+			t.Errorf("the node is gone: %v", err)
+		}
+		if err := conn.Close(); err != end || l.users != 0 {
+			t.Errorf("%d users after closing, %v", l.users, err)
+		}
+		if _ = conn.Close(); l.users != 0 {
+			t.Errorf("%d users after closing twice", l.users)
+		}
+	})
+}
+
+func TestConnectionThroughANodeThatIsRefusedIsNoUse(t *testing.T) {
+	bubble(t, func(t *testing.T, p *pool) {
+		at, l, w := p.through(func() (ssh.Channel, error) { return nil, &ssh.OpenChannelError{Reason: ssh.ConnectionFailed} })
+		var refused *ssh.OpenChannelError
+		if _, err := p.dialThrough(t.Context(), at, "127.0.0.1:80"); !errors.As(err, &refused) || errors.Is(err, errLost) {
+			t.Errorf("got %v", err)
+		}
+		if l.users != 0 || !w.open() {
+			t.Errorf("%d users, open %v", l.users, w.open())
+		}
+	})
+}
+
+// A kept connection may have died since: what was not begun on it is tried again on another one, and nothing else is.
+func TestOnlyWhatWasNotBegunIsTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   error
+		again bool
+	}{
+		"dead":    {fmt.Errorf("%w: EOF", errLost), true},
+		"begun":   {errBegun, false},
+		"refused": {errors.New("no"), false},
+		"well":    {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, p *pool) {
+				at, l, w := p.through(nil)
+				tries := 0
+				got, err := withLease(t.Context(), p, at, func(l lease) (int, error) {
+					defer l.release()
+					tries++
+					return 7, c.err
+				})
+				if tries != 1 || l.users != 0 || w.open() == c.again {
+					t.Errorf("%d tries, %d users, open %v", tries, l.users, w.open())
+				}
+				if c.again && (err == nil || !strings.Contains(err.Error(), "hostKey")) { // it went to connect
+					t.Errorf("not tried on a new connection: %v", err)
+				}
+				if !c.again && (got != 7 || err != c.err) {
+					t.Errorf("got %d, %v", got, err)
+				}
+			})
+		})
+	}
+}
+
+// A farEnd is what a node has connected to.
+type farEnd struct {
+	ssh.Channel
+	err, end error
+}
+
+func (f *farEnd) Read(b []byte) (int, error)  { return len(b), f.err }
+func (f *farEnd) Write(b []byte) (int, error) { return len(b), f.err }
+func (f *farEnd) Close() error                { return f.end }
+func (f *farEnd) Stderr() io.ReadWriter       { return &bytes.Buffer{} }
