@@ -540,6 +540,36 @@ func TestConnectionIsReused(t *testing.T) {
 
 }
 
+// The time to connect bounds connecting alone.
+func TestConnectionOutlivesTheTimeToConnect(t *testing.T) {
+	t.Parallel()
+	v := &villain{exec: answer(noRecord)}
+	at := v.start(t)
+	h := trusting(t, host.Options{})
+	at.SSH.ConnectTimeout = 100 * time.Millisecond
+	for {
+		began := time.Now()
+		if _, err := h.Read(t.Context(), at); err == nil {
+			time.Sleep(at.SSH.ConnectTimeout - time.Since(began) + 20*time.Millisecond)
+			break
+		} else if at.SSH.ConnectTimeout > time.Minute {
+			t.Fatal(err)
+		}
+		at.SSH.ConnectTimeout *= 2 // a slow machine
+	}
+	v.mu.Lock()
+	before := v.logins
+	v.mu.Unlock()
+	if _, err := h.Read(t.Context(), at); err != nil {
+		t.Error(err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.logins != before {
+		t.Error("a new one was made")
+	}
+}
+
 func TestIdleConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	v := &villain{exec: answer(noRecord), ended: make(chan struct{}, 2)}
