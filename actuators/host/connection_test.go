@@ -540,6 +540,22 @@ func TestConnectionIsReused(t *testing.T) {
 
 }
 
+func TestEndOfAHostEndsItsConnections(t *testing.T) {
+	t.Parallel()
+	v := &villain{exec: answer(noRecord), ended: make(chan struct{}, 1)}
+	at := v.start(t)
+	h := trusting(t, host.Options{})
+	if _, err := h.Read(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	h.CloseAll()
+	select {
+	case <-v.ended:
+	case <-time.After(20 * time.Second):
+		t.Error("it is open")
+	}
+}
+
 // The time to connect bounds connecting alone.
 func TestConnectionOutlivesTheTimeToConnect(t *testing.T) {
 	t.Parallel()

@@ -32,6 +32,7 @@ func TestFailureOfAScriptSaysWhatToDo(t *testing.T) {
 		"status 1":          {1, false, "sudo: no\n", "the shell there ended with status 1: sudo: no" + notSh},
 		"status 1 of ours":  {1, true, "no\n", "the shell there ended with status 1: no" + notSh},
 		"sudo complains":    {85, true, "sudo: unable to resolve host\nwindlass: torn\n", "torn"},
+		"sudo is not it":    {85, true, "windlass: sudo: torn\n", "sudo: torn"},
 		"sudo refuses":      {1, true, "sudo: a password is required\n", "user deploy may not use sudo there without a password (sudo: a password is required); add `deploy ALL=(ALL) NOPASSWD: ALL` to its sudoers"},
 		"no sudo":           {127, true, "sh: sudo: not found\n", "sudo does not run there (sh: sudo: not found); install it, or set ssh.sudo to false"},
 		"no shell":          {127, false, "not found\n", "the shell there ended with status 127: not found" + notSh},

@@ -1,12 +1,14 @@
 package host_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -246,5 +248,198 @@ func TestDirectoryThatCannotBeLocked(t *testing.T) {
 	b, _ := workbenchWithTools(t, map[string]string{"flock": "case $* in '-n 8') exit 65 ;; esac\nexec %[2]s \"$@\"\n"})
 	if _, err := b.try(t.Context(), job("one", step("a", "touch ran"))); err == nil || !strings.Contains(err.Error(), "set ssh.stateDir") || !missing(b.dir+"/ran") {
 		t.Errorf("it says %v", err)
+	}
+}
+
+// What is written or set aside is so under the node's lock, and who waits for that in vain is told (law 17).
+func TestNothingIsChangedWithoutTheLock(t *testing.T) {
+	b, _ := workbenchWithTools(t, map[string]string{"flock": "[ \"$*\" = '-w 10 9' ] && set -- -w 0.1 9\nexec %[2]s \"$@\"\n"})
+	before, err := b.host.Read(t.Context(), b.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.Open(b.dir + "/lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	next := claimed("nonce-2", before.Now, time.Minute)
+	_, err = b.host.Write(t.Context(), b.at, before.Version, next)
+	complaint(t, err, b.dir+"/lock is held by another process")
+	_, err = b.try(t.Context(), job("one", step("a", "touch ran")))
+	complaint(t, err, "run job one on", b.dir+"/lock is held by another process")
+	if got, err := b.host.Read(t.Context(), b.at); err != nil || got.Version != before.Version || !missing(b.dir+"/ran") {
+		t.Errorf("it was changed: %+v, %v", got, err)
+	}
+	whole := b.content("record.json")
+	write(t, b.dir+"/record.json", "corrupt")
+	_, err = b.host.Read(t.Context(), b.at)
+	complaint(t, err, "cannot set aside the corrupt record", b.dir+"/lock is held by another process")
+	if got := b.content("record.json"); got != "corrupt" {
+		t.Errorf("it was set aside: %q", got)
+	}
+	write(t, b.dir+"/record.json", whole)
+	lock.Close()
+	if _, err := b.host.Write(t.Context(), b.at, before.Version, next); err != nil {
+		t.Errorf("with the lock free again: %v", err)
+	}
+}
+
+// A record that was mended between the reading and the setting aside is left.
+func TestOnlyTheCorruptRecordIsSetAside(t *testing.T) {
+	b, log := workbenchWithTools(t, map[string]string{"flock": "if [ \"$*\" = '-w 10 9' ] && [ -e %[1]s/log ]; then cat %[1]s/log >record.json; fi\nexec %[2]s \"$@\"\n"})
+	whole := b.content("record.json")
+	write(t, b.dir+"/record.json", "corrupt")
+	write(t, log, whole)
+	_, err := b.host.Read(t.Context(), b.at)
+	complaint(t, err, "cannot set aside the corrupt record", "the record is another one now")
+	if !errors.Is(err, actuators.ErrChanged) || b.content("record.json") != whole {
+		t.Errorf("%v, the record is %q", err, b.content("record.json"))
+	}
+}
+
+// What moves or creates the record and fails is told.
+func TestRecordThatCannotBeWritten(t *testing.T) {
+	b, log := workbenchWithTools(t, map[string]string{
+		"mv":    "if [ -e %[1]s/log ]; then exit 1; fi\nexec %[2]s \"$@\"\n",
+		"mkdir": "if [ -e %[1]s/log ]; then exit 1; fi\nexec %[2]s \"$@\"\n",
+	})
+	before, err := b.host.Read(t.Context(), b.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, log, "")
+	next := claimed("nonce-2", before.Now, time.Minute)
+	_, err = b.host.Write(t.Context(), b.at, before.Version, next)
+	complaint(t, err, b.dir+"/record.json cannot be replaced", "make it writable for user")
+	write(t, b.dir+"/record.json", "corrupt")
+	_, err = b.host.Read(t.Context(), b.at)
+	complaint(t, err, b.dir+"/record.json cannot be renamed")
+	if err := os.Remove(b.dir + "/record.json"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(b.dir+"/record.json", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.host.Read(t.Context(), b.at)
+	complaint(t, err, b.dir+"/record.json cannot be read")
+	other := b.at
+	other.Fleet = "api"
+	next.Fleet = "api"
+	_, err = b.host.Write(t.Context(), other, "", next)
+	complaint(t, err, filepath.Dir(b.dir)+"/api cannot be created")
+}
+
+// A job that cannot be put down is not begun.
+func TestJobThatCannotBePutDown(t *testing.T) {
+	for _, name := range []string{"group", "current"} {
+		t.Run(name, func(t *testing.T) {
+			b := workbench(t)
+			if err := os.Mkdir(b.dir+"/job/"+name, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			_, err := b.try(t.Context(), job("one", step("a", "touch ran")))
+			complaint(t, err, b.dir+"/job cannot be written")
+			if !missing(b.dir + "/ran") {
+				t.Error("it ran")
+			}
+		})
+	}
+}
+
+// While files arrive, the record may be written: the claim is renewed, and the job goes on.
+func TestFilesArriveWhileNobodyIsHeldUp(t *testing.T) {
+	b, _ := workbenchWithTools(t, map[string]string{"head": "if [ \"$2\" = 1 ]; then echo receiving >begun; until [ -e go ]; do sleep 0.01; done; fi\nexec %[2]s \"$@\"\n"})
+	before, err := b.host.Read(t.Context(), b.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := job("one", step("a", "cat file >seen"))
+	j.Files = []actuators.JobFile{{To: b.dir + "/file", Content: []byte("x")}}
+	wrote, ended := make(chan actuators.HostState, 1), make(chan error, 1)
+	go func() {
+		_, err := b.host.Run(t.Context(), b.at, before.Version, claimed("nonce-1", before.Now, time.Minute), j, func(s actuators.HostState) { wrote <- s })
+		ended <- err
+	}()
+	mine := <-wrote
+	b.await("receiving")
+	if _, err := b.host.Write(t.Context(), b.at, mine.Version, claimed("nonce-1", mine.Now, time.Hour)); err != nil {
+		t.Errorf("the claim cannot be renewed: %v", err)
+	}
+	b.open()
+	if err := <-ended; err != nil || b.content("seen") != "x" {
+		t.Errorf("the job: %v", err)
+	}
+}
+
+func TestFilesThatCannotBeStaged(t *testing.T) {
+	b, _ := workbenchWithTools(t, map[string]string{"head": "if [ \"$2\" = 3 ]; then exit 1; fi\nexec %[2]s \"$@\"\n"})
+	j := job("one", step("a", "touch ran"))
+	j.Files = []actuators.JobFile{{To: b.dir + "/first", Content: []byte("x")}, {To: b.dir + "/file", Content: []byte("xyz")}}
+	_, err := b.try(t.Context(), j)
+	complaint(t, err, "the disk is full: "+b.dir+"/job/.stage-", "/2 cannot be written")
+	if staged, _ := filepath.Glob(b.dir + "/job/.stage-*"); len(staged) > 0 || !missing(b.dir+"/ran") {
+		t.Errorf("left behind: %v", staged)
+	}
+}
+
+// G31: what is free is weighed to the kilobyte, and the inodes with it, where there are any.
+func TestSpaceIsWeighed(t *testing.T) {
+	b, log := workbenchWithTools(t, map[string]string{"stat": "if [ \"$1\" = -f ]; then exec cat %[1]s/log; fi\nexec %[2]s \"$@\"\n"})
+	j := job("one", step("a", "echo ran >>ran"))
+	j.NeedsKB = 1000 // and 2048 for what windlass keeps
+	for _, c := range []struct{ free, want string }{
+		{"761 4096 100 64", "3044 KB are free in " + b.dir + ", 3048 KB are needed"},
+		{"762 4096 100 63", "63 inodes are free in " + b.dir + ", 64 are needed"},
+		{"762 4096 100 64", ""},
+		{"762 4096 0 0", ""}, // a filesystem that makes inodes as it needs them
+	} {
+		write(t, log, c.free+"\n")
+		_, err := b.try(t.Context(), j)
+		if c.want != "" {
+			complaint(t, err, "the disk is full: "+c.want)
+		} else if err != nil {
+			t.Errorf("%s: %v", c.free, err)
+		}
+		if c.want == "" {
+			j.Key += "-more"
+		}
+	}
+	if got := b.content("ran"); got != "ran\nran\n" {
+		t.Errorf("it ran: %q", got)
+	}
+}
+
+// What a step that fails says last is shown, also when it is slow to be kept, and is not waited for when it was kept.
+func TestLastWordsOfAFailureAreShown(t *testing.T) {
+	b, _ := workbenchWithTools(t, map[string]string{
+		"cat":   "if [ $# = 0 ]; then sleep 0.2; fi\nexec %[2]s \"$@\"\n",
+		"sleep": "if [ \"$1\" != 0.05 ]; then exec %[2]s \"$@\"; fi\necho waits >>waits\nfor try in 1 2 3 4 5 6 7 8 9; do\n\tfor job in job/*.drained; do if [ -e \"$job\" ]; then exit; fi; done\n\t%[2]s 1\ndone\n",
+	})
+	if got := b.run(job("one", step("a", "echo last words; exit 3"))); got.Exit != 3 || got.Tail != "last words" {
+		t.Errorf("got %+v", got)
+	}
+	if n := strings.Count(b.content("waits"), "waits"); n != 1 {
+		t.Errorf("it was waited for %d times", n)
+	}
+}
+
+// A job that cannot even be killed is told, and nothing is begun beside it.
+func TestJobThatCannotBeKilled(t *testing.T) {
+	b, _ := workbenchWithTools(t, map[string]string{"flock": "if [ \"$*\" = '-s -w 10 7' ]; then exit 1; fi\nexec %[2]s \"$@\"\n"})
+	first := make(chan error, 1)
+	go func() {
+		_, err := b.try(t.Context(), job("one", step("a", "echo a >begun; exec sleep 600")))
+		first <- err
+	}()
+	b.await("a")
+	write(t, b.dir+"/job/one.limit", "0\n")
+	_, err := b.try(t.Context(), job("two", step("b", "touch ran")))
+	complaint(t, err, "the job before does not end, not even when killed")
+	if <-first; !missing(b.dir + "/ran") {
+		t.Error("it ran")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -605,7 +606,7 @@ func TestFilesArePlacedOnlyWhenTheyDiffer(t *testing.T) {
 	if stat().Mode() != 0o600 {
 		t.Errorf("the mode stays %v", stat().Mode())
 	}
-	if left, _ := filepath.Glob(target + ".*"); len(left) > 0 {
+	if left, _ := filepath.Glob(b.dir + "/.web.env.*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
@@ -631,7 +632,7 @@ func TestLargeFileAndItsOwner(t *testing.T) {
 	if got := b.run(j); got.Exit != 1 || got.Step != "place "+b.dir+"/large" || !strings.Contains(got.Tail, "no-such-user") {
 		t.Errorf("an unknown owner: %+v", got)
 	}
-	if left, _ := filepath.Glob(b.dir + "/large.*"); len(left) > 0 {
+	if left, _ := filepath.Glob(b.dir + "/.large.*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
@@ -720,14 +721,89 @@ func TestJobThatNeedsMoreSpaceThanThereIs(t *testing.T) {
 
 func TestOldJobsArePruned(t *testing.T) {
 	b := workbench(t)
-	for i := range 20 {
+	left := func(pattern string) int {
+		found, err := filepath.Glob(b.dir + "/job/" + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	for i := range 18 {
 		b.run(job(fmt.Sprintf("job-%d", i), step("a", "true")))
+		if want := i + 1; want < 18 && left("*.limit") != want {
+			t.Fatalf("%d of %d jobs are kept", left("*.limit"), want)
+		}
 	}
-	if left, _ := filepath.Glob(b.dir + "/job/*.limit"); len(left) > 17 {
-		t.Errorf("%d jobs are kept", len(left))
+	if left("*.limit") != 5 || left("job-0.*") != 0 || left("job-13.exit") != 1 {
+		t.Errorf("%d jobs are kept", left("*.limit"))
 	}
-	if got := b.run(job("job-19", step("a", "false"))); got.Exit != 0 {
+	if got := b.run(job("job-17", step("a", "false"))); got.Exit != 0 {
 		t.Errorf("the newest is forgotten: %+v", got)
+	}
+}
+
+// A step that somebody kills was not ended by its time-out, and one that does not end when asked to was.
+func TestTimeoutIsToldFromAKilling(t *testing.T) {
+	b, _ := workbenchWithTools(t, map[string]string{"timeout": "[ \"$1 $2\" = '-k 10' ] || exit 9\nshift 2\nexec %[2]s -k 0.1 \"$@\"\n"})
+	if got := b.run(job("one", step("killed", "kill -s KILL $$"))); got.Exit != 137 || strings.Contains(got.Tail, "time-out") {
+		t.Errorf("killed by somebody: %+v", got)
+	}
+	deaf := actuators.JobStep{Name: "deaf", Run: "trap '' TERM; echo begun; while :; do sleep 0.01; done", Timeout: 200 * time.Millisecond}
+	if got := b.run(job("two", deaf)); got.Exit != 124 || !strings.HasPrefix(got.Tail, "begun\n") || !strings.HasSuffix(got.Tail, "windlass: step deaf was ended after 0.200 s, its time-out") {
+		t.Errorf("deaf: %+v", got)
+	}
+	if got := b.run(job("three", step("own", "exit 124"))); got.Exit != 124 {
+		t.Errorf("a step's own status: %+v", got)
+	}
+}
+
+// A file is replaced when it is another's, however its owner is named.
+func TestFileThatIsOwnedAsItShouldBeIsLeft(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("left out: only root can give files away")
+	}
+	b := workbench(t)
+	nobody, err := user.Lookup("nobody")
+	if err != nil {
+		t.Skip("left out: there is no user nobody")
+	}
+	group, err := user.LookupGroupId(nobody.Gid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, _ := strconv.Atoi(nobody.Uid)
+	gid, _ := strconv.Atoi(nobody.Gid)
+	target := b.dir + "/file"
+	for i, c := range []struct {
+		owner    string
+		uid, gid int
+		left     bool // since the one before
+	}{
+		{"", 0, 0, false},
+		{"nobody", uid, 0, false},
+		{"nobody", uid, 0, true},
+		{nobody.Uid, uid, 0, true},
+		{"nobody:" + group.Name, uid, gid, false},
+		{nobody.Uid + ":" + nobody.Gid, uid, gid, true},
+		{":" + group.Name, 0, gid, false}, // a new file is root's
+		{"", 0, gid, true},
+		{"nobody", uid, 0, false},
+		{"", 0, 0, false}, // nobody's is not ours
+	} {
+		before, _ := os.Stat(target)
+		j := job(fmt.Sprint("job-", i), step("a", "true"))
+		j.Files = []actuators.JobFile{{To: target, Owner: c.owner, Content: []byte("x")}}
+		if got := b.run(j); got.Exit != 0 {
+			t.Fatalf("%d: %+v", i, got)
+		}
+		after, err := os.Stat(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is := after.Sys().(*syscall.Stat_t)
+		if os.SameFile(before, after) != c.left || int(is.Uid) != c.uid || int(is.Gid) != c.gid {
+			t.Errorf("%d, %q: left %v, owned by %d:%d", i, c.owner, os.SameFile(before, after), is.Uid, is.Gid)
+		}
 	}
 }
 

@@ -167,6 +167,14 @@ func TestMachineIDOfAnImageCanBeOverridden(t *testing.T) {
 	if err != nil || got.Machine != "clone-7" {
 		t.Errorf("got %q, %v", got.Machine, err)
 	}
+	write(t, filepath.Join(s.Home, ".windlass", "machine-id"), "\nclone-8\n")
+	own, err := os.ReadFile("/etc/machine-id")
+	if err != nil || len(own) == 0 {
+		t.Skip("left out: this machine has no id of its own")
+	}
+	if got, err := agent(t, s, host.Options{}).Read(t.Context(), at); err != nil || got.Machine != strings.TrimSpace(string(own)) {
+		t.Errorf("without a first line: %q, %v", got.Machine, err)
+	}
 }
 
 // G31: a full disk is told as such, and the record that was there stays whole.
