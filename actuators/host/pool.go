@@ -56,7 +56,7 @@ type link struct {
 	sessions chan struct{}
 	users    int
 	client   *client     // nil: none yet, or it was lost
-	timer    *time.Timer // closes it when it has been idle for long enough; nil while it is used
+	timer    *time.Timer // closes it when it has been idle for long enough; stopped while it is used
 }
 
 // A client is a connection that tells when it has ended. x/crypto lets a session that is opened just then wait for ever.
@@ -96,7 +96,6 @@ func (p *pool) use(key linkKey) *link {
 	l.users++
 	if l.timer != nil {
 		l.timer.Stop()
-		l.timer = nil
 	}
 	return l
 }
