@@ -3,7 +3,9 @@ package host_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
@@ -130,6 +132,29 @@ func TestHostKeys(t *testing.T) {
 	}
 	_, err = trusting(t, host.Options{KnownHosts: []string{filepath.Join(t.TempDir(), "none")}}).Read(t.Context(), fromFile)
 	complaint(t, err, "cannot read known_hosts")
+}
+
+// Of a machine with several host keys, the one that is known is asked for.
+func TestKnownHostKeyOfSeveral(t *testing.T) {
+	t.Parallel()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &villain{other: other, exec: answer(noRecord)}
+	at := v.start(t)
+	at.Node.HostKey = ""
+	for _, key := range []ssh.Signer{v.key, other} {
+		file := filepath.Join(t.TempDir(), "known_hosts")
+		write(t, file, fmt.Sprintf("[127.0.0.1]:%d %s\n", v.address.Port, authorized(key.PublicKey())))
+		if _, err := trusting(t, host.Options{KnownHosts: []string{file}}).Read(t.Context(), at); err != nil {
+			t.Errorf("with a key of type %s: %v", key.PublicKey().Type(), err)
+		}
+	}
 }
 
 // G28: a host certificate signed by a known authority.
@@ -406,6 +431,11 @@ func TestHostileAnswers(t *testing.T) {
 			}
 			done(0)
 		}, "longer than 256 KiB"},
+		"much else said": {func(c ssh.Channel, done func(int)) {
+			_, _ = c.Stderr().Write(bytes.Repeat([]byte("hello\n"), 100<<10))
+			_, _ = io.WriteString(c.Stderr(), "windlass: torn\n")
+			done(85)
+		}, ": torn"},
 		"an unknown status": {func(c ssh.Channel, done func(int)) {
 			_, _ = io.WriteString(c.Stderr(), "\x1b[2Jno\nshell password=x\n")
 			done(7)

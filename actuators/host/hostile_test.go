@@ -25,6 +25,7 @@ import (
 type villain struct {
 	*testing.T
 	key      ssh.Signer
+	other    ssh.Signer // another host key, of another kind
 	address  *net.TCPAddr
 	listener net.Listener
 	silent   bool                                             // accepts and says nothing
@@ -102,6 +103,9 @@ func (v *villain) serve(conn net.Conn) {
 		return nil, nil
 	}}
 	config.AddHostKey(v.key)
+	if v.other != nil {
+		config.AddHostKey(v.other)
+	}
 	server, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
 		return

@@ -792,7 +792,7 @@ func TestFileThatIsOwnedAsItShouldBeIsLeft(t *testing.T) {
 	} {
 		before, _ := os.Stat(target)
 		j := job(fmt.Sprint("job-", i), step("a", "true"))
-		j.Files = []actuators.JobFile{{To: target, Owner: c.owner, Content: []byte("x")}}
+		j.Files = []actuators.JobFile{{To: target, Mode: "4750", Owner: c.owner, Content: []byte("x")}}
 		if got := b.run(j); got.Exit != 0 {
 			t.Fatalf("%d: %+v", i, got)
 		}
@@ -803,6 +803,9 @@ func TestFileThatIsOwnedAsItShouldBeIsLeft(t *testing.T) {
 		is := after.Sys().(*syscall.Stat_t)
 		if os.SameFile(before, after) != c.left || int(is.Uid) != c.uid || int(is.Gid) != c.gid {
 			t.Errorf("%d, %q: left %v, owned by %d:%d", i, c.owner, os.SameFile(before, after), is.Uid, is.Gid)
+		}
+		if after.Mode() != os.ModeSetuid|0o750 { // which a change of owner takes away
+			t.Errorf("%d, %q: its mode is %v", i, c.owner, after.Mode())
 		}
 	}
 }

@@ -118,9 +118,6 @@ func (p *pool) drop(key linkKey, l *link) {
 	if p.links[key] == l {
 		delete(p.links, key)
 	}
-	if l.timer != nil {
-		l.timer.Stop()
-	}
 	if l.client != nil {
 		l.client.Close()
 	}
@@ -315,7 +312,7 @@ func withLease[T any](ctx context.Context, p *pool, at actuators.Place, f func(l
 			return none, err
 		}
 		got, err := f(l)
-		if !l.reused || !errors.Is(err, errLost) || ctx.Err() != nil {
+		if !l.reused || !errors.Is(err, errLost) {
 			return got, err
 		}
 		p.lost(l.link, l.client)

@@ -25,6 +25,7 @@ type wire struct {
 	end   func() // ends it
 	ended chan struct{}
 	deaf  atomic.Bool // answers nothing
+	torn  atomic.Bool // takes no question
 	asked atomic.Int32
 	opens func() (ssh.Channel, error) // what opening a session does
 	tries int
@@ -36,10 +37,18 @@ func newWire() *wire {
 }
 
 func (w *wire) Close() error { w.end(); return nil }
-func (w *wire) Wait() error  { <-w.ended; return errors.New("ended") }
+
+func (w *wire) Wait() error {
+	<-w.ended
+	time.Sleep(time.Millisecond) // it is not over all at once
+	return errors.New("ended")
+}
 
 func (w *wire) SendRequest(string, bool, []byte) (bool, []byte, error) {
 	w.asked.Add(1)
+	if w.torn.Load() {
+		return false, nil, io.EOF
+	}
 	if w.deaf.Load() {
 		<-w.ended
 		return false, nil, errors.New("ended")
@@ -132,9 +141,13 @@ func TestConnectionThatIsToBeClosedServesItsUsersOnly(t *testing.T) {
 	bubble(t, func(t *testing.T, p *pool) {
 		p.close(one) // there is none
 		old, w := p.begin(one)
+		p.begin(one)
 		p.close(one)
 		if !w.open() {
 			t.Error("it was closed while it was used")
+		}
+		if p.unuse(one, old); !w.open() {
+			t.Error("it was closed while another used it")
 		}
 		next, w2 := p.begin(one)
 		if w2 == w {
@@ -154,10 +167,13 @@ func TestConnectionThatIsToBeClosedServesItsUsersOnly(t *testing.T) {
 
 func TestAllConnectionsAreClosedAtTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T, p *pool) {
-		_, used := p.begin(one)
+		link, used := p.begin(one)
 		l, idle := p.begin(linkKey{address: "two"})
 		p.unuse(linkKey{address: "two"}, l)
 		p.closeAll()
+		if link.client != nil {
+			t.Error("what watches it has not ended")
+		}
 		if used.open() || idle.open() {
 			t.Error("one is open")
 		}
@@ -208,19 +224,21 @@ func TestConnectionThatCannotBeMadeTakesNoPlaceForLong(t *testing.T) {
 		if !p.failed[keyOf(at)] {
 			t.Error("it is not remembered")
 		}
-		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(errors.New("superseded"))
-		for _, places := range []chan struct{}{p.doubtful, p.dials} {
+		l := p.use(keyOf(at))
+		for _, places := range []chan struct{}{l.turn, p.doubtful, p.dials} {
 			for range cap(places) {
 				places <- struct{}{}
 			}
-			if _, err := p.connect(ctx, at); err == nil || err.Error() != "superseded" {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(errors.New("superseded")) })
+			if _, err := p.lease(ctx, at); err == nil || err.Error() != "superseded" {
 				t.Errorf("who waits for a place and is given up hears %v", err)
 			}
 			for range cap(places) {
 				<-places
 			}
 		}
+		p.unuse(keyOf(at), l)
 		p.close(keyOf(at))
 		if len(p.failed) != 0 {
 			t.Error("a node that was closed is remembered")
@@ -299,6 +317,11 @@ func TestConnectionThroughANodeIsAUseOfItsOwn(t *testing.T) {
 			t.Errorf("read %d, %v", n, err)
 		}
 		far.err = io.EOF
+		w.torn.Store(true)
+		if _, err := conn.Read(make([]byte, 1)); err != errLost {
+			t.Errorf("the node takes no question: %v", err)
+		}
+		w.torn.Store(false)
 		w.deaf.Store(true)
 		began := time.Now()
 		if _, err := conn.Read(make([]byte, 1)); err != errLost || time.Since(began) > time.Second {
