@@ -1,6 +1,7 @@
 package actuators_test
 
 import (
+	"cmp"
 	"testing"
 
 	"windlass/actuators"
@@ -28,5 +29,22 @@ func TestGroupKnowsAMachineByItsKindOfTarget(t *testing.T) {
 	classic, target := actuators.Membership{Group: "classic/web", ID: "i-0a"}, actuators.Membership{Group: "arn:web", ID: "10.0.0.1", Port: 80}
 	if got := classic.String() + ", " + target.String(); got != "i-0a in classic/web, 10.0.0.1:80 in arn:web" {
 		t.Errorf("places read %q", got)
+	}
+}
+
+func TestMembershipsAreSortedByAllThatTellsThemApart(t *testing.T) {
+	sorted := []actuators.Membership{
+		{Group: "a", ID: "i-2", Port: 80, Zone: "b"},
+		{Group: "b", ID: "i-1", Port: 81, Zone: "a"},
+		{Group: "b", ID: "i-2", Port: 80, Zone: "b"},
+		{Group: "b", ID: "i-2", Port: 81, Zone: "a"},
+		{Group: "b", ID: "i-2", Port: 81, Zone: "b"},
+	}
+	for i, m := range sorted {
+		for j, o := range sorted {
+			if got := m.Compare(o); got != cmp.Compare(i, j) {
+				t.Errorf("%+v to %+v: %d", m, o, got)
+			}
+		}
 	}
 }
