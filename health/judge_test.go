@@ -45,6 +45,7 @@ func TestJudge(t *testing.T) {
 		{"one of two", verify, "-+", 2, health.Pending, "1 of 2 passes in a row in 2 tries; last failure: fail", 0},
 		{"two in a row", verify, "-++", 3, health.Passing, "check serves: 2 passes in a row", 0},
 		{"a failure breaks the streak", verify, "++-", 3, health.Pending, "0 of 2 passes", 1},
+		{"another release breaks the streak", verify, "+x+", 3, health.Pending, "1 of 2 passes", 1},
 		{"no answer breaks no streak", verify, "+??+", 4, health.Passing, "2 passes in a row", 0},
 		{"no answer is no pass", verify, "??", 2, health.Pending, "2 without an answer", 0},
 		{"no answer at all in its time", verify, "??", 10, health.Unknown, "0 of 2 passes in a row in 2 tries, 2 without an answer; last failure: no_answer; had 10s", 0},
