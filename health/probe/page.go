@@ -36,17 +36,22 @@ func client(dial dialFunc) *http.Client {
 	}
 }
 
+// during dials no longer than a try lasts. A transport's own context outlives its request: it goes on dialling, in the hope of another one.
+func during(try context.Context, dial dialFunc) dialFunc {
+	return func(_ context.Context, network, address string) (net.Conn, error) { return dial(try, network, address) }
+}
+
 // page makes the check's request and judges the answer.
 func (p *Prober) page(ctx context.Context, at actuators.Place, check desired.Check, release string) (health.Result, string) {
-	c, host := p.direct, at.Node.Address
+	dial, host := dialFunc(p.dialer.DialContext), at.Node.Address
 	var reached atomic.Bool
 	reached.Store(true) // by a direct check, whatever it meets: not to be reached is what it tests
 	if check.HTTP.Via == desired.OverSSH {
 		reached.Store(false)
-		c, host = client(p.through(at, &reached)), "127.0.0.1"
+		dial, host = p.through(at, &reached), "127.0.0.1"
 	}
 	target := "http://" + net.JoinHostPort(host, strconv.Itoa(check.HTTP.Port)) + check.HTTP.Path
-	status, body, err := get(ctx, c, target)
+	status, body, err := get(ctx, client(during(ctx, dial)), target)
 	asked := "GET " + target + ": "
 	switch {
 	case err != nil && !reached.Load():

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"regexp"
 	"strconv"
 	"syscall"
@@ -30,16 +29,11 @@ type Shell interface {
 // A Prober makes single tries of checks. It satisfies reconciler.Prober; its methods may be called side by side.
 type Prober struct {
 	shell  Shell
-	direct *http.Client
 	dialer net.Dialer
 }
 
 // New returns a Prober that reaches into nodes by shell.
-func New(shell Shell) *Prober {
-	p := &Prober{shell: shell}
-	p.direct = client(p.dialer.DialContext)
-	return p
-}
+func New(shell Shell) *Prober { return &Prober{shell: shell} }
 
 // grace is how much longer than its time-out a command may take to be reported: it is ended on the node.
 const grace = 800 * time.Millisecond

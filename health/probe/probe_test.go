@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"windlass/actuators"
@@ -27,7 +28,9 @@ type fakeShell struct {
 	exit    int
 	tail    string
 	hang    bool
-	ends    error // how connections through it end at once; nil: they do not
+	takes   time.Duration // how long a command takes
+	conn    net.Conn      // what connections through it are; nil: real ones
+	ends    error         // how connections through it end at once; nil: they do not
 	command string
 	env     []string
 }
@@ -38,13 +41,24 @@ func (f *fakeShell) Check(ctx context.Context, _ actuators.Place, env []string, 
 		<-ctx.Done()
 		return 0, "", ctx.Err()
 	}
-	return f.exit, f.tail, f.err
+	select {
+	case <-time.After(f.takes):
+		return f.exit, f.tail, f.err
+	case <-ctx.Done():
+		return 0, "", ctx.Err()
+	}
 }
 
 func (f *fakeShell) Dial(ctx context.Context, _ actuators.Place, address string) (net.Conn, error) {
 	if f.hang {
 		<-ctx.Done()
 		return nil, ctx.Err()
+	}
+	if !strings.HasPrefix(address, "127.0.0.1:") {
+		return nil, fmt.Errorf("%s is not the node itself", address)
+	}
+	if f.conn != nil {
+		return f.conn, nil
 	}
 	if f.ends != nil {
 		return endingConn{err: f.ends}, nil
@@ -130,25 +144,42 @@ func TestPage(t *testing.T) {
 			over.HTTP.Via = desired.OverSSH
 			p := probe.New(&fakeShell{})
 			expect(t, p.Probe(t.Context(), place(), direct, "v1.4.2"), c.want, c.detail)
-			expect(t, p.Probe(t.Context(), place(), over, "v1.4.2"), c.want, c.detail)
+			far := place()
+			far.Node.Address = "192.0.2.1" // is not looked at: the page is the node's own
+			expect(t, p.Probe(t.Context(), far, over, "v1.4.2"), c.want, c.detail)
 		})
 	}
+}
+
+func TestPageWithAStatusOfItsOwn(t *testing.T) {
+	port := service(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	check := page(port, "")
+	check.HTTP.Status = http.StatusUnauthorized
+	expect(t, probe.New(nil).Probe(t.Context(), place(), check, "v1"), health.Pass, ": 401")
+	check.HTTP.Status = 0
+	expect(t, probe.New(nil).Probe(t.Context(), place(), check, "v1"), health.Fail, "401, want 200")
 }
 
 func TestPageIsBoundedAndAskedPlainly(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	var asked *http.Request
+	stopped := make(chan bool, 1)
 	port := service(t, func(w http.ResponseWriter, r *http.Request) {
 		asked = r
 		for range 1 << 10 {
 			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				stopped <- true
 				return
 			}
 		}
+		stopped <- false
 	})
 	expect(t, probe.New(nil).Probe(t.Context(), place(), page(port, "{release}"), "v1"), health.Contradict, "want")
 	if !asked.Close || asked.Header.Get("Accept-Encoding") != "" || asked.Header.Get("User-Agent") != "windlass" {
 		t.Errorf("asked with %+v", asked)
+	}
+	if !<-stopped {
+		t.Error("64 MiB were read")
 	}
 }
 
@@ -186,6 +217,9 @@ func TestPageThatDoesNotCome(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	expect(t, p.Probe(gone, place(), page(port, ""), "v1"), health.NoAnswer, "")
+	over, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	expect(t, p.Probe(over, place(), page(port, ""), "v1"), health.NoAnswer, "")
 }
 
 func TestOverSSHTellsTheNodeFromItsService(t *testing.T) {
@@ -216,6 +250,72 @@ func TestOverSSHBreaksOff(t *testing.T) {
 	check.HTTP.Via = desired.OverSSH
 	for ends, want := range map[error]health.Result{errors.New("the connection was lost"): health.NoAnswer, io.EOF: health.Fail} {
 		expect(t, probe.New(&fakeShell{ends: ends}).Probe(t.Context(), place(), check, "v1"), want, "GET ")
+	}
+}
+
+// deadConn takes nothing, and does not say so to who reads.
+type deadConn struct {
+	net.Conn
+	closed chan struct{}
+}
+
+func (c deadConn) Read([]byte) (int, error)  { <-c.closed; return 0, io.EOF }
+func (c deadConn) Write([]byte) (int, error) { return 0, errors.New("the connection was lost") }
+func (c deadConn) Close() error              { close(c.closed); return nil }
+
+func TestOverSSHTakesNothing(t *testing.T) {
+	check := page(1, "")
+	check.HTTP.Via = desired.OverSSH
+	f := &fakeShell{conn: deadConn{closed: make(chan struct{})}}
+	expect(t, probe.New(f).Probe(t.Context(), place(), check, "v1"), health.NoAnswer, "the connection was lost")
+}
+
+// A try ends with its time-out; a command, which is ended on the node, gets a little longer to be told of.
+func TestTriesEndInTime(t *testing.T) {
+	over := page(1, "")
+	over.HTTP.Via = desired.OverSSH
+	usual := over
+	usual.Timeout = 0
+	slow := command("web-selfcheck")
+	for name, c := range map[string]struct {
+		check desired.Check
+		shell fakeShell
+		took  time.Duration
+		want  health.Result
+	}{
+		"page":            {over, fakeShell{hang: true}, 5 * time.Second, health.NoAnswer},
+		"page, as usual":  {usual, fakeShell{hang: true}, 2 * time.Second, health.NoAnswer},
+		"command":         {slow, fakeShell{exit: 124, takes: 800 * time.Millisecond}, 800 * time.Millisecond, health.Fail},
+		"command, killed": {slow, fakeShell{exit: 137, takes: 500 * time.Millisecond}, 500 * time.Millisecond, health.Fail},
+		"command, hangs":  {slow, fakeShell{hang: true}, 850 * time.Millisecond, health.NoAnswer},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			got := probe.New(&c.shell).Probe(t.Context(), place(), c.check, "v1")
+			if took := time.Since(began); got.Result != c.want || took != c.took || !got.At.Equal(time.Now()) {
+				t.Errorf("%s: %s (%s) after %v, want %s after %v", name, got.Result, got.Detail, took, c.want, c.took)
+			}
+		})
+	}
+}
+
+func TestTCPConnectionIsClosed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := probe.New(nil)
+	check := desired.Check{Name: "port", Timeout: 5 * time.Second, TCP: &desired.TCPCheck{Port: portOf(t, l.Addr().String())}}
+	expect(t, p.Probe(t.Context(), place(), check, "v1"), health.Pass, "connect to")
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("it is left open: %v", err)
 	}
 }
 
