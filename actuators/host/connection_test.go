@@ -642,6 +642,7 @@ func TestCheckRunsACommand(t *testing.T) {
 		"passes":          {"true", 0, ""},
 		"fails":           {`echo "$WINDLASS_RELEASE"; echo on stderr >&2; exit 83`, 83, "v1\non stderr"},
 		"too slow":        {"sleep 60", 124, ""},
+		"reads":           {"readlink /proc/self/fd/0", 0, "/dev/null"},
 		"talks for ever":  {"yes", 124, ""},
 		"does not listen": {"trap '' TERM; sleep 60", 137, ""},
 	} {

@@ -349,6 +349,27 @@ func TestJobThatEndsWhileItIsLookedAtIsNotRunAgain(t *testing.T) {
 	}
 }
 
+// Law 19: a job that ends just when it is read has ended, and was not interrupted.
+func TestJobThatEndsWhileItIsReadHasEnded(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	b := workbenchWith(t, sshdtest.Options{Env: map[string]string{"PATH": bin + ":" + os.Getenv("PATH")}})
+	first := make(chan error, 1)
+	go func() { _, err := b.try(t.Context(), job("one", gated("a", 3))); first <- err }()
+	b.await("a")
+	flock, err := exec.LookPath("flock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool(t, bin, "flock", fmt.Sprintf("#!/bin/sh\n[ \"$*\" = '-n -s 7' ] || exec %s \"$@\"\n: >%s/go\nexec %[1]s -s 7\n", flock, b.dir))
+	if got, err := b.host.Read(t.Context(), b.at); err != nil || !got.Job.Exited || got.Job.Exit != 3 || got.Job.Step != "a" {
+		t.Errorf("read %+v, %v", got.Job, err)
+	}
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCancelledCallLeavesTheJob(t *testing.T) {
 	b := workbench(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -660,6 +681,13 @@ func TestTornUploadBeginsNothing(t *testing.T) {
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+	for deadline := time.Now().Add(time.Minute); staging() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if staging() {
+		t.Error("what did not arrive whole is kept")
+	}
+	write(t, b.dir+"/job/.stage-old/1", "") // as after a power failure
 	if got := b.run(job("two", step("b", "[ ! -e ran ]"))); got.Exit != 0 {
 		t.Errorf("the next job: %+v", got)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"windlass/actuators"
 )
 
 // A session that x/crypto opens while its connection ends is never answered, and never told: it must not be waited for.
@@ -172,6 +174,32 @@ func TestSessionKeepsItsPlaceUntilThePeerHasClosedItToo(t *testing.T) {
 			t.Error("it is kept")
 		}
 	})
+}
+
+// A command that was handed over may have run, whatever came of the answer (law 14).
+func TestCommandThatMayHaveBeenHandedOverHasBegun(t *testing.T) {
+	t.Parallel()
+	s := &session{channel: tornChannel{}}
+	if _, err := s.run(request{command: "true"}); !errors.Is(err, errBegun) || errors.Is(err, errLost) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type tornChannel struct{ ssh.Channel }
+
+func (tornChannel) SendRequest(string, bool, []byte) (bool, error) { return false, io.EOF }
+
+// Linux takes no longer argument than 128 KiB.
+func TestCommandOfTheMostBytes(t *testing.T) {
+	t.Parallel()
+	p := newPool(nil, 1)
+	var at actuators.Place
+	at.Node.HostKey = "garbage"
+	for size, want := range map[int]string{maxCommand: "hostKey", maxCommand + 1: "the command is 122881 bytes long, at most 122880 can be sent"} {
+		if _, err := p.exec(t.Context(), at, request{command: strings.Repeat("x", size)}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
 }
 
 // An exit status counts, and nothing else does.

@@ -342,6 +342,7 @@ func TestCommand(t *testing.T) {
 		"passes":      {fakeShell{}, health.Pass, "exit 0"},
 		"fails":       {fakeShell{exit: 3, tail: "queue is\nstuck, password=x"}, health.Fail, "exit 3: queue is stuck, password=[redacted]"},
 		"hangs there": {fakeShell{exit: 124}, health.Fail, "no end within 50ms"},
+		"is killed":   {fakeShell{exit: 137, tail: "deaf"}, health.Fail, "no end within 50ms: deaf"},
 		"not reached": {fakeShell{err: errors.New("cannot check node web-1: unreachable")}, health.NoAnswer, "unreachable"},
 		"hangs here":  {fakeShell{hang: true}, health.NoAnswer, ""},
 		"says a lot":  {fakeShell{exit: 1, tail: strings.Repeat("é", 10_000)}, health.Fail, "é…"},
