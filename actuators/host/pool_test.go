@@ -26,6 +26,7 @@ type wire struct {
 	ended chan struct{}
 	deaf  atomic.Bool // answers nothing
 	torn  atomic.Bool // takes no question
+	slow  time.Duration
 	asked atomic.Int32
 	opens func() (ssh.Channel, error) // what opening a session does
 	tries int
@@ -46,6 +47,7 @@ func (w *wire) Wait() error {
 
 func (w *wire) SendRequest(string, bool, []byte) (bool, []byte, error) {
 	w.asked.Add(1)
+	time.Sleep(w.slow)
 	if w.torn.Load() {
 		return false, nil, io.EOF
 	}
@@ -204,6 +206,22 @@ func TestConnectionIsTriedNowAndThen(t *testing.T) {
 		p.lost(l, &client{&ssh.Client{Conn: w}, nil}) // as one who used the old one says late
 		if !fresh.open() || l.client == nil {
 			t.Error("the new connection is lost with the old one")
+		}
+	})
+}
+
+func TestAnswerThatComesTooLateIsNone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		w.slow = 2 * time.Second
+		c := &client{&ssh.Client{Conn: w}, make(chan struct{})}
+		if c.answers(time.Second) {
+			t.Error("an answer after two seconds came within one")
+		}
+		time.Sleep(2 * time.Second) // it comes, and nobody minds
+		if !c.answers(3 * time.Second) {
+			t.Error("an answer after two seconds did not come within three")
 		}
 	})
 }
