@@ -288,6 +288,20 @@ func TestNothingIsChangedWithoutTheLock(t *testing.T) {
 	}
 }
 
+// A job starts under the lock that its record was written under, and takes it again where it had to let go of it (law 18).
+func TestJobStartsUnderTheLock(t *testing.T) {
+	b, log := workbenchWithTools(t, map[string]string{"flock": "if [ \"$*\" = '-w 10 9' ]; then echo lock >>%[1]s/log; fi\nexec %[2]s \"$@\"\n"})
+	j := job("one", step("a", "true"))
+	for i, want := range []string{"lock\n", "lock\nlock\n"} {
+		write(t, log, "")
+		b.run(j)
+		if got, err := os.ReadFile(log); err != nil || string(got) != want {
+			t.Errorf("with %d files: %q, %v", i, got, err)
+		}
+		j.Key, j.Files = "two", []actuators.JobFile{{To: b.dir + "/file", Content: []byte("x")}} // locked by nobody while it arrives
+	}
+}
+
 // A record that was mended between the reading and the setting aside is left.
 func TestOnlyTheCorruptRecordIsSetAside(t *testing.T) {
 	b, log := workbenchWithTools(t, map[string]string{"flock": "if [ \"$*\" = '-w 10 9' ] && [ -e %[1]s/log ]; then cat %[1]s/log >record.json; fi\nexec %[2]s \"$@\"\n"})
