@@ -211,6 +211,9 @@ func TestKeys(t *testing.T) {
 	if _, err := h.Read(t.Context(), at); err != nil {
 		t.Errorf("with an agent: %v", err)
 	}
+	if _, err := agent(t, s, host.Options{Agent: filepath.Join(t.TempDir(), "none")}).Read(t.Context(), at); err != nil {
+		t.Errorf("with a key file, an agent is not needed: %v", err)
+	}
 	block, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte("hunter2"))
 	if err != nil {
 		t.Fatal(err)
@@ -561,6 +564,15 @@ func TestConnectionIsReused(t *testing.T) {
 	if n := logins(); n != 2 {
 		t.Errorf("%d logins after closing", n)
 	}
+	other := at
+	other.Node.HostKey = authorized(newSigner(t).PublicKey())
+	_, err := h.Read(t.Context(), other)
+	complaint(t, err, "the fleet file names another") // and is not served by the connection that there is
+	other = at
+	other.SSH.Port, other.Node.SSHPort = 1, at.SSH.Port
+	if _, err := h.Read(t.Context(), other); err != nil || logins() != 2 {
+		t.Errorf("the node's own port: %v after %d logins", err, logins())
+	}
 	v.mu.Lock()
 	for _, c := range v.conns { // the node reboots: the connection we keep is dead
 		c.Close()
@@ -703,6 +715,48 @@ func TestDialThroughTheNode(t *testing.T) {
 	complaint(t, err, "AllowTcpForwarding")
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		t.Error("forbidden is taken for refused")
+	}
+}
+
+// sshd refuses beyond ten sessions of a connection (MaxSessions).
+func TestSessionsOfAConnectionAreBounded(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	open, most := 0, 0
+	full := make(chan struct{})
+	enough := sync.OnceFunc(func() { close(full) })
+	v := &villain{}
+	v.exec = func(c ssh.Channel, done func(int)) {
+		mu.Lock()
+		open++
+		if most = max(most, open); open == 8 {
+			time.AfterFunc(20*time.Millisecond, enough) // time for a ninth
+		}
+		mu.Unlock()
+		select {
+		case <-full:
+		case <-time.After(20 * time.Second):
+			t.Error("fewer are used than could be")
+		}
+		_, _ = io.WriteString(c, noRecord)
+		mu.Lock()
+		open--
+		mu.Unlock()
+		done(0)
+	}
+	at := v.start(t)
+	h := trusting(t, host.Options{})
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := h.Read(t.Context(), at); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if most != 8 {
+		t.Errorf("%d at once", most)
 	}
 }
 

@@ -360,6 +360,9 @@ func TestJobThatCannotBePutDown(t *testing.T) {
 			if !missing(b.dir + "/ran") {
 				t.Error("it ran")
 			}
+			if name != "current" && !missing(b.dir+"/job/current") {
+				t.Error("it counts as begun")
+			}
 		})
 	}
 }

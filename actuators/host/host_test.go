@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -83,6 +84,11 @@ func TestRecordIsWrittenAndReadBack(t *testing.T) {
 		t.Errorf("the node's clock says %v, %v off", empty.Now, off)
 	}
 	written := claim(t, h, at, "nonce-1")
+	for _, dir := range []string{s.Home + "/.windlass", s.Home + "/.windlass/" + fleet, s.Home + "/.windlass/" + fleet + "/job"} {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s is not its owner's alone: %v, %v", dir, info.Mode(), err)
+		}
+	}
 	got, err := h.Read(ctx, at)
 	if err != nil {
 		t.Fatal(err)

@@ -466,12 +466,12 @@ func TestOrphanedStepIsAwaited(t *testing.T) {
 	}
 }
 
-// A job that outlives its own limit, as its runner's time-outs should never let it, is killed by what waits for it.
+// A job that outlives its own limit, as its runner's time-outs should never let it, is killed by what waits for it, with all that it runs.
 func TestJobBeyondItsLimitIsKilled(t *testing.T) {
 	b := workbench(t)
 	stuck := make(chan error, 1)
 	go func() {
-		_, err := b.try(t.Context(), job("one", step("a", "echo a >begun; exec sleep 600")))
+		_, err := b.try(t.Context(), job("one", step("a", "trap '' TERM; exec 9>held; flock 9; echo a >begun; while :; do sleep 0.05; done")))
 		stuck <- err
 	}()
 	b.await("a")
@@ -480,6 +480,27 @@ func TestJobBeyondItsLimitIsKilled(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	<-stuck
+	held, err := os.Open(b.dir + "/held")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	for deadline := time.Now().Add(20 * time.Second); syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("its step runs on")
+		}
+	}
+}
+
+// Only the newest job is not run again: what an older one did may have been undone since.
+func TestJobThatAnotherCameAfterIsRunAnew(t *testing.T) {
+	b := workbench(t)
+	for _, key := range []string{"one", "two", "one", "one"} {
+		b.run(job(key, step("a", "echo "+key+" >>ran")))
+	}
+	if got := b.content("ran"); got != "one\ntwo\none\n" {
+		t.Errorf("ran %q", got)
+	}
 }
 
 // What a step that has ended left running is not killed for a job that outlives its limit later on.
