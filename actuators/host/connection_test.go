@@ -573,6 +573,10 @@ func TestConnectionIsReused(t *testing.T) {
 	if _, err := h.Read(t.Context(), other); err != nil || logins() != 2 {
 		t.Errorf("the node's own port: %v after %d logins", err, logins())
 	}
+	h.Close(other)
+	if _, err := h.Read(t.Context(), other); err != nil || logins() != 3 {
+		t.Errorf("connecting to the node's own port: %v after %d logins", err, logins())
+	}
 	v.mu.Lock()
 	for _, c := range v.conns { // the node reboots: the connection we keep is dead
 		c.Close()
