@@ -27,17 +27,18 @@ func groupState(id string, members ...string) actuators.GroupState {
 // What a group said last is shown when it cannot be read now: of those the file names by their place, of others by what they are.
 func TestUnreadableGroupsShowWhatTheySaidLast(t *testing.T) {
 	a := quietActor(1)
-	a.groups, a.former = []actuators.GroupState{groupState("a", "x healthy"), groupState("b", "y healthy")}, []actuators.GroupState{groupState("c", "z healthy"), groupState("d", "w healthy")}
+	a.groups, a.former = []actuators.GroupState{groupState("a", "x healthy"), groupState("b", "y healthy")}, []actuators.GroupState{groupState("c", "z healthy"), groupState("d", "w healthy"), {Group: actuators.Group{ID: "f"}, Err: "none", Missing: true}}
 	states := []actuators.GroupState{
 		{Group: actuators.Group{Name: "a"}, Err: "denied"}, groupState("b", "y draining"),
 		{Group: actuators.Group{ID: "d"}, Err: "denied"}, {Group: actuators.Group{ID: "c"}, Err: "none", Missing: true}, {Group: actuators.Group{ID: "e"}, Err: "denied"},
+		{Group: actuators.Group{ID: "f"}, Err: "denied"},
 	}
 	a.recall(states)
 	var got []string
 	for _, s := range states {
 		got = append(got, fmt.Sprint(s.ID, " ", s.Err, " ", s.Missing, " ", len(s.Members)))
 	}
-	want := []string{"a denied false 1", "b  false 1", "d denied false 1", "c none true 0", "e denied false 0"}
+	want := []string{"a denied false 1", "b  false 1", "d denied false 1", "c none true 0", "e denied false 0", "f denied false 0"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
