@@ -794,3 +794,18 @@ func TestLooksTryEverySource(t *testing.T) {
 		t.Errorf("a look says when things began: %+v", s)
 	}
 }
+
+// A claim lasts for as long as both clocks say: the node's may have been set since it was read.
+func TestLaw18ClaimLastsByTheShorterClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		time.Sleep(2 * time.Second)
+		for left, want := range map[time.Duration]time.Duration{28 * time.Second: 28 * time.Second, time.Hour: 28 * time.Second, 5 * time.Second: 5 * time.Second, -time.Minute: -time.Minute} {
+			h, node := newSession(), time.Now().Add(time.Hour)
+			h.written(actuators.HostState{Now: node, Record: actuators.NodeRecord{Claim: &actuators.Claim{Expires: node.Add(left)}}}, began)
+			if got := time.Until(h.until); got != want || !h.wrote.Equal(time.Now()) {
+				t.Errorf("%v are left on the node: it lasts %v, want %v", left, got, want)
+			}
+		}
+	})
+}
