@@ -383,3 +383,43 @@ func TestLaw7NodeThatBeginsToJoinIsNoLoss(t *testing.T) {
 		}
 	}
 }
+
+// A record holds so many facts and no more, or it could not be written.
+func TestFactsAreAsManyAsARecordHolds(t *testing.T) {
+	w := fleetOf(actuators.MaxFacts+8, "v1")
+	for i := range actuators.MaxFacts + 5 {
+		r := own(&w, i, actuators.Failed)
+		r.Taken, r.Claim = slices.Clone(r.Places), nil
+		r.Try = actuators.Try{Version: version("v0"), ID: "x", Failures: 2, Error: "boom"}
+	}
+	w.Groups[0].Members = w.Groups[0].Members[actuators.MaxFacts+5:]
+	told := 0
+	for _, s := range plan.Next(wants("v1"), w).Steps {
+		if s.Record != nil && len(s.Record.Facts) > 0 {
+			told++
+			if _, err := actuators.EncodeRecord(*s.Record); err != nil {
+				t.Fatalf("%s %s: %v", s.Kind, s.Node, err)
+			}
+		}
+	}
+	if told == 0 {
+		t.Error("no record tells who is away")
+	}
+}
+
+// Law 11: a node that is only being prepared takes nobody's place among those that try a version: it serves.
+func TestLaw11PreparingNodeTakesNobodysPlace(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Preparing)
+	r.Try = actuators.Try{Version: version("v2"), ID: "x"}
+	r = own(&w, 1, actuators.Verified)
+	r.Taken = slices.Clone(r.Places)
+	w.Groups[0].Members = append(w.Groups[0].Members[:1:1], w.Groups[0].Members[2])
+	prepares := func(f *desired.Fleet) { f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch", Timeout: time.Minute}} }
+	want := wants("v2", prepares)
+	r = &w.Nodes[0].Host.Record
+	r.Try.Version = want.Version
+	if p := plan.Next(want, w); kindsOf(p, "web-2") != "leave web-2" {
+		t.Errorf("steps %q; web-2: %s", kindsOf(p, ""), p.Nodes[1].Reason)
+	}
+}
