@@ -414,8 +414,9 @@ func TestLaw11PreparingNodeTakesNobodysPlace(t *testing.T) {
 	r.Try = actuators.Try{Version: version("v2"), ID: "x"}
 	r = own(&w, 1, actuators.Verified)
 	r.Taken = slices.Clone(r.Places)
-	w.Groups[0].Members = append(w.Groups[0].Members[:1:1], w.Groups[0].Members[2])
-	prepares := func(f *desired.Fleet) { f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch", Timeout: time.Minute}} }
+	prepares := func(f *desired.Fleet) {
+		f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch", Timeout: time.Minute}}
+	}
 	want := wants("v2", prepares)
 	r = &w.Nodes[0].Host.Record
 	r.Try.Version = want.Version
