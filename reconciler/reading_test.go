@@ -244,11 +244,15 @@ func TestReadingOfAnOlderFileIsMadeAgain(t *testing.T) {
 		for _, c := range []struct {
 			states  []actuators.GroupState
 			trouble int
-		}{{[]actuators.GroupState{denied}, 1}, {[]actuators.GroupState{groupState("arn:web"), lost}, 2}, {[]actuators.GroupState{groupState("arn:web"), gone}, 0}} {
+		}{{[]actuators.GroupState{denied}, 1}, {[]actuators.GroupState{groupState("arn:web"), lost}, 2}, {[]actuators.GroupState{groupState("arn:web", "web-1 healthy"), gone}, 0}} {
 			a.takeGroups(a.want.Fleet, c.states, nil)
 			if a.groupsTrouble != c.trouble {
 				t.Errorf("%+v: %d troubles, want %d", c.states, a.groupsTrouble, c.trouble)
 			}
+		}
+		members := len(a.groups[0].Members)
+		if a.takeGroups(a.want.Fleet, nil, errCut); a.groups[0].Err == "" || len(a.groups[0].Members) != members || members == 0 || a.groupsTrouble != 1 {
+			t.Errorf("none could be asked: %+v", a.groups)
 		}
 		a.tasks.wait()
 	})
