@@ -258,6 +258,29 @@ func TestReadingOfAnOlderFileIsMadeAgain(t *testing.T) {
 	})
 }
 
+// A list of other machines than the file names now is none, and is asked for again at once.
+func TestLaw1ListOfAnOlderFileIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, change := range map[string]func(*actor){
+			"other nodes": func(a *actor) {
+				a.want.Fleet = webFleet("v1")
+				a.want.Fleet.Nodes.Static = []desired.StaticNode{{Name: "api-1"}}
+			},
+			"no file": func(a *actor) { a.want.Fleet = nil },
+		} {
+			a := quietActor(3)
+			a.stub().nodes = a.stub().nodes[:1]
+			a.readInventory(t.Context())
+			change(a)
+			(<-a.tasks.done)()
+			if !a.nextInventory.IsZero() || len(a.order) != 3 {
+				t.Errorf("%s: next %v, %d nodes", name, a.nextInventory, len(a.order))
+			}
+			a.tasks.wait()
+		}
+	})
+}
+
 // Whose host is read first, of several that are due: this agent's own work, then the longest due, then the longest untried.
 func TestHostsAreReadInOrder(t *testing.T) {
 	a := quietActor(5)

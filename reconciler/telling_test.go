@@ -290,8 +290,13 @@ func TestRolloutsAreFollowedToTheirEnd(t *testing.T) {
 		}
 		at(plan.PhaseProgressing, 1)
 		is("again", "0 of 1, membership, paused 0s, ended false 1")
-		a.want.Version = versionOf("v2")
+		a.want.Fleet.Paused = &desired.Pause{}
+		at(plan.PhasePaused, 1)
+		a.want.Version, a.want.Fleet.Paused = versionOf("v2"), nil
 		at(plan.PhaseProgressing, 2)
+		if got := c.ended[1].Rollout; got.Paused != time.Minute || !got.PausedAt.IsZero() {
+			t.Errorf("superseded in a pause: %+v", got)
+		}
 		is("another version", "0 of 2, commit, paused 0s, ended false 2")
 		at(plan.PhaseHalted, 2)
 		is("halted", "0 of 2, commit, paused 0s, ended true 3")
