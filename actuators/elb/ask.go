@@ -75,8 +75,8 @@ func (r ref) check(region string) error {
 	if !r.isARN() {
 		return nil
 	}
-	parsed, err := arn.Parse(r.name)
-	if err != nil || parsed.Service != "elasticloadbalancing" || !groupResource.MatchString(parsed.Resource) {
+	parsed, _ := arn.Parse(r.name) // nothing, of what is no ARN
+	if parsed.Service != "elasticloadbalancing" || !groupResource.MatchString(parsed.Resource) {
 		return fmt.Errorf("%w: that is not the ARN of a target group; check loadBalancers in the fleet file", errGone)
 	}
 	if parsed.Region != region {

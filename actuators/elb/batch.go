@@ -87,15 +87,13 @@ func (c *changes) apply(ctx context.Context, k kind, m actuators.Membership, cal
 
 // await returns when the batch's call has ended, whoever made it, or when it is not made in time.
 func (c *changes) await(b *batch, mine *change, call send) {
-	due := time.NewTimer(time.Until(b.due))
-	defer due.Stop()
 	if time.Until(b.due) > 0 && b.due.Add(leastTime).After(mine.deadline) {
 		c.withdraw(b, mine, context.DeadlineExceeded)
 	}
 	select {
 	case <-mine.news:
 		return
-	case <-due.C:
+	case <-time.After(time.Until(b.due)):
 		c.carry(b, call)
 	case <-mine.ctx.Done():
 		c.withdraw(b, mine, mine.ctx.Err())
@@ -235,22 +233,16 @@ func (c *changes) halve(k kind, refused []*change) {
 func common(together []*change) (ctx context.Context, end func()) {
 	first := slices.MinFunc(together, func(a, b *change) int { return a.deadline.Compare(b.deadline) })
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(first.ctx), first.deadline)
-	stops := make([]func() bool, len(together))
 	var left atomic.Int64
 	left.Store(int64(len(together)))
-	for i, each := range together {
-		stops[i] = context.AfterFunc(each.ctx, func() {
+	for _, each := range together {
+		context.AfterFunc(each.ctx, func() { // each ends soon after its change
 			if each.ctx.Err() == context.Canceled && left.Add(-1) == 0 {
 				cancel()
 			}
 		})
 	}
-	return ctx, func() {
-		cancel()
-		for _, stop := range stops {
-			stop()
-		}
-	}
+	return ctx, cancel
 }
 
 // membersOf are the members to be changed, sorted, each once.

@@ -151,24 +151,23 @@ func (b *Balancer) learn(ctx context.Context, refs ...ref) map[ref]error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	failures := map[ref]error{}
-	for len(refs) > 0 {
+	for {
 		mine, theirs := b.directory.claim(refs)
 		for r, answer := range b.lookUp(ctx, mine) {
 			b.keep(r, answer, failures)
 		}
 		b.directory.done(mine)
 		if len(theirs) == 0 {
-			break
+			return failures
 		}
 		if err := b.directory.await(ctx, theirs[0]); err != nil {
 			for _, r := range theirs {
 				b.keep(r, looked{err: err}, failures)
 			}
-			break
+			return failures
 		}
 		refs = theirs
 	}
-	return failures
 }
 
 // keep files an answer, and the error among failures when it matters.

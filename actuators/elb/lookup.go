@@ -146,7 +146,7 @@ func (b *Balancer) groupFacts(ctx context.Context, r ref, groups []types.TargetG
 		return facts{}, err
 	}
 	const slowStart = "slow_start.duration_seconds"
-	if !f.network && slices.ContainsFunc(out.Attributes, named(slowStart)) { // a kind of group that has none has no slow start
+	if slices.ContainsFunc(out.Attributes, named(slowStart)) { // a kind of group that has none has no slow start
 		f.slowStart, err = attribute(out.Attributes, slowStart)
 	}
 	return f, err

@@ -27,7 +27,7 @@ type memory struct {
 	began   uint64 // when the last reading began, in the Balancer's sequence
 	last    reading
 	seen    bool                               // the group was read before
-	healthy map[actuators.Membership]time.Time // since when; zero: it was healthy at the first reading
+	healthy map[actuators.Membership]time.Time // since when; zero, which is long ago: it was healthy at the first reading
 }
 
 func newMemory() *memory {
@@ -80,7 +80,7 @@ func (m *memory) ramp(members []actuators.Target, slowStart time.Duration, at ti
 			since = at
 		}
 		healthy[member.Membership] = since
-		if left := since.Add(slowStart).Sub(at); !since.IsZero() && left > 0 {
+		if left := since.Add(slowStart).Sub(at); left > 0 {
 			member.Status = actuators.TargetRamping
 			member.Reason = fmt.Sprintf("slow start for another %v", left.Round(time.Second))
 		}
