@@ -98,7 +98,9 @@ func (d *directory) forget(r ref) {
 	id := d.id(r)
 	delete(d.known, id)
 	delete(d.memories, id)
-	delete(d.ids, r.name)
+	if !r.classic {
+		delete(d.ids, r.name)
+	}
 }
 
 // claim parts those of refs that are to be looked up: mine are the caller's to ask for and to give to done, theirs are being
