@@ -152,11 +152,16 @@ func TestACallSaysOfEachTargetWhatItsCallerSaid(t *testing.T) { // G4, law 17
 			{Group: arnWeb, ID: "10.0.0.3", Port: 8080, Zone: "eu-central-1c"},
 			{Group: arnWeb, ID: "10.0.0.1", Port: 8080}, // by two callers, as when a prune and a fleet meet
 		}
-		for i, err := range all(len(asked), func(i int) error { return b.Register(t.Context(), asked[i]) }) {
-			if err != nil {
-				t.Errorf("%s: %v", asked[i], err)
-			}
+		var callers sync.WaitGroup
+		for _, i := range []int{3, 0, 2, 1, 4} { // one after another, in no order
+			callers.Go(func() {
+				if err := b.Register(t.Context(), asked[i]); err != nil {
+					t.Errorf("%s: %v", asked[i], err)
+				}
+			})
+			synctest.Wait()
 		}
+		callers.Wait()
 		want := []string{"10.0.0.1:8080", "10.0.0.1:9090", "10.0.0.2:8080@all", "10.0.0.3:8080@eu-central-1c"}
 		if calls := d.made(before); len(calls) != 1 || !slices.Equal(calls[0].targets, want) {
 			t.Errorf("sent %v, want one call of %v", calls, want)
@@ -330,6 +335,17 @@ func TestAddressesOutsideTheVPCShareCallsToo(t *testing.T) {
 	})
 }
 
+func TestWhoGaveUpBeforeAskingIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, b := newDesk()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := b.Register(ctx, member(1)); !errors.Is(err, context.Canceled) || len(d.made(0)) != 0 {
+			t.Errorf("%v after %d calls", err, len(d.made(0)))
+		}
+	})
+}
+
 func TestWhoGivesUpBeforeTheCallTakesNoPartInIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, b := newDesk()
@@ -435,6 +451,21 @@ func TestACallThatNobodyWantsAnyMoreEnds(t *testing.T) {
 	})
 }
 
+// Its end is no caller's wish, and is told as what it is however close together they come.
+func TestACallThatIsNotAnsweredIsNotToldAsInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, b := newDesk()
+		d.latency = time.Hour
+		for range 100 {
+			ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+			if err := b.Deregister(ctx, member(1)); !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "interrupted") {
+				t.Fatal(err)
+			}
+			cancel()
+		}
+	})
+}
+
 // A claim outlives the deadline of its own caller's call and no other (law 18).
 func TestACallEndsByTheEarliestDeadlineOfItsCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -472,6 +503,51 @@ func TestWhoIsInAHurryHurriesNobodyElse(t *testing.T) {
 		})
 		if errs[0] == nil || errors.Join(errs[1:]...) != nil || len(d.made(before)) != 2 {
 			t.Errorf("got %v in %d calls, want the first alone to fail", errs, len(d.made(before)))
+		}
+	})
+}
+
+// What is near enough shares a call, and a batch that has gone leaves the others of its kind to be joined.
+func TestDeadlinesThatLieTogetherShareACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, b := newDesk()
+		d.latency = 0
+		before := d.busy(t, b)
+		var callers sync.WaitGroup
+		ask := func(i int, within time.Duration) {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), within)
+				defer cancel()
+				if err := b.Deregister(ctx, member(i)); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		const apart = 3 * time.Second
+		ask(1, 4*time.Second)
+		ask(2, 4*time.Second+apart)
+		ask(3, 4*time.Second+apart+1)
+		time.Sleep(300 * time.Millisecond) // the first call has gone, the second waits for its token
+		ask(4, 4*time.Second+apart)
+		callers.Wait()
+		var sent [][]string
+		for _, call := range d.made(before) {
+			sent = append(sent, call.targets)
+		}
+		if want := [][]string{{"10.0.0.1:8080", "10.0.0.2:8080"}, {"10.0.0.3:8080", "10.0.0.4:8080"}}; !slices.EqualFunc(sent, want, slices.Equal) {
+			t.Errorf("sent %v, want %v", sent, want)
+		}
+	})
+}
+
+func TestWhoNeedNotWaitIsSentHoweverLittleTimeIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, b := newDesk()
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if err := b.Register(ctx, member(1)); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -1,0 +1,59 @@
+package elb
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"windlass/actuators"
+)
+
+// These see what from outside only a rare order of two goroutines, or memory that grows, would show.
+
+var ofWeb = kind{"register", ref{name: "web"}}
+
+// waiter is a change that nobody awaits.
+func waiter(ctx context.Context) *change {
+	return &change{ctx: ctx, news: make(chan struct{}, 1)}
+}
+
+func TestWhoGivesUpAsTheCallBeginsTakesNoPartInIt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	c, quits, stays := newChanges(), waiter(ctx), waiter(t.Context())
+	b := c.join(ofWeb, quits)
+	if c.join(ofWeb, stays) != b {
+		t.Fatal("two of a kind do not wait together")
+	}
+	cancel()
+	if together := c.take(b); len(together) != 1 || together[0] != stays {
+		t.Errorf("%d take part in the call, want the one who stays", len(together))
+	}
+	if quits.in != nil || !errors.Is(quits.err, context.Canceled) || len(quits.news) != 1 {
+		t.Errorf("who gave up is told %v", quits.err)
+	}
+	c.withdraw(b, stays, context.Canceled)
+	if stays.in != b || stays.err != nil || len(stays.news) != 0 {
+		t.Errorf("who gives up after the call began is told %v and does not wait for its end", stays.err)
+	}
+}
+
+func TestNothingIsKeptOfACallThatIsOver(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c := newChanges()
+	var called context.Context
+	err := c.apply(ctx, ofWeb, actuators.Membership{}, func(ctx context.Context, _ ref, _ []actuators.Membership) error {
+		called = ctx
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if called.Err() == nil {
+		t.Error("the call is over and its context is not")
+	}
+	if len(c.open) != 0 {
+		t.Errorf("batches of %v are kept for ever", c.open)
+	}
+}
