@@ -159,11 +159,29 @@ func TestRefusedRegistrationsSayWhy(t *testing.T) { // G12
 		{actuators.Membership{Group: "classic/gone", ID: "i-0000000f"}, "there is no such group in region eu-central-1"},
 		{actuators.Membership{Group: "web", ID: "127.0.0.3", Port: 80}, "neither an ARN nor a classic load balancer"},
 		{actuators.Membership{Group: arn, Port: 80}, "it has no target id"},
-		{actuators.Membership{Group: arn, ID: "127.0.0.3", Port: 70000}, "its port is not known"},
+		{actuators.Membership{Group: arn, ID: "127.0.0.3"}, "its port is not known"},
+		{actuators.Membership{Group: arn, ID: "127.0.0.3", Port: 65536}, "its port is not known"},
+		{actuators.Membership{Group: strings.Replace(arn, "eu-central-1", "us-east-1", 1), ID: "127.0.0.3", Port: 80}, "it is in region us-east-1 and this agent works in eu-central-1"},
+		{actuators.Membership{Group: "arn:hostile", ID: "127.0.0.3", Port: 80}, "that is not the ARN of a target group"},
 	} {
 		err := w.lb.Register(t.Context(), c.m)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%+v: %v\nwant %q", c.m, err, c.want)
+		}
+	}
+	if made := w.Calls()["elbv2:RegisterTargets"]; made != 3 {
+		t.Errorf("%d calls for target groups; three were to be made, and what AWS would misread not", made)
+	}
+}
+
+func TestEveryPortThereIsCanBeRegistered(t *testing.T) {
+	for _, port := range []int{1, 65535} {
+		s := &script{made: map[string]int{}, answers: map[string][]string{"RegisterTargets": {""}}}
+		if err := scripted(s).Register(t.Context(), actuators.Membership{Group: arnWeb, ID: "10.0.0.1", Port: port}); err != nil {
+			t.Error(err)
+		}
+		if got := s.forms[0].Get("Targets.member.1.Port"); got != strconv.Itoa(port) {
+			t.Errorf("sent port %s, want %d", got, port)
 		}
 	}
 }
@@ -232,9 +250,9 @@ func TestANewAddressOutsideTheVPCIsRegisteredForAllZones(t *testing.T) {
 		sent    []string
 		want    string
 	}{
-		{"", []string{outside, ""}, []string{"", "all"}, ""},
+		{"", []string{outside, ""}, []string{"all"}, ""},
 		{"eu-central-1a", []string{outside}, []string{"eu-central-1a"}, "is outside the VPC"},
-		{"", []string{"error:ValidationError:The IP address is not a valid IPv4 address"}, []string{""}, "not a valid IPv4 address"},
+		{"", []string{"error:ValidationError:The IP address is not a valid IPv4 address"}, nil, "not a valid IPv4 address"},
 	} {
 		s := &script{made: map[string]int{}, answers: map[string][]string{"RegisterTargets": c.answers}}
 		err := scripted(s).Register(t.Context(), actuators.Membership{Group: arnWeb, ID: "10.9.0.1", Port: 80, Zone: c.zone})
@@ -243,7 +261,7 @@ func TestANewAddressOutsideTheVPCIsRegisteredForAllZones(t *testing.T) {
 		}
 		var sent []string
 		for _, form := range s.forms {
-			sent = append(sent, form.Get("Targets.member.1.AvailabilityZone"))
+			sent = append(sent, form["Targets.member.1.AvailabilityZone"]...) // not an empty one
 		}
 		if !slices.Equal(sent, c.sent) {
 			t.Errorf("%q: sent zones %q, want %q", c.zone, sent, c.sent)

@@ -129,7 +129,7 @@ func TestAnIncompleteAnswerIsNoShorterList(t *testing.T) { // law 1
 	} {
 		failing(t, scripted(webScript(health)))
 	}
-	for _, bad := range []string{"", "<Attributes/>", strings.Replace(attributes, "300", "soon", 1), strings.Replace(attributes, "300", "-1", 1)} {
+	for _, bad := range []string{"", "<Attributes/>", strings.Replace(attributes, "300", "soon", 1), strings.Replace(attributes, "300", "-1", 1), strings.Replace(attributes, ">30<", ">soon<", 1)} {
 		s := webScript(targets())
 		s.answers["DescribeTargetGroupAttributes"] = []string{bad}
 		failing(t, scripted(s))
@@ -171,9 +171,20 @@ func TestAnIncompleteAnswerIsNoShorterList(t *testing.T) { // law 1
 		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, element, "", 1)}
 		wantLine(t, failing(t, scripted(s)), "leaves out its port or protocol")
 	}
+	for _, bad := range []string{"<TargetGroups/>", strings.Replace(groupWeb, arnWeb, "", 1), strings.Replace(groupWeb, "<TargetGroupArn>"+arnWeb+"</TargetGroupArn>", "", 1)} {
+		s := webScript(targets())
+		s.answers["DescribeTargetGroups"] = []string{bad}
+		wantLine(t, failing(t, scripted(s)), "leaves out target group web")
+	}
+}
+
+func TestPagesThatDoNotEndAreNotReadForEver(t *testing.T) {
 	s := webScript(targets())
-	s.answers["DescribeTargetGroups"] = []string{"<TargetGroups/>"}
-	wantLine(t, failing(t, scripted(s)), "leaves out target group web")
+	s.answers["DescribeTargetGroups"] = []string{groupWeb + "<NextMarker>x</NextMarker>"}
+	wantLine(t, failing(t, scripted(s)), "DescribeTargetGroups names the same next page again")
+	if made := s.made["DescribeTargetGroups"]; made != 2 {
+		t.Errorf("%d pages were read", made)
+	}
 }
 
 func TestThrottledCallsAreTriedAgainWithinTheDeadline(t *testing.T) { // G9
@@ -258,7 +269,7 @@ func TestHostileTextStaysOneLine(t *testing.T) { // law 22
 	s := webScript(targets(target("10.0.0.1", "unhealthy", "Target.Timeout", "")))
 	s.answers["DescribeTargetHealth"] = []string{"<TargetHealthDescriptions><member><Target><Id>10.0.0.1</Id><Port>80</Port></Target><TargetHealth><State>unhealthy</State><Description>one\ntwo&#x9b;31m" + strings.Repeat("x", 10000) + "</Description></TargetHealth></member></TargetHealthDescriptions>"}
 	states, _ := scripted(s).Observe(t.Context(), []desired.LoadBalancer{{TargetGroup: "web"}}, nil)
-	if got := states[0].Members[0].Reason; strings.ContainsAny(got, "\n\u009b") || len(got) > 1000 {
+	if got := states[0].Members[0].Reason; strings.ContainsAny(got, "\n\u009b") || len(got) > 1000 || !strings.HasPrefix(got, "one two") {
 		t.Errorf("%q", got)
 	}
 }

@@ -46,6 +46,8 @@ func TestObserveReadsAGroupWhole(t *testing.T) { // G1, G4
 func TestObserveKnowsOneGroupBehindItsSpellings(t *testing.T) {
 	w := newWorld(t)
 	arn := w.group(aws.TargetGroup{Name: "web", Port: 8080}, false)
+	w.instance("i-0000000a", "127.0.0.2")
+	w.must(w.Register("web", aws.Target{ID: "i-0000000a"}))
 	w.observe(desired.LoadBalancer{TargetGroup: "web"})
 	before := w.Calls()
 	states, _ := w.lb.Observe(t.Context(), []desired.LoadBalancer{{TargetGroup: "web"}, {TargetGroup: arn, Port: 9000}}, []string{arn})
@@ -53,9 +55,11 @@ func TestObserveKnowsOneGroupBehindItsSpellings(t *testing.T) {
 		t.Fatalf("asked for three, got %d states", len(states))
 	}
 	for i, port := range []int{8080, 9000, 8080} {
-		if states[i].ID != arn || states[i].Err != "" || states[i].Port != port {
+		if states[i].ID != arn || states[i].Err != "" || states[i].Port != port || len(states[i].Members) != 1 || states[i].Members[0].Reason == "mine" {
 			t.Errorf("state %d: %+v, want port %d", i, states[i], port)
+			continue
 		}
+		states[i].Members[0].Reason = "mine" // each state is its reader's own
 	}
 	if made := w.calls(before); !maps.Equal(made, map[string]int{"elbv2:DescribeTargetHealth": 1}) {
 		t.Errorf("one group cost %v", made)
@@ -96,7 +100,8 @@ func TestAGroupThatIsMissingHarmsNoOther(t *testing.T) {
 	w := newWorld(t)
 	w.group(aws.TargetGroup{Name: "web"}, false)
 	states := w.observe(desired.LoadBalancer{TargetGroup: "web"}, desired.LoadBalancer{TargetGroup: "wbe"}, desired.LoadBalancer{Classic: "old"}, desired.LoadBalancer{TargetGroup: "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/0a"}, desired.LoadBalancer{TargetGroup: "arn:aws:s3:::web"},
-		desired.LoadBalancer{TargetGroup: "arn:aws:vpc-lattice:eu-central-1:1:targetgroup/web/0a"})
+		desired.LoadBalancer{TargetGroup: "arn:aws:vpc-lattice:eu-central-1:1:targetgroup/web/0a"}, desired.LoadBalancer{TargetGroup: "arn:aws:elasticloadbalancing:eu-central-1:1:loadbalancer/app/web/0a"},
+		desired.LoadBalancer{Classic: "arn:old"})
 	want := []string{
 		"",
 		"cannot read target group wbe: there is no such group in region eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
@@ -104,11 +109,16 @@ func TestAGroupThatIsMissingHarmsNoOther(t *testing.T) {
 		"cannot read target group arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/0a: there is no such group here: it is in region us-east-1 and this agent works in eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
 		"cannot read target group arn:aws:s3:::web: there is no such group: that is not the ARN of a target group; check loadBalancers in the fleet file",
 		"cannot read target group arn:aws:vpc-lattice:eu-central-1:1:targetgroup/web/0a: there is no such group: that is not the ARN of a target group; check loadBalancers in the fleet file",
+		"cannot read target group arn:aws:elasticloadbalancing:eu-central-1:1:loadbalancer/app/web/0a: there is no such group: that is not the ARN of a target group; check loadBalancers in the fleet file",
+		"cannot read classic load balancer arn:old: there is no such group in region eu-central-1; check loadBalancers in the fleet file and AWS_REGION",
 	}
 	for i := range want {
 		if states[i].Err != want[i] || states[i].Missing != (i > 0) {
 			t.Errorf("state %d: %q\nwant     %q", i, states[i].Err, want[i])
 		}
+	}
+	if made := w.Calls(); made["elbv2:DescribeTargetGroups"] != 3 || made["elb:DescribeLoadBalancerAttributes"] != 2 {
+		t.Errorf("looked up by %v; both names, each alone, and each Classic once", made)
 	}
 	w.group(aws.TargetGroup{Name: "wbe"}, false)
 	w.one("wbe") // ends by itself when the cause ends
@@ -117,14 +127,38 @@ func TestAGroupThatIsMissingHarmsNoOther(t *testing.T) {
 func TestARecordedGroupThatIsGoneHoldsNobody(t *testing.T) {
 	w := newWorld(t)
 	gone := []string{"arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/old/1", "classic/old", "no\ngroup at all", "arn:hostile"}
+	gone = append(gone, gone[0]) // by two nodes
+	names := []string{"old", "old", "no\ngroup at all", "arn:hostile", "old"}
 	states, _ := w.lb.Observe(t.Context(), nil, gone)
 	for i, state := range states {
-		if state.Err == "" || !state.Missing || len(state.Members) != 0 || state.ID != gone[i] {
+		if state.Err == "" || !state.Missing || len(state.Members) != 0 || state.ID != gone[i] || state.Name != names[i] {
 			t.Errorf("%q: %+v", gone[i], state)
 		}
 	}
 	if made := w.Calls()["elbv2:DescribeTargetGroups"]; made != 1 {
 		t.Errorf("%d look-ups; what is no identity is not asked for", made)
+	}
+}
+
+// Only a target that is an address is registered with its zone (G5), and readings of the same members are the same.
+func TestMembersAreSortedAndInstancesHaveNoZone(t *testing.T) {
+	zoned := func(id string) string {
+		return strings.Replace(target(id, "healthy", "", ""), "</Port>", "</Port><AvailabilityZone>eu-central-1a</AvailabilityZone>", 1)
+	}
+	for kind, zone := range map[string]string{"ip": "eu-central-1a", "instance": ""} {
+		s := webScript(targets(zoned("b"), zoned("c"), zoned("a")))
+		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, "<TargetType>ip", "<TargetType>"+kind, 1)}
+		states, _ := scripted(s).Observe(t.Context(), web, nil)
+		var got []actuators.Membership
+		for _, m := range states[0].Members {
+			got = append(got, m.Membership)
+		}
+		at := actuators.Membership{Group: arnWeb, Port: 8080, Zone: zone}
+		want := []actuators.Membership{at, at, at}
+		want[0].ID, want[1].ID, want[2].ID = "a", "b", "c"
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", kind, got, want)
+		}
 	}
 }
 
@@ -172,6 +206,7 @@ func TestStatesByReasonCode(t *testing.T) { // G3
 		{"unavailable", "Target.HealthCheckDisabled", "", actuators.TargetUnknown},
 		{"resting", "Elb.Siesta", "", actuators.TargetUnknown},
 		{"", "", "", actuators.TargetUnknown},
+		{"initial", "Target.NotRegistered", "", actuators.TargetInitial}, // only one that is unused, too, is none
 	}
 	list := []string{target("10.0.1.0", "unused", "Target.NotRegistered", "")}
 	for i, m := range members {
@@ -267,6 +302,7 @@ func TestClassicStatesByDescription(t *testing.T) { // G2
 		atFault                  bool
 	}{
 		{"InService", "N/A", "N/A", actuators.TargetHealthy, false},
+		{"InService", "", "", actuators.TargetHealthy, false},
 		{"InService", "N/A", "Instance deregistration currently in progress.", actuators.TargetDraining, false},
 		{"InService", "ELB", "Disable Availability Zone is currently in progress.", actuators.TargetUnknown, false},
 		{"OutOfService", "ELB", "Instance registration is still in progress.", actuators.TargetInitial, false},
@@ -278,6 +314,8 @@ func TestClassicStatesByDescription(t *testing.T) { // G2
 		{"OutOfService", "Instance", "Instance is in pending state.", actuators.TargetUnused, false},
 		{"OutOfService", "ELB", "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.", actuators.TargetUnhealthy, false},
 		{"OutOfService", "Instance", "something new", actuators.TargetUnhealthy, false},
+		{"OutOfService", "Instance", "Instance has failed to launch.", actuators.TargetUnhealthy, false},
+		{"OutOfService", "Instance", "Instance is not ready for health checks.", actuators.TargetUnhealthy, false},
 		{"OutOfService", "ELB", "something new", actuators.TargetUnhealthy, false},
 		{"OutOfService", "N/A", "something without a code", actuators.TargetUnhealthy, false},
 		{"Unknown", "ELB", "A transient error occurred. Please try again later.", actuators.TargetUnknown, false},
@@ -299,7 +337,7 @@ func TestClassicStatesByDescription(t *testing.T) { // G2
 		t.Fatalf("got %+v", got)
 	}
 	for i, m := range members {
-		if got.Members[i].Status != m.want || got.Members[i].AtFault != m.atFault || got.Members[i].Port != 0 || strings.Contains(got.Members[i].Reason, "N/A: ") {
+		if got.Members[i].Status != m.want || got.Members[i].AtFault != m.atFault || got.Members[i].Port != 0 || strings.Contains(got.Members[i].Reason, "N/A: ") || !strings.Contains(got.Members[i].Reason, strings.TrimPrefix(m.description, "N/A")) {
 			t.Errorf("%s, %s, %s: %+v, want %q, at fault %t", m.state, m.code, m.description, got.Members[i], m.want, m.atFault)
 		}
 	}
@@ -312,16 +350,17 @@ func TestSlowStart(t *testing.T) { // G7
 		}
 		b := scripted(webScript(both("initial"), both("healthy"), both("healthy"), "error:Throttling", both("healthy"), both("unhealthy"), both("healthy")))
 		want := []struct {
-			after time.Duration
-			is    actuators.TargetStatus
+			after  time.Duration
+			is     actuators.TargetStatus
+			reason string
 		}{
-			{0, actuators.TargetInitial},
-			{0, actuators.TargetRamping}, // healthy for the first time: 30 s of slow start
-			{29 * time.Second, actuators.TargetRamping},
-			{0, ""}, // could not be read; what is remembered stays
-			{time.Second, actuators.TargetHealthy},
-			{time.Second, actuators.TargetUnhealthy},
-			{time.Second, actuators.TargetRamping}, // again at each return
+			{0, actuators.TargetInitial, ""},
+			{0, actuators.TargetRamping, "slow start for another 30s"}, // healthy for the first time
+			{29 * time.Second, actuators.TargetRamping, "slow start for another 1s"},
+			{0, "", ""}, // could not be read; what is remembered stays
+			{time.Second, actuators.TargetHealthy, ""},
+			{time.Second, actuators.TargetUnhealthy, ""},
+			{time.Second, actuators.TargetRamping, "slow start for another 30s"}, // again at each return
 		}
 		for i, step := range want {
 			time.Sleep(step.after)
@@ -331,6 +370,9 @@ func TestSlowStart(t *testing.T) { // G7
 					t.Errorf("step %d: no error", i)
 				}
 				continue
+			}
+			if got := states[0].Members[1].Reason; got != step.reason {
+				t.Errorf("step %d: reason %q, want %q", i, got, step.reason)
 			}
 			if got := statuses(states[0]); got["10.0.0.2"] != step.is || got["10.0.0.1"] != actuators.TargetHealthy {
 				t.Errorf("step %d: %v, want %s, and the one that was healthy at first to stay so", i, got, step.is)
