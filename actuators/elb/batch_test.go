@@ -274,6 +274,7 @@ func TestAnErrorOfTheGroupOrTheCallerIsEverybodysAtOnce(t *testing.T) {
 		{"AccessDenied:no", "AWS denies", "AWS denies"},
 		{"ExpiredToken:old", "rejects the agent's credentials", "rejects the agent's credentials"},
 		{"TargetGroupNotFound:gone", "there is no such group", ""},
+		{"LoadBalancerNotFound:gone", "there is no such group", ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			d, b := newDesk()
@@ -331,6 +332,39 @@ func TestAddressesOutsideTheVPCShareCallsToo(t *testing.T) {
 		}
 		if calls := len(d.made(before)); registered != 32 || calls > 25 {
 			t.Errorf("%d of 32 registered in %d calls", registered, calls)
+		}
+	})
+}
+
+// What is asked once more for all zones is still asked to join.
+func TestAnAddressOutsideTheVPCDoesNotGoWithThoseWhoLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, b := newDesk()
+		before := d.busy(t, b)
+		d.refuse = func(action string, targets []string) string {
+			if action == "RegisterTargets" && !strings.HasSuffix(targets[0], "@all") {
+				return "ValidationError:You must select 'all', since the IP address is outside the VPC"
+			}
+			return ""
+		}
+		var joins sync.WaitGroup
+		joins.Go(func() {
+			if err := b.Register(t.Context(), member(7)); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(310 * time.Millisecond) // it was refused, and waits for the next token
+		if err := b.Deregister(t.Context(), member(1)); err != nil {
+			t.Error(err)
+		}
+		joins.Wait()
+		var sent []string
+		for _, call := range d.made(before) {
+			sent = append(sent, call.action+" "+strings.Join(call.targets, " "))
+		}
+		want := []string{"RegisterTargets 10.0.0.7:8080", "RegisterTargets 10.0.0.7:8080@all", "DeregisterTargets 10.0.0.1:8080"}
+		if !slices.Equal(sent, want) {
+			t.Errorf("sent %q, want %q", sent, want)
 		}
 	})
 }

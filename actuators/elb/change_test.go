@@ -174,6 +174,16 @@ func TestRefusedRegistrationsSayWhy(t *testing.T) { // G12
 	}
 }
 
+func TestEachQuotaOfTargetsIsToldAsOne(t *testing.T) { // G12
+	for _, code := range []string{"TooManyTargets", "TooManyRegistrationsForTargetId"} {
+		s := &script{made: map[string]int{}, answers: map[string][]string{"RegisterTargets": {"error:" + code}}}
+		err := scripted(s).Register(t.Context(), actuators.Membership{Group: arnWeb, ID: "10.0.0.1", Port: 80})
+		if want := "the quota of targets is used up (" + code + "): raise it"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
 func TestEveryPortThereIsCanBeRegistered(t *testing.T) {
 	for _, port := range []int{1, 65535} {
 		s := &script{made: map[string]int{}, answers: map[string][]string{"RegisterTargets": {""}}}

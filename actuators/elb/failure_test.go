@@ -230,6 +230,32 @@ func TestASilentEndpointIsGivenUp(t *testing.T) { // law 15
 	}
 }
 
+// So is one that nobody set a limit for.
+func TestNoQuestionIsAskedForEver(t *testing.T) { // law 15
+	for action, limit := range map[string]time.Duration{
+		"DescribeTargetGroups": 4 * time.Second, "DescribeTargetHealth": 10 * time.Second, "RegisterTargets": 10 * time.Second, "DeregisterTargets": 10 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := webScript(targets())
+			s.hang = action
+			b, began, m := scripted(s), time.Now(), actuators.Membership{Group: arnWeb, ID: "10.0.0.1", Port: 80}
+			got := ""
+			switch action {
+			case "RegisterTargets":
+				got = b.Register(t.Context(), m).Error()
+			case "DeregisterTargets":
+				got = b.Deregister(t.Context(), m).Error()
+			default:
+				got = failing(t, b)
+			}
+			wantLine(t, got, "no answer to elasticloadbalancing:"+action+" in time")
+			if took := time.Since(began); took != limit {
+				t.Errorf("%s was given up after %v, want %v", action, took, limit)
+			}
+		})
+	}
+}
+
 func TestAChangeThatFailsAfterItsEffect(t *testing.T) { // law 14
 	w := newWorld(t)
 	arn := w.group(aws.TargetGroup{Name: "web", Type: "ip", DeregistrationDelay: time.Hour}, false)

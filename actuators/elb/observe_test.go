@@ -69,9 +69,10 @@ func TestObserveKnowsOneGroupBehindItsSpellings(t *testing.T) {
 func TestAnIdlePassCostsOneCallForEachGroup(t *testing.T) { // G9, G11
 	w := newWorld(t)
 	var lbs []desired.LoadBalancer
+	var arns []string
 	for i := range 23 { // more than one call may name
 		name := fmt.Sprintf("web-%02d", i)
-		w.group(aws.TargetGroup{Name: name}, true)
+		arns = append(arns, w.group(aws.TargetGroup{Name: name}, true))
 		lbs = append(lbs, desired.LoadBalancer{TargetGroup: name})
 	}
 	if _, err := w.AddClassic(aws.Classic{Name: "old"}); err != nil {
@@ -93,6 +94,16 @@ func TestAnIdlePassCostsOneCallForEachGroup(t *testing.T) { // G9, G11
 	want := map[string]int{"elbv2:DescribeTargetHealth": 23, "elb:DescribeInstanceHealth": 1}
 	if made := w.calls(before); !maps.Equal(made, want) {
 		t.Errorf("an idle pass cost %v, want %v", made, want)
+	}
+	before = w.Calls()
+	states, _ := elb.New(awsapi.Prepare(awsapitest.Config(w.URL()), nil)).Observe(t.Context(), nil, arns)
+	for _, state := range states {
+		if state.Err != "" {
+			t.Error(state.Err)
+		}
+	}
+	if made := w.calls(before)["elbv2:DescribeTargetGroups"]; made != 4 {
+		t.Errorf("looking 23 groups up by their ARNs took %d calls, want 4", made)
 	}
 }
 
@@ -376,6 +387,33 @@ func TestSlowStart(t *testing.T) { // G7
 			}
 			if got := statuses(states[0]); got["10.0.0.2"] != step.is || got["10.0.0.1"] != actuators.TargetHealthy {
 				t.Errorf("step %d: %v, want %s, and the one that was healthy at first to stay so", i, got, step.is)
+			}
+		}
+	})
+}
+
+// A group that nobody was in at the first reading was seen by it all the same.
+func TestTheFirstMemberOfAnEmptyGroupIsInSlowStart(t *testing.T) { // G7
+	b := scripted(webScript(targets(), targets(target("10.0.0.1", "healthy", "", ""))))
+	_, _ = b.Observe(t.Context(), web, nil)
+	states, _ := b.Observe(t.Context(), web, nil)
+	if got := statuses(states[0])["10.0.0.1"]; got != actuators.TargetRamping {
+		t.Errorf("it is %q", got)
+	}
+}
+
+// What happened while AWS answered may not be in its answer (law 9).
+func TestAReadingIsAsOldAsItsBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := webScript(targets(), targets(), "error:Throttling")
+		b := scripted(s)
+		_, _ = b.Observe(t.Context(), web, nil)
+		s.latency = time.Second
+		for range 2 {
+			began := time.Now()
+			states, _ := b.Observe(t.Context(), web, nil)
+			if at := states[0].At; !at.Equal(began) {
+				t.Errorf("begun at %v, it is said to be of %v. %s", began, at, states[0].Err)
 			}
 		}
 	})
