@@ -267,6 +267,37 @@ func TestOneBadTargetHarmsNoOther(t *testing.T) {
 	}
 }
 
+// Nor one that comes while those who were refused wait to be sent again.
+func TestWhoComesLaterIsNotMixedWithThoseWhoWereRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, b := newDesk()
+		before := d.busy(t, b)
+		d.refuse = func(_ string, targets []string) string {
+			if slices.Contains(targets, member(1).ID+":8080") {
+				return "InvalidTarget:it is stopped"
+			}
+			return ""
+		}
+		var callers sync.WaitGroup
+		for i := range 3 {
+			callers.Go(func() {
+				time.Sleep(time.Duration(i/2) * 310 * time.Millisecond) // the third comes when the first two were refused
+				if err := b.Register(t.Context(), member(i)); (err != nil) != (i == 1) {
+					t.Errorf("%s: %v", member(i), err)
+				}
+			})
+		}
+		callers.Wait()
+		var sizes []int
+		for _, call := range d.made(before) {
+			sizes = append(sizes, len(call.targets))
+		}
+		if !slices.Equal(sizes, []int{2, 1, 1, 1}) {
+			t.Errorf("sent calls of %v", sizes)
+		}
+	})
+}
+
 // What AWS says of everybody is not asked again for each.
 func TestAnErrorOfTheGroupOrTheCallerIsEverybodysAtOnce(t *testing.T) {
 	for _, c := range []struct{ answer, register, deregister string }{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"windlass/actuators"
@@ -32,10 +33,41 @@ func TestWhoGivesUpAsTheCallBeginsTakesNoPartInIt(t *testing.T) {
 	if quits.in != nil || !errors.Is(quits.err, context.Canceled) || len(quits.news) != 1 {
 		t.Errorf("who gave up is told %v", quits.err)
 	}
-	c.withdraw(b, stays, context.Canceled)
-	if stays.in != b || stays.err != nil || len(stays.news) != 0 {
-		t.Errorf("who gives up after the call began is told %v and does not wait for its end", stays.err)
-	}
+}
+
+// The timer that began the call may be another's, a moment before one's own.
+func TestWhoGivesUpOnceTheCallBeganWaitsForItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c, mine := newChanges(), waiter(ctx)
+		mine.deadline = time.Now().Add(time.Minute)
+		c.tokens.AllowN(time.Now(), changeBurst)
+		b := c.join(ofWeb, mine)
+		c.take(b)
+		cancel()
+		over := false
+		go func() {
+			c.await(b, mine, nil)
+			over = true
+		}()
+		synctest.Wait()
+		if over {
+			t.Error("the call is under way and is not awaited")
+		}
+		mine.end(nil)
+		synctest.Wait()
+		if !over || mine.err != nil {
+			t.Errorf("the call has ended: %t, %v", over, mine.err)
+		}
+	})
+}
+
+func TestNewsThatNobodyHasHeardYetHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(*testing.T) { // which fails when all are held up
+		mine := waiter(t.Context())
+		mine.tell()
+		mine.tell()
+	})
 }
 
 func TestNothingIsKeptOfACallThatIsOver(t *testing.T) {

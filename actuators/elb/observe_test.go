@@ -594,10 +594,13 @@ func TestAGroupThatCannotBeRestoredIsNotTouched(t *testing.T) {
 }
 
 func TestANetworkLoadBalancersGroupIsKnownAsOne(t *testing.T) { // G6
-	w := newWorld(t)
-	w.group(aws.TargetGroup{Name: "net", Protocol: "TCP"}, true)
-	if !w.one("net").Network {
-		t.Error("a TCP group is not taken for a network one")
+	for protocol, network := range map[string]bool{"HTTP": false, "HTTPS": false, "TCP": true, "UDP": true, "TCP_UDP": true, "TLS": true} {
+		s := webScript(targets())
+		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, "<Protocol>HTTP", "<Protocol>"+protocol, 1)}
+		states, _ := scripted(s).Observe(t.Context(), web, nil)
+		if states[0].Err != "" || states[0].Network != network {
+			t.Errorf("%s: network %t. %s", protocol, states[0].Network, states[0].Err)
+		}
 	}
 }
 
