@@ -3,6 +3,7 @@ package ec2_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -92,6 +93,16 @@ func TestSettingsThatAreMissing(t *testing.T) {
 	fails(t.Context(), t, ec2.New(awsapi.Prepare(awsapitest.Config(gone.URL), nil)), tagged(), "no tags are given")
 }
 
+func TestAPageThatDoesNotComeIsGivenUp(t *testing.T) { // law 15
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		fails(t.Context(), t, answering(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), tagged("app", "web"), "no answer to ec2:DescribeInstances in time")
+		if took := time.Since(began); took != 30*time.Second {
+			t.Errorf("it was given up after %v", took)
+		}
+	})
+}
+
 func TestThrottledCallsAreTriedAgain(t *testing.T) { // G9
 	synctest.Test(t, func(t *testing.T) {
 		var counted []string
@@ -134,6 +145,8 @@ func TestAnIncompleteAnswerIsNoShorterList(t *testing.T) { // law 1
 		instances(good + strings.Replace(good, "<name>running</name>", "", 1)),
 		instances(good + strings.Replace(good, "<key>app</key>", "<key>ape</key>", 1)),
 		instances(good + strings.Replace(good, "<value>web</value>", "<value>api</value>", 1)),
+		instances(good + strings.Replace(good, "<key>app</key>", "<key>APP</key>", 1)),
+		instances(good + strings.NewReplacer("running", "stopped", "<key>app</key>", "<key>ape</key>").Replace(good)),
 		strings.TrimSuffix(instances(good), "</DescribeInstancesResponse>"),
 		strings.Replace(instances(good), "</reservationSet>", "</reservationSet><nextToken>more</nextToken>", 1),
 	} {
@@ -151,6 +164,49 @@ func TestAnInstanceThatIsEndingIsNotListed(t *testing.T) { // G14
 	finder := answering(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
 	if got, err := finder.Nodes(t.Context(), tagged("app", "web")); err != nil || len(got.Nodes) != 1 || got.Nodes[0].ID != "i-0000000a" {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// Each page is asked for as the first one was, and an instance that two of them list is as the later one has it.
+func TestPagesAreOfOneQuestion(t *testing.T) {
+	var forms []url.Values
+	finder := answering(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		forms = append(forms, r.Form)
+		if len(forms) == 1 {
+			_, _ = io.WriteString(w, strings.Replace(instances(good), "</reservationSet>", "</reservationSet><nextToken>more</nextToken>", 1))
+			return
+		}
+		_, _ = io.WriteString(w, instances(strings.Replace(good, "10.0.0.1", "10.0.0.2", 1)))
+	})
+	got, err := finder.Nodes(t.Context(), tagged("app", "web"))
+	if err != nil || len(got.Nodes) != 1 || got.Nodes[0].Address != "10.0.0.2" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if len(forms) != 2 || forms[0].Has("NextToken") || forms[1].Get("NextToken") != "more" {
+		t.Fatalf("asked %v", forms)
+	}
+	forms[1].Del("NextToken")
+	if first, second := forms[0].Encode(), forms[1].Encode(); first != second || forms[0].Get("MaxResults") != "1000" {
+		t.Errorf("asked %s\nthen  %s", first, second)
+	}
+}
+
+// The same tags are the same question and the same complaint.
+func TestTagsAreInOrder(t *testing.T) {
+	var form url.Values
+	finder := answering(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		form = r.Form
+		w.WriteHeader(http.StatusTeapot)
+	})
+	for range 5 {
+		fails(t.Context(), t, finder, tagged("d", "4", "a", "1", "c", "3", "b", "2"), "with tags a=1,b=2,c=3,d=4:")
+		for i, want := range []string{"instance-state-name", "tag:a", "tag:b", "tag:c", "tag:d"} {
+			if got := form.Get(fmt.Sprintf("Filter.%d.Name", i+1)); got != want {
+				t.Errorf("filter %d is %q, want %q", i, got, want)
+			}
+		}
 	}
 }
 

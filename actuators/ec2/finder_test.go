@@ -2,7 +2,10 @@ package ec2_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -110,6 +113,46 @@ func TestTheSameMachineTwiceIsOneNode(t *testing.T) {
 	}
 }
 
+// A fleet file may name a machine as DNS does; what it calls its node says nothing of which machine that is.
+func TestAStaticNodeIsFoundByTheNamesOfItsInstance(t *testing.T) {
+	const more = "<privateDnsName>inside.example</privateDnsName><dnsName>outside.example</dnsName><ipAddress>192.0.2.1</ipAddress></item>"
+	body := instances(strings.TrimSuffix(good, "</item>") + more)
+	for _, c := range []struct {
+		static desired.StaticNode
+		nodes  int
+	}{
+		{desired.StaticNode{Name: "n", Address: "inside.example"}, 1},
+		{desired.StaticNode{Name: "n", Address: "outside.example"}, 1},
+		{desired.StaticNode{Name: "n", Address: "n.example", Target: "192.0.2.1"}, 1},
+		{desired.StaticNode{Name: "inside.example", Address: "n.example"}, 2},
+	} {
+		set := tagged("app", "web")
+		set.Static = []desired.StaticNode{c.static}
+		got, err := answering(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }).Nodes(t.Context(), set)
+		if err != nil || len(got.Nodes) != c.nodes {
+			t.Errorf("%+v: %v, %v, want %d nodes", c.static, names(got), err, c.nodes)
+		}
+	}
+}
+
+func TestAnInstanceWithoutAPrivateAddressIsInTheBalancerAsTheFileHasIt(t *testing.T) {
+	body := instances(strings.Replace(good, "privateIpAddress", "ipAddress", 2))
+	set := tagged("app", "web")
+	set.Static = []desired.StaticNode{{Name: "one", Address: "10.0.0.1"}}
+	got, err := answering(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }).Nodes(t.Context(), set)
+	if err != nil || len(got.Nodes) != 1 || got.Nodes[0].Targets != (actuators.Targets{Instance: "i-0000000a", IP: "10.0.0.1"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestANameIsOneLineWhateverAWSSays(t *testing.T) { // law 22
+	body := instances(strings.Replace(good, "i-0000000a", "i-0&#xa;\u009b1", 1))
+	got, err := answering(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }).Nodes(t.Context(), tagged("app", "web"))
+	if err != nil || len(got.Nodes) != 1 || strings.ContainsAny(got.Nodes[0].Name, "\n\u009b") {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestAStaticNodeIsNoInstanceForWhatBothLack(t *testing.T) {
 	w := newWorld(t)
 	w.add(aws.Instance{ID: "i-0000000a", PrivateAddress: "10.0.0.1"}, "inside") // without a public address
@@ -145,11 +188,12 @@ func TestExcludedNodesAreListed(t *testing.T) {
 func TestAnInstanceWithoutTheAddressIsAProblem(t *testing.T) {
 	w := newWorld(t)
 	w.add(aws.Instance{ID: "i-0000000a", PrivateAddress: "10.0.0.1"}, "web-1")
+	w.add(aws.Instance{ID: "i-0000000b", PrivateAddress: "10.0.0.2", PublicAddress: "192.0.2.2"}, "web-2")
 	set := tagged("app", "web")
 	set.EC2.Address = desired.PublicAddress
 	got := w.nodes(set)
 	want := "instance i-0000000a (web-1) has no public address and is left out: give it one, or set nodes.ec2.address"
-	if len(got.Nodes) != 0 || len(got.Problems) != 1 || got.Problems[0] != want {
+	if !slices.Equal(names(got), []string{"web-2"}) || !slices.Equal(got.Problems, []string{want}) {
 		t.Errorf("got %+v\nwant problem %q", got, want)
 	}
 }
