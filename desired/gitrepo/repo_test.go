@@ -62,7 +62,8 @@ func TestHeadOfTheBranchIsInForce(t *testing.T) {
 	t.Parallel()
 	server := newGitServer(t)
 	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
-	repo := server.open(server.options())
+	options := server.options()
+	repo := server.open(options)
 	wantReleases(t, poll(t, repo), map[string]string{"web": "v1"})
 
 	head := server.commit(files{"fleets/web.yaml": fleet("web", "v2"), "fleets/db.yaml": fleet("db", "v7")})
@@ -76,6 +77,9 @@ func TestHeadOfTheBranchIsInForce(t *testing.T) {
 		t.Errorf("checked %s, want later than %s", again.Checked, state.Checked)
 	} else if last := repo.Stats().LastSuccess; !last.Equal(again.Checked) {
 		t.Errorf("the last success was at %s, want %s", last, again.Checked)
+	}
+	if last := server.open(options).Stats().LastSuccess; last.IsZero() || last.After(state.Checked) {
+		t.Errorf("after a restart the last success was at %s, want when the commit was accepted, at the latest at %s", last, state.Checked)
 	}
 }
 
@@ -499,6 +503,64 @@ func TestContainsCannotTellDuringAnOutage(t *testing.T) {
 		t.Errorf("a server in trouble was asked again and again: %v", took)
 	}
 	wantContains(t, repo, head, true)
+	server.answer(nil)
+	repo.deepen.at = repo.deepen.at.Add(-deepenAgain) // a minute later
+	wantContains(t, repo, strings.Repeat("5", 40), false)
+}
+
+// Who gives a question up learns that, and it says nothing of the server.
+func TestContainsEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	server.gap(150)
+	repo := server.open(server.options())
+	poll(t, repo)
+	ctx, cancel := context.WithCancel(t.Context())
+	server.answer(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+		cancel()
+		<-r.Context().Done()
+	})
+	if _, err := repo.Contains(ctx, strings.Repeat("5", 40)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	for reason, count := range repo.Stats().Errors {
+		if count != 0 {
+			t.Errorf("a stop was counted as an error: %s", reason)
+		}
+	}
+	server.answer(nil)
+	wantContains(t, repo, strings.Repeat("5", 40), false)
+}
+
+func TestWhatWasInForceIsKnownAfterARestartWithoutAsking(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	options := server.options()
+	repo := server.open(options)
+	var accepted []string
+	for i := range 3 {
+		accepted = append(accepted, server.commit(files{"fleets/web.yaml": fleet("web", fmt.Sprint("v", i))}))
+		poll(t, repo)
+	}
+	server.answer(status(503))
+	restarted := server.open(options)
+	for _, commit := range accepted {
+		wantContains(t, restarted, commit, true)
+	}
+}
+
+func TestTheNewestCommitsAreRemembered(t *testing.T) {
+	t.Parallel()
+	var accepted []string
+	for i := range mostRemembered + 50 {
+		for range 2 { // the same one again is none more
+			accepted = remember(accepted, fmt.Sprint(i))
+		}
+	}
+	if n := len(accepted); n != mostRemembered || accepted[0] != "50" || accepted[n-1] != fmt.Sprint(mostRemembered+49) {
+		t.Errorf("%d are remembered: %v", n, accepted)
+	}
 }
 
 func TestLaw2LostStateDirectory(t *testing.T) {
@@ -701,6 +763,7 @@ func TestLaw2RemovedFileReleasesItsFleet(t *testing.T) {
 	server.commit(files{"fleets/web.yaml": nil})
 	released := map[string]string{"web": "v1 released", "db": "v1"}
 	wantReleases(t, poll(t, repo), released)
+	wantReleases(t, server.open(options).State(), released)
 	wantReleases(t, poll(t, server.open(options)), released)
 	server.commit(files{"fleets/web.yaml": broken("web")})
 	wantReleases(t, poll(t, repo), released)
