@@ -138,11 +138,11 @@ func TestAGroupThatIsMissingHarmsNoOther(t *testing.T) {
 func TestARecordedGroupThatIsGoneHoldsNobody(t *testing.T) {
 	w := newWorld(t)
 	gone := []string{"arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/old/1", "classic/old", "no\ngroup at all", "arn:hostile"}
-	gone = append(gone, gone[0]) // by two nodes
-	names := []string{"old", "old", "no\ngroup at all", "arn:hostile", "old"}
+	gone = append(gone, gone[0], "classic/old\none", strings.Repeat("x", 1000)) // the first by two nodes
+	names := []string{"old", "old", gone[2], gone[3], "old", "old\none", gone[6]}
 	states, _ := w.lb.Observe(t.Context(), nil, gone)
 	for i, state := range states {
-		if state.Err == "" || !state.Missing || len(state.Members) != 0 || state.ID != gone[i] || state.Name != names[i] {
+		if state.Err == "" || !state.Missing || len(state.Members) != 0 || state.ID != gone[i] || state.Name != names[i] || strings.Contains(state.Err, "\n") || len(state.Err) > 500 {
 			t.Errorf("%q: %+v", gone[i], state)
 		}
 	}
