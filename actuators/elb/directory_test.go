@@ -276,3 +276,13 @@ func TestOnlyAFewGroupsAreAskedAboutAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// What fails for another cause than a name would fail for each half as well.
+func TestALookUpThatIsThrottledIsNotHalved(t *testing.T) { // G9
+	s := webScript(targets())
+	s.answers["DescribeTargetGroups"] = []string{"error:Throttling"}
+	got, _ := within(t, scripted(s), time.Minute, web[0], desired.LoadBalancer{TargetGroup: "admin"}, desired.LoadBalancer{TargetGroup: "api"})
+	if made := s.made["DescribeTargetGroups"]; made != 1 || got.Missing || !strings.Contains(got.Err, "AWS throttles") {
+		t.Errorf("%d look-ups, %+v", made, got)
+	}
+}
