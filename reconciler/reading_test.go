@@ -348,6 +348,23 @@ func TestHostsThatDoNotAnswerLeavePlaces(t *testing.T) {
 	}
 }
 
+// A host that has answered leaves its place to the next at once, whenever the loop looks at the fleet again.
+func TestPlacesAreTakenAsSoonAsTheyAreFree(t *testing.T) {
+	a := quietActor(mostReads + 1)
+	for _, n := range a.order {
+		n.nextRead = time.Time{}
+	}
+	a.readHosts(t.Context(), time.Now())
+	if a.tasks.busyWith(taskRead) != mostReads || len(a.queue) != 1 {
+		t.Fatalf("%d are read, and %d wait", a.tasks.busyWith(taskRead), len(a.queue))
+	}
+	(<-a.tasks.done)()
+	if a.tasks.busyWith(taskRead) != mostReads || len(a.queue) != 0 {
+		t.Errorf("one has answered: %d are read, and %d wait", a.tasks.busyWith(taskRead), len(a.queue))
+	}
+	a.tasks.wait()
+}
+
 // How soon a host is read again: where somebody else works, where a job runs, after the first reading at a moment of its own, else as asked.
 func TestHostsAreReadAtThePaceOfWhatHappensThere(t *testing.T) {
 	a := quietActor(1)

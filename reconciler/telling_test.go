@@ -695,10 +695,12 @@ func TestRunHasTheTurnUntilItsRecordIsWritten(t *testing.T) {
 			_, _ = h.run(t.Context(), s, at, actuators.NodeRecord{Claim: claimed()}, actuators.Job{Key: "k"}, func(actuators.HostState) { told++ })
 		}()
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if !h.saw(s.state("web-1"), time.Now(), time.Now()) || told != 1 {
 			t.Errorf("the job runs, and the turn is taken; told %d times", told)
 		}
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		_, err := h.run(ctx, silent{s}, at, actuators.NodeRecord{}, actuators.Job{}, func(actuators.HostState) { told++ })
