@@ -47,8 +47,7 @@ type journal struct {
 	groups   []*actuators.GroupState
 	moves    map[string]time.Time // when a target that drains is gone, or one that begins is healthy
 	faults   map[string][]error   // of the next calls, by what is called; nil: that one goes well
-	says     func(node string, c desired.Check, release string) health.Sample
-	knows    map[string]bool // revisions of the deploy repo
+	knows    map[string]bool      // revisions of the deploy repo
 
 	orders chan order
 	cancel context.CancelFunc

@@ -688,6 +688,11 @@ func TestRunHasTheTurnUntilItsRecordIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := stageOf(1, "v1")
 		s.job = time.Minute
+		seen := func() actuators.HostState {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.state("web-1")
+		}
 		h, at := newSession(), actuators.Place{Node: s.nodes[0]}
 		h.state, h.readAt = s.state("web-1"), time.Now()
 		told := 0
@@ -696,7 +701,7 @@ func TestRunHasTheTurnUntilItsRecordIsWritten(t *testing.T) {
 		}()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if !h.saw(s.state("web-1"), time.Now(), time.Now()) || told != 1 {
+		if !h.saw(seen(), time.Now(), time.Now()) || told != 1 {
 			t.Errorf("the job runs, and the turn is taken; told %d times", told)
 		}
 		time.Sleep(2 * time.Minute)
@@ -704,7 +709,7 @@ func TestRunHasTheTurnUntilItsRecordIsWritten(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		_, err := h.run(ctx, silent{s}, at, actuators.NodeRecord{}, actuators.Job{}, func(actuators.HostState) { told++ })
-		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) || told != 1 || !h.saw(s.state("web-1"), time.Now(), time.Now()) {
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) || told != 1 || !h.saw(seen(), time.Now(), time.Now()) {
 			t.Errorf("nothing was ever written: %v, told %d times", err, told)
 		}
 	})
