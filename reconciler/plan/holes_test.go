@@ -424,3 +424,33 @@ func TestLaw11PreparingNodeTakesNobodysPlace(t *testing.T) {
 		t.Errorf("steps %q; web-2: %s", kindsOf(p, ""), p.Nodes[1].Reason)
 	}
 }
+
+// A node that fails while it still drains has left nothing yet for good: it leaves, and is not taken for one that is out.
+func TestNodeThatFailsWhileItDrainsLeaves(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Verified)
+	r.On, r.Taken, r.Try = version("v2"), slices.Clone(r.Places), actuators.Try{Version: version("v2"), ID: "x"}
+	w.Groups[0].Members[0].Status = actuators.TargetDraining
+	w.Nodes[0].Health = plan.Health{Release: "v2", Phase: plan.WatchVerify, Since: start.Add(-time.Hour), Verdict: health.Verdict{Status: health.Failing, Reason: "503"}}
+	p := plan.Next(wants("v2"), w)
+	if kindsOf(p, "web-1") != "fail web-1" || p.Steps[0].Record.Stage != actuators.Leaving {
+		t.Errorf("steps %q, %+v", kindsOf(p, ""), p.Steps)
+	}
+}
+
+// Law 11: a verdict is of the retry that failed, or a version that was tried again in vain would be tried for ever.
+func TestLaw11VerdictIsOfItsRetry(t *testing.T) {
+	w := fleetOf(3, "v1")
+	again := func(f *desired.Fleet) { f.Retry = 2 }
+	r := own(&w, 0, actuators.Verified)
+	r.On, r.Taken, r.Try = version("v2"), slices.Clone(r.Places), actuators.Try{Version: version("v2"), ID: "x", Retry: 2, Failures: 1}
+	w.Nodes[0].Health = plan.Health{Release: "v2", Phase: plan.WatchBake, Since: start.Add(-time.Hour), Verdict: health.Verdict{Status: health.Failing, Reason: "503"}}
+	p := plan.Next(wants("v2", again), w)
+	if kindsOf(p, "web-1") != "fail web-1" || len(p.Steps[0].Record.Halts) != 1 || p.Steps[0].Record.Halts[0].Retry != 2 {
+		t.Fatalf("steps %q, %+v", kindsOf(p, ""), p.Steps)
+	}
+	w.Nodes[0].Host.Record = p.Steps[0].Record.Clone()
+	if p := plan.Next(wants("v2", again), w); p.Phase != plan.PhaseHalted {
+		t.Errorf("%s: %s", p.Phase, p.Reason)
+	}
+}
