@@ -113,7 +113,7 @@ func TestWhatGitSaysIsOrdered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := stageOf(1, "v1")
 		deps := s.deps()
-		kept := map[string]Kept{"web": {PausedAt: time.Now()}}
+		kept := map[string]Kept{"web": {Rollout: Rollout{Trigger: TriggerCommit, Release: "v0", Started: time.Now(), Ended: time.Now()}}}
 		deps.Kept = kept
 		g := New(deps)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -130,6 +130,7 @@ func TestWhatGitSaysIsOrdered(t *testing.T) {
 				state.Rejected[name] = desired.Rejection{Path: name}
 			}
 			g.take(ctx, state)
+			synctest.Wait()
 		}
 		names := func() string { return fmt.Sprint(slices.Sorted(maps.Keys(g.fleets))) }
 		take([]string{"web", "api"}, "api", "bad")
@@ -145,8 +146,8 @@ func TestWhatGitSaysIsOrdered(t *testing.T) {
 			web.want.Version != (versionOfFile(web.want.Fleet)) || web.meta.committed.IsZero() {
 			t.Errorf("orders %+v; %+v; %+v", api, bad, web)
 		}
-		if g.fleets["web"].status.PausedAt.IsZero() || len(g.deps.Kept) > 0 || len(kept) != 1 {
-			t.Errorf("what was kept: %v, and for later %v of %v", g.fleets["web"].status.PausedAt, g.deps.Kept, kept)
+		if g.fleets["web"].status.Rollout.Release != "v0" || len(g.deps.Kept) > 0 || len(kept) != 1 {
+			t.Errorf("what was kept: %v, and for later %v of %v", g.fleets["web"].status.Rollout, g.deps.Kept, kept)
 		}
 		g.over["web"], g.over["api"] = true, true
 		take([]string{"web-gone", "api-gone"}, "api")
