@@ -454,3 +454,51 @@ func TestLaw11VerdictIsOfItsRetry(t *testing.T) {
 		t.Errorf("%s: %s", p.Phase, p.Reason)
 	}
 }
+
+// A node that is back with what it had has not used up its attempts at that, whatever it failed before: it is configured when it is out again.
+func TestOnlyWhatFailedIsGivenUp(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Leaving)
+	r.Taken, r.Try = slices.Clone(r.Places), actuators.Try{Version: version("v2"), ID: "x", Failures: 2, Error: "boom", At: start.Add(-time.Hour)}
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Nodes[0].Out = start.Add(-time.Hour)
+	for spoiled, want := range map[bool]string{false: "configure web-1", true: "fail web-1"} {
+		r.Spoiled = spoiled
+		if p := plan.Next(wants("v2"), w); kindsOf(p, "web-1") != want {
+			t.Errorf("spoiled %t: steps %q, want %q; %s", spoiled, kindsOf(p, "web-1"), want, p.Reason)
+		}
+	}
+}
+
+// How long a node may take to be in service again is counted from when it last was, where that is later than its stage.
+func TestJoiningIsCountedFromWhenItServedLast(t *testing.T) {
+	w := joining(time.Hour, actuators.TargetUnhealthy)
+	w.Groups[0].Members[0].AtFault = true
+	w.Nodes[0].Served = start.Add(-time.Minute)
+	p := plan.Next(wants("v2"), w)
+	if got := p.Nodes[0].Deadline; !got.Equal(start.Add(plan.JoinTimeout - time.Minute)) {
+		t.Errorf("until %v from now, steps %q: %s", got.Sub(start), kindsOf(p, ""), p.Nodes[0].Reason)
+	}
+}
+
+// Law 9: where several are claimed, the others are checked again since the latest of them was.
+func TestLaw9OthersAreCheckedSinceTheLatestClaim(t *testing.T) {
+	w := unbalanced(4, "v1")
+	for i, ago := range []time.Duration{time.Second, time.Minute} {
+		own(&w, i, actuators.Leaving)
+		w.Nodes[i].Staged = start.Add(-ago)
+	}
+	for i := 2; i < 4; i++ {
+		w.Nodes[i].Health = passing("v1", plan.WatchAgain)
+		w.Nodes[i].Health.Since = start.Add(-30 * time.Second)
+	}
+	asked := 0
+	for _, x := range plan.Next(wants("v2", noBalancers, upTo(2, 2)), w).Watch {
+		if x.Phase == plan.WatchAgain {
+			asked++
+		}
+	}
+	if asked != 2 {
+		t.Errorf("%d of 2 others are checked again", asked)
+	}
+}
