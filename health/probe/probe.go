@@ -45,10 +45,16 @@ const grace = 800 * time.Millisecond
 // because the node was not reached by SSH, the caller gave up, or no release is known to ask for.
 func (p *Prober) Probe(ctx context.Context, at actuators.Place, check desired.Check, release string) health.Sample {
 	result, detail := p.try(ctx, at, check, release)
-	if result == health.Fail && ctx.Err() != nil {
+	if result == health.Fail && ended(ctx) {
 		result = health.NoAnswer
 	}
 	return health.Sample{Check: check.Name, At: time.Now(), Result: result, Detail: clip(redact.Line(detail))}
+}
+
+// ended reports whether a context has ended. A dialler may notice its deadline a moment before the context does.
+func ended(ctx context.Context) bool {
+	by, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(by)
 }
 
 func (p *Prober) try(ctx context.Context, at actuators.Place, check desired.Check, release string) (health.Result, string) {

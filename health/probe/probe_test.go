@@ -222,6 +222,19 @@ func TestPageThatDoesNotCome(t *testing.T) {
 	expect(t, p.Probe(over, place(), page(port, ""), "v1"), health.NoAnswer, "")
 }
 
+// A caller who is out of time has learned nothing of the service, also in the moment in which only the dialler knows it.
+func TestCallerWhoIsOutOfTimeBlamesNobody(t *testing.T) {
+	port := service(t, func(http.ResponseWriter, *http.Request) {})
+	p := probe.New(nil)
+	expect(t, p.Probe(lateContext{t.Context()}, place(), page(port, ""), "v1"), health.NoAnswer, "in time")
+	expect(t, p.Probe(lateContext{t.Context()}, place(), desired.Check{Name: "tcp", TCP: &desired.TCPCheck{Port: port}, Timeout: time.Second}, "v1"), health.NoAnswer, "")
+}
+
+// A lateContext has ended by its deadline, and nobody was told yet.
+type lateContext struct{ context.Context }
+
+func (lateContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
 func TestOverSSHTellsTheNodeFromItsService(t *testing.T) {
 	check := page(closedPort(t), "")
 	check.HTTP.Via = desired.OverSSH
