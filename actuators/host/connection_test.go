@@ -63,10 +63,10 @@ func TestSilentInHandshake(t *testing.T) {
 	t.Parallel()
 	v := &villain{silent: true}
 	at := v.start(t)
-	at.SSH.ConnectTimeout = 50 * time.Millisecond
+	at.SSH.ConnectTimeout = 500 * time.Millisecond
 	h := trusting(t, host.Options{})
 	_, err := h.Read(t.Context(), at)
-	complaint(t, err, "does not finish the SSH handshake within 50ms", "raise ssh.connectTimeout, up to 12s")
+	complaint(t, err, "does not finish the SSH handshake within 500ms", "raise ssh.connectTimeout, up to 12s")
 
 	cancelled(t, h, at)
 }

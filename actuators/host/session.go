@@ -31,8 +31,9 @@ type outcome struct {
 const (
 	keptOutput = 256 << 10 // of each stream
 	maxOutput  = 64 << 20  // beyond this the peer is flooding us
-	// lastWords is how long output is waited for after the exit status: a child in the background may hold it open for ever (G27).
-	lastWords = 200 * time.Millisecond
+	// lastWords is how long output is waited for after the exit status: a child in the background may hold it open for ever (G27). It is
+	// enough for a busy machine to read what has come, and less than a health check is given beyond its own time.
+	lastWords = 700 * time.Millisecond
 )
 
 var (
