@@ -502,3 +502,33 @@ func TestLaw9OthersAreCheckedSinceTheLatestClaim(t *testing.T) {
 		t.Errorf("%d of 2 others are checked again", asked)
 	}
 }
+
+// Law 11: what only this agent knows of a node that it took out, and that is excluded now, counts until the node serves.
+func TestLaw11WhatTheAgentKnowsOfAnExcludedNodeCounts(t *testing.T) {
+	for known, want := range map[bool]bool{false: true, true: false} {
+		w := fleetOf(4, "v1")
+		w.Groups[0].Members = w.Groups[0].Members[1:]
+		if known {
+			w.Facts = []actuators.Fact{{Kind: actuators.Away, Node: "web-1", Instance: w.Nodes[0].ID, Release: "v1"}}
+			if w.Nodes[0].ID == "" {
+				w.Facts[0].Instance = w.Nodes[0].Host.Machine
+			}
+		}
+		p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Nodes.Exclude = []desired.Exclusion{{Name: "web-1", Reason: "disk"}} }), w)
+		if strings.Contains(kindsOf(p, ""), "leave") != want {
+			t.Errorf("known %t: steps %q, holds %v", known, kindsOf(p, ""), p.Holds)
+		}
+	}
+}
+
+// A node whose steps had not ended, and that somebody put back and took out again, has not left while it drains.
+func TestNodeThatDrainsIsNotConfiguredAgain(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Configuring)
+	r.On, r.Taken, r.Try = version("v2"), slices.Clone(r.Places), actuators.Try{Version: version("v2"), ID: "x"}
+	w.Groups[0].Members[0].Status = actuators.TargetDraining
+	p := plan.Next(wants("v2"), w)
+	if kindsOf(p, "web-1") != "leave web-1" || !p.Steps[0].Record.Spoiled {
+		t.Errorf("steps %q: %s", kindsOf(p, ""), p.Nodes[0].Reason)
+	}
+}
