@@ -253,7 +253,7 @@ func TestPlansAreDue(t *testing.T) {
 // A node that is listed again after a commit took it out is no stray any more, and one that a journey was in hand on is told of for a day.
 func TestStraysAreToldForADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := quietActor(3)
+		a := quietActor(4)
 		all := a.stub().nodes
 		for _, n := range a.order {
 			delete(a.nodes, identity(n.Node.Node))
@@ -266,6 +266,7 @@ func TestStraysAreToldForADay(t *testing.T) {
 		}
 		a.order[0].changedTo(func(r *actuators.NodeRecord) { r.Stage, r.Claim = actuators.Leaving, claimed() })
 		a.order[1].changedTo(func(r *actuators.NodeRecord) { r.Claim = claimed() })
+		a.order[2].changedTo(func(r *actuators.NodeRecord) { r.Stage, r.Claim = actuators.Leaving, &actuators.Claim{Holder: "b", Nonce: "b1"} })
 		told := func() (all []string) {
 			for _, h := range a.status().Holds {
 				if strings.Contains(h.Reason, "left the fleet") {
@@ -274,7 +275,7 @@ func TestStraysAreToldForADay(t *testing.T) {
 			}
 			return all
 		}
-		a.meet(all[2:])
+		a.meet(all[3:])
 		if got := told(); len(got) != 1 || !strings.HasPrefix(got[0], "web-1 left the fleet in the middle of a journey (leaving)") {
 			t.Fatalf("told %q", got)
 		}
