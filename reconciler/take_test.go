@@ -266,7 +266,9 @@ func TestStraysAreToldForADay(t *testing.T) {
 		}
 		a.order[0].changedTo(func(r *actuators.NodeRecord) { r.Stage, r.Claim = actuators.Leaving, claimed() })
 		a.order[1].changedTo(func(r *actuators.NodeRecord) { r.Claim = claimed() })
-		a.order[2].changedTo(func(r *actuators.NodeRecord) { r.Stage, r.Claim = actuators.Leaving, &actuators.Claim{Holder: "b", Nonce: "b1"} })
+		a.order[2].changedTo(func(r *actuators.NodeRecord) {
+			r.Stage, r.Claim = actuators.Leaving, &actuators.Claim{Holder: "b", Nonce: "b1"}
+		})
 		told := func() (all []string) {
 			for _, h := range a.status().Holds {
 				if strings.Contains(h.Reason, "left the fleet") {
