@@ -313,7 +313,7 @@ func TestSilentAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.CloseAll()
-	at.SSH.ConnectTimeout = 50 * time.Millisecond
+	at.SSH.ConnectTimeout = 500 * time.Millisecond
 	_, err = h.Read(t.Context(), at)
 	complaint(t, err, "cannot ask the ssh agent at "+l.Addr().String(), "timeout", "restart it")
 
