@@ -220,7 +220,7 @@ func (s *session) renew(ctx context.Context, host Host, at actuators.Place, agen
 		return actuators.HostState{}, err
 	}
 	defer s.give()
-	r := s.state.Record
+	r := s.state.Record.Clone() // the loop has what it shares with s.state
 	if r.Claim == nil || r.Claim.Nonce != agent.Nonce {
 		return s.state, actuators.ErrChanged
 	}

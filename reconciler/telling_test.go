@@ -683,6 +683,21 @@ func TestLaw18SessionsHoldWhatTheyClaim(t *testing.T) {
 	})
 }
 
+// Law 5: a renewal changes nothing of what was read, which the loop looks at meanwhile: a record may hold a verdict without its time.
+func TestRenewalChangesNothingThatWasRead(t *testing.T) {
+	s := stageOf(1, "v1")
+	h := newSession()
+	h.state, h.readAt = s.state("web-1"), time.Now()
+	h.state.Record.Claim, h.state.Record.Halts = claimed(), []actuators.Halt{{Digest: "d1-0"}}
+	read := h.state.Record
+	if _, err := h.renew(t.Context(), s, actuators.Place{Node: s.nodes[0]}, plan.Agent{Holder: "a", Epoch: 1, Nonce: "n"}); err != nil {
+		t.Fatal(err)
+	}
+	if !read.Halts[0].At.IsZero() || h.state.Record.Halts[0].At.IsZero() {
+		t.Errorf("read %+v, written %+v", read.Halts, h.state.Record.Halts)
+	}
+}
+
 // A run gives the turn back when its record is written, or cannot be.
 func TestRunHasTheTurnUntilItsRecordIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
