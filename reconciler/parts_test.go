@@ -10,7 +10,8 @@ import (
 	"windlass/reconciler/plan"
 )
 
-// The parts of the loop by themselves, each beside the file it is in: what it makes of what is known, without a world.
+// The parts of the loop by themselves: what each makes of what is known, without a world. act_test.go and agent_test.go are beside their files;
+// take_test.go has what orders do, reading_test.go what is read and when, telling_test.go what is told, claimed and remembered.
 
 // quietActor is an actor of n nodes that were read and serve v1, which is wanted, with nothing in flight. Nobody runs its loop.
 func quietActor(n int, changes ...func(*desired.Fleet)) *actor {
