@@ -224,3 +224,34 @@ func TestTheSDKSaysNothingBesideItsErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// net/http looks only after the last byte whether a request's body holds more than was announced, and closes the connection when that
+// fails. The SDK may have closed the body by then: the answer has begun.
+func TestAnAnswerIsReadWholeWhenTheRequestEndsLate(t *testing.T) {
+	t.Parallel()
+	cfg := awsapitest.Config("http://aws.invalid")
+	cfg.HTTPClient = answers(func(r *http.Request) (*http.Response, error) {
+		sent, err := io.ReadAll(io.LimitReader(r.Body, r.ContentLength))
+		if err != nil || !strings.Contains(string(sent), "Action=DescribeTargetGroups") {
+			t.Errorf("sent %q, %v", sent, err)
+		}
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(io.MultiReader(
+			strings.NewReader("<DescribeTargetGroupsResponse><DescribeTargetGroupsResult>"),
+			lateEnd{r.Body},
+			strings.NewReader("</DescribeTargetGroupsResult></DescribeTargetGroupsResponse>"),
+		))}, nil
+	})
+	if _, err := v2.NewFromConfig(awsapi.Prepare(cfg, nil)).DescribeTargetGroups(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// A lateEnd is nothing, in the midst of an answer, that fails when the end of the request cannot be found as net/http does it.
+type lateEnd struct{ request io.Reader }
+
+func (l lateEnd) Read([]byte) (int, error) {
+	if _, err := io.Copy(io.Discard, l.request); err != nil {
+		return 0, net.ErrClosed
+	}
+	return 0, io.EOF
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // An Observer is told of each request that left for AWS, retries included: the service as IAM calls it, the operation,
@@ -43,7 +45,8 @@ func load(ctx context.Context) (aws.Config, error) {
 
 // Prepare returns cfg for use by the adapters: requests are counted, a call that is given up tells the last answer it
 // got, credentials from Load that AWS rejects are looked for again, nothing is sent without a region or when there are
-// problems, and the SDK's own log, which would go to standard error, is silent. The observer may be nil.
+// problems, an answer that begins before its request is done with is read whole, and the SDK's own log, which would go to
+// standard error, is silent. The observer may be nil.
 func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 	if observe == nil {
 		observe = func(string, string, string) {}
@@ -57,12 +60,30 @@ func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 	cfg.APIOptions = append(slices.Clone(cfg.APIOptions), func(stack *middleware.Stack) error {
 		return errors.Join(
 			stack.Initialize.Add(remember(refuse), middleware.Before),
+			stack.Build.Add(onlyRead, middleware.Before),
 			stack.Deserialize.Add(count(observe), middleware.Before),
 			stack.Deserialize.Add(renew(renewable), middleware.Before),
 		)
 	})
 	return cfg
 }
+
+// onlyRead has net/http read a request's body and not have it write itself. The SDK closes the body when the answer begins;
+// net/http may look only then whether it holds more than was announced, on a busy machine mostly. A closed body that is read
+// has ended, but one that writes itself says io.EOF for an error (smithy-go 1.28.8): net/http closes the connection, and what
+// had not come of the answer is lost to "use of closed network connection".
+var onlyRead = middleware.BuildMiddlewareFunc("windlass.OnlyRead", func(ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler) (middleware.BuildOutput, middleware.Metadata, error) {
+	if request, ok := in.Request.(*smithyhttp.Request); ok {
+		if body, ok := request.GetStream().(io.ReadSeeker); ok {
+			read, err := request.SetStream(struct{ io.ReadSeeker }{body})
+			if err != nil {
+				return middleware.BuildOutput{}, middleware.Metadata{}, err
+			}
+			in.Request = read
+		}
+	}
+	return next.HandleBuild(ctx, in)
+})
 
 type lastAnswer struct{}
 

@@ -1,11 +1,9 @@
 package aws
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -21,6 +19,8 @@ import (
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/smithy-go"
 	"go.uber.org/goleak"
+
+	"windlass/internal/awsapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -53,24 +53,6 @@ type world struct {
 	client *http.Client // one connection per request
 }
 
-// ownBody gives each request a body that only net/http closes. The SDK closes its own as soon as an answer begins; net/http, when it looks
-// only then whether more than was announced is in it, takes that for an error and cuts the answer off.
-type ownBody struct{ next http.RoundTripper }
-
-func (o ownBody) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body == nil {
-		return o.next.RoundTrip(r)
-	}
-	defer r.Body.Close()
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	own := r.Clone(r.Context())
-	own.Body = io.NopCloser(bytes.NewReader(body))
-	return o.next.RoundTrip(own)
-}
-
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
@@ -78,20 +60,17 @@ func newWorld(t *testing.T) *world {
 	cloud := New(Config{Now: clock.Now})
 	check(t, cloud.Start(t.Context()))
 	t.Cleanup(func() { check(t, cloud.Close()) })
-	client := &http.Client{Transport: ownBody{&http.Transport{DisableKeepAlives: true}}}
-	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "id", SecretAccessKey: "secret"}, nil
-	})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	cfg := awsapi.Prepare(aws.Config{
+		Region: "eu-central-1", BaseEndpoint: aws.String(cloud.URL()),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "id", SecretAccessKey: "secret"}, nil
+		}),
+		HTTPClient: client, Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+	}, nil)
 	return &world{
 		Cloud: cloud, clock: clock, t: t, client: client,
-		elb: elb.New(elb.Options{
-			Region: "eu-central-1", BaseEndpoint: aws.String(cloud.URL()), Credentials: credentials,
-			HTTPClient: client, Retryer: aws.NopRetryer{},
-		}),
-		elbv2: elbv2.New(elbv2.Options{
-			Region: "eu-central-1", BaseEndpoint: aws.String(cloud.URL()), Credentials: credentials,
-			HTTPClient: client, Retryer: aws.NopRetryer{},
-		}),
+		elb: elb.NewFromConfig(cfg), elbv2: elbv2.NewFromConfig(cfg),
 	}
 }
 
