@@ -103,6 +103,18 @@ func TestAPageThatDoesNotComeIsGivenUp(t *testing.T) { // law 15
 	})
 }
 
+func TestACallerWhoGivesUpIsNotKept(t *testing.T) { // law 15
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		began := time.Now()
+		fails(ctx, t, answering(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), tagged("app", "web"))
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("the caller was kept for %v", took)
+		}
+	})
+}
+
 func TestThrottledCallsAreTriedAgain(t *testing.T) { // G9
 	synctest.Test(t, func(t *testing.T) {
 		var counted []string
@@ -154,9 +166,19 @@ func TestAnIncompleteAnswerIsNoShorterList(t *testing.T) { // law 1
 	}
 }
 
-func TestATagThatIsMissingIsNotAnEmptyOne(t *testing.T) {
-	body := instances(good)
-	fails(t.Context(), t, answering(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }), tagged("env", ""), "lacks the tags asked for")
+func TestAnInstanceLacksATagThatIsAskedFor(t *testing.T) {
+	bare := strings.Replace(good, "<item><key>app</key><value>web</value></item>", "", 1)
+	for _, c := range []struct {
+		item string
+		asks desired.NodeSet
+	}{
+		{good, tagged("env", "")}, // one that is missing is not an empty one
+		{bare, tagged("env", "")},
+		{good, tagged("app", "web", "env", "live")},
+		{good, tagged("a", "live", "app", "web")},
+	} {
+		fails(t.Context(), t, answering(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, instances(c.item)) }), c.asks, "lacks the tags asked for")
+	}
 }
 
 func TestAnInstanceThatIsEndingIsNotListed(t *testing.T) { // G14

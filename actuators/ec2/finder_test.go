@@ -167,11 +167,23 @@ func TestTwoStaticNodesOfOneMachineAreAProblem(t *testing.T) {
 	w := newWorld(t)
 	w.add(aws.Instance{ID: "i-0000000a", PrivateAddress: "10.0.0.1"}, "web-1")
 	set := tagged("app", "web")
-	set.Static = []desired.StaticNode{{Name: "one", Address: "10.0.0.1"}, {Name: "two", Address: "two.example", Target: "i-0000000a"}}
+	w.add(aws.Instance{ID: "i-0000000b", PrivateAddress: "10.0.0.2"}, "web-2")
+	set.Static = []desired.StaticNode{{Name: "one", Address: "10.0.0.1"}, {Name: "two", Address: "two.example", Target: "i-0000000a"}, {Name: "three", Address: "three.example"}}
 	got := w.nodes(set)
 	want := "static nodes one and two are both instance i-0000000a, and two is left out: remove one of them"
-	if !slices.Equal(names(got), []string{"one"}) || !slices.Equal(got.Problems, []string{want}) {
+	if !slices.Equal(names(got), []string{"one", "three", "web-2"}) || !slices.Equal(got.Problems, []string{want}) {
 		t.Errorf("got %+v\nwant problem %q", got, want)
+	}
+}
+
+// The file's spelling of its own address is not taken for a target of its own.
+func TestAStaticInstanceIsInTheBalancerByItsPrivateAddress(t *testing.T) {
+	w := newWorld(t)
+	w.add(aws.Instance{ID: "i-0000000a", PrivateAddress: "10.0.0.1"}, "web-1")
+	set := tagged("app", "web")
+	set.Static = []desired.StaticNode{{Name: "one", Address: "2001:DB8::1", Target: "i-0000000a"}}
+	if got := w.nodes(set); len(got.Nodes) != 1 || got.Nodes[0].Targets != (actuators.Targets{Instance: "i-0000000a", IP: "10.0.0.1"}) {
+		t.Errorf("got %+v", got)
 	}
 }
 
