@@ -173,4 +173,7 @@ func TestPace(t *testing.T) {
 	if got := health.Pace(1<<40, time.Hour); got != time.Hour {
 		t.Errorf("after very many tries wait %v", got)
 	}
+	if got := health.Pace(1, 5*time.Millisecond); got != 5*time.Millisecond {
+		t.Errorf("a check of every 5 ms waits %v", got)
+	}
 }

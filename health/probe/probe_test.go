@@ -33,10 +33,11 @@ type fakeShell struct {
 	ends    error         // how connections through it end at once; nil: they do not
 	command string
 	env     []string
+	timeout time.Duration
 }
 
-func (f *fakeShell) Check(ctx context.Context, _ actuators.Place, env []string, command string, _ time.Duration) (int, string, error) {
-	f.command, f.env = command, env
+func (f *fakeShell) Check(ctx context.Context, _ actuators.Place, env []string, command string, timeout time.Duration) (int, string, error) {
+	f.command, f.env, f.timeout = command, env, timeout
 	if f.hang {
 		<-ctx.Done()
 		return 0, "", ctx.Err()
@@ -127,6 +128,7 @@ func TestPage(t *testing.T) {
 		"as wanted":            {200, `{"version": "v1.4.2"}`, "{release}", health.Pass, "200"},
 		"any body":             {200, "anything", "", health.Pass, "200"},
 		"broken":               {503, "v1.4.2", "{release}", health.Fail, "/version: 503, want 200"},
+		"well in another way":  {203, "v1.4.2", "{release}", health.Fail, "/version: 203, want 200"},
 		"another release":      {200, "v1.4.1", "{release}", health.Contradict, `want "v1.4.2" in the answer: "v1.4.1"`},
 		"a longer release":     {200, "v1.4.2-rc1", "{release}", health.Contradict, "v1.4.2-rc1"},
 		"another page":         {200, "it works", "ready", health.Fail, `want "ready"`},
@@ -161,7 +163,6 @@ func TestPageWithAStatusOfItsOwn(t *testing.T) {
 }
 
 func TestPageIsBoundedAndAskedPlainly(t *testing.T) {
-	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	var asked *http.Request
 	stopped := make(chan bool, 1)
 	port := service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -213,6 +214,9 @@ func TestPageThatDoesNotCome(t *testing.T) {
 	p := probe.New(&fakeShell{})
 	expect(t, p.Probe(t.Context(), place(), check, "v1"), health.Fail, "no answer in time")
 	expect(t, p.Probe(t.Context(), place(), page(closedPort(t), ""), "v1"), health.Fail, "connection refused")
+	unsaid := page(closedPort(t), "")
+	unsaid.HTTP.Via = "" // is direct
+	expect(t, p.Probe(t.Context(), place(), unsaid, "v1"), health.Fail, "connection refused")
 
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -243,9 +247,22 @@ func TestOverSSHTellsTheNodeFromItsService(t *testing.T) {
 	expect(t, probe.New(&fakeShell{err: lost}).Probe(t.Context(), place(), check, "v1"), health.NoAnswer, "user deploy is refused")
 	refused := fmt.Errorf("cannot connect: %w", syscall.ECONNREFUSED)
 	expect(t, probe.New(&fakeShell{err: refused}).Probe(t.Context(), place(), check, "v1"), health.Fail, "connection refused")
+	ended := fmt.Errorf("cannot connect: %w", io.EOF) // what ends a connection that was made says nothing of one that was not
+	expect(t, probe.New(&fakeShell{err: ended}).Probe(t.Context(), place(), check, "v1"), health.NoAnswer, "EOF")
+	way := fmt.Errorf("cannot connect: %w", &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("no route to host")})
+	if got := probe.New(&fakeShell{err: way}).Probe(t.Context(), place(), check, "v1"); !strings.HasSuffix(got.Detail, "version: no route to host") {
+		t.Errorf("%q says what the reader knows", got.Detail)
+	}
 	check.Timeout = 50 * time.Millisecond
 	expect(t, probe.New(&fakeShell{hang: true}).Probe(t.Context(), place(), check, "v1"), health.NoAnswer, "")
+	silent := &fakeShell{conn: silentConn{deadConn{closed: make(chan struct{})}}}
+	expect(t, probe.New(silent).Probe(t.Context(), place(), check, "v1"), health.Fail, "no answer in time")
 }
+
+// silentConn takes everything and answers nothing.
+type silentConn struct{ deadConn }
+
+func (c silentConn) Write(b []byte) (int, error) { return len(b), nil }
 
 // endingConn ends as soon as something is asked.
 type endingConn struct {
@@ -381,6 +398,9 @@ func TestCommandGetsTheRelease(t *testing.T) {
 	expect(t, p.Probe(t.Context(), place(), command("web --version | grep -Fx '{release}' # {node}"), "v1.4.2+a"), health.Pass, "")
 	if want := "web --version | grep -Fx 'v1.4.2+a' # web-1"; f.command != want {
 		t.Errorf("runs %q", f.command)
+	}
+	if f.timeout != 50*time.Millisecond {
+		t.Errorf("is ended on the node after %v", f.timeout)
 	}
 	if want := "WINDLASS_FLEET=web-live WINDLASS_NODE=web-1 WINDLASS_RELEASE=v1.4.2+a"; strings.Join(f.env, " ") != want {
 		t.Errorf("with %q", f.env)
