@@ -314,9 +314,7 @@ func remember(accepted []string, revision string) []string {
 }
 
 func (r *Repo) adopt(head plumbing.Hash, next desired.State, past history, byHand, accepted []string) {
-	if past.has(plumbing.NewHash(r.force.Revision)) {
-		past = past.join(r.past)
-	}
+	past = past.join(r.past)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.force, r.byHand, r.past, r.seen, r.refusal, r.kept = next, byHand, past, head, "", accepted

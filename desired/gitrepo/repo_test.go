@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/google/go-cmp/cmp"
 
 	"windlass/desired"
@@ -588,6 +589,7 @@ func TestLaw2LostStateDirectoryRecallsTheLastGoodVersion(t *testing.T) {
 	server := newGitServer(t)
 	server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "fleets/db.yaml": fleet("db", "v1")})
 	good := server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	server.commit(files{"fleets/web.yaml": nil, "fleets/db.yaml": nil, "README": text("moved")}) // no directory of fleets
 	server.commit(files{"fleets/web.yaml": broken("web"), "fleets/db.yaml": garbled(), "fleets/new.yaml": broken("new")})
 	server.gap(5)
 	options, want := server.options(), map[string]string{"web": "v2", "db": "v1"}
@@ -691,20 +693,37 @@ func TestLaw3VersionsOfTwoCommitsMustNotShareANode(t *testing.T) {
 	wantReleases(t, poll(t, repo), map[string]string{"web": "v2", "db": "v3", "new": "v1"})
 }
 
+// What is looked up in history gives way to what is in force, and never the other way round.
+func TestLaw3ARecalledVersionTakesNoNodeAway(t *testing.T) {
+	t.Parallel()
+	same := func(name, release string) *string {
+		return text(strings.ReplaceAll(*fleet(name, release), name+".invalid", "10.0.0.1"))
+	}
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": same("web", "v1")})
+	server.commit(files{"fleets/web.yaml": nil, "fleets/db.yaml": same("db", "v2")})
+	options := server.options()
+	wantReleases(t, poll(t, server.open(options)), map[string]string{"db": "v2"})
+	server.commit(files{"fleets/web.yaml": broken("web"), "fleets/db.yaml": broken("db")})
+	state := poll(t, server.open(options))
+	wantReleases(t, state, map[string]string{"db": "v2"})
+	wantRejected(t, state, "web", "db")
+}
+
 func TestLostArchiveIsReadFromHistory(t *testing.T) {
 	t.Parallel()
 	server := newGitServer(t)
 	good := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
 	options := server.options()
 	poll(t, server.open(options))
-	server.commit(files{"fleets/web.yaml": broken("web")})
+	server.commit(files{"fleets/web.yaml": broken("web"), "fleets/api.yaml": fleet("api", "v7")})
 	poll(t, server.open(options))
 	server.check(os.WriteFile(filepath.Join(options.Dir, good+".zip"), []byte("damaged"), 0o600))
 	repo := server.open(options)
-	wantReleases(t, repo.State(), map[string]string{})
+	wantReleases(t, repo.State(), map[string]string{"api": "v7"})
 	wantProblem(t, repo.State(), "fleet web has no version in force", good)
 	state := poll(t, repo)
-	wantReleases(t, state, map[string]string{"web": "v1"})
+	wantReleases(t, state, map[string]string{"web": "v1", "api": "v7"})
 	wantProblem(t, state)
 }
 
@@ -1055,7 +1074,7 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		"--accept-revision": {URL: "https://host/repo", AcceptRevision: "abc"},
 		"no branch name":    {URL: "https://host/repo", Branch: "a..b"},
 		"\"git\"":           {URL: "git://host/repo"},
-		"clear text":        {URL: "http://user:secret@host/repo"},
+		"clear text":        {URL: "http://user:secret@host:443/repo"},
 		"known_hosts":       {URL: "git@host:repo", SSHKey: "key"},
 		"no key":            {URL: "git@host:repo", KnownHosts: "known_hosts"},
 		"holds a password":  {URL: "ssh://git:secret@host/repo", KnownHosts: "known_hosts", SSHKey: "key"},
@@ -1079,6 +1098,67 @@ func TestDamagedOrNewerStateStopsWithWhatToDo(t *testing.T) {
 		}
 		if _, err := Open(Options{URL: "https://host/repo", Dir: dir}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("open with %s: %v; want %q", content, err, want)
+		}
+	}
+}
+
+// What a person typed must mean one commit of the history that it accepts.
+func TestG39AnAmbiguousRevisionAcceptsNothing(t *testing.T) {
+	t.Parallel()
+	const named = "abcdef0"
+	of := func(last string) plumbing.Hash {
+		return plumbing.NewHash(named + strings.Repeat("0", 40-len(named)-len(last)) + last)
+	}
+	head, other := of("1"), plumbing.NewHash(strings.Repeat("1", 40))
+	repo := &Repo{options: Options{AcceptRevision: named}}
+	for _, c := range []struct {
+		head    plumbing.Hash
+		history []plumbing.Hash
+		want    bool
+	}{{head, []plumbing.Hash{head, other}, true}, {head, []plumbing.Hash{head, other, of("2")}, false}, {other, []plumbing.Hash{head, other}, false}} {
+		past := history{commits: map[plumbing.Hash]struct{}{}}
+		for _, commit := range c.history {
+			past.commits[commit] = struct{}{}
+		}
+		if got := repo.acceptedByHand(c.head, past); got != c.want {
+			t.Errorf("of %v, %s accepted: %v", c.history, c.head, got)
+		}
+	}
+}
+
+// A look from elsewhere may have no right to what the agent keeps; the agent itself must never go on as if nothing had been accepted.
+func TestStateThatMustNotBeReadStopsAllButALook(t *testing.T) {
+	t.Parallel()
+	options := Options{URL: "https://host/repo", Dir: t.TempDir()}
+	const unreadable = "/proc/sys/vm/drop_caches" // to root too
+	if err := os.Symlink(unreadable, filepath.Join(options.Dir, "accepted.json")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(options); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("open: %v", err)
+	}
+	options.ReadOnly = true
+	if _, err := Open(options); err != nil {
+		t.Errorf("look: %v", err)
+	}
+}
+
+// An earlier windlass kept that a person had accepted a rewritten history, and not which commits were named.
+func TestStateOfAnEarlierWindlassThatWasAcceptedByHand(t *testing.T) {
+	t.Parallel()
+	before, head := strings.Repeat("a", 40), strings.Repeat("b", 40)
+	dir := t.TempDir()
+	text := fmt.Sprintf(`{"schema":1,"revision":%q,"acceptedByHand":true,"accepted":[%q,%q],"fleets":{}}`, head, before, head)
+	if err := os.WriteFile(filepath.Join(dir, "accepted.json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for named, used := range map[string]bool{head[:12]: true, before[:12]: false} {
+		repo, err := Open(Options{URL: "https://host/repo", Dir: dir, AcceptRevision: named})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if repo.usedUp() != used {
+			t.Errorf("--accept-revision %s is used up: %v", named, !used)
 		}
 	}
 }

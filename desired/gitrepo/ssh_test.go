@@ -153,7 +153,7 @@ func serve(t *testing.T, handle func(*net.TCPConn)) string {
 	return listener.Addr().String()
 }
 
-// know writes known_hosts lines for the server.
+// know adds known_hosts lines for the server.
 func (s *sshServer) know(t *testing.T, marker string, keys ...keyPair) {
 	t.Helper()
 	host, port, err := net.SplitHostPort(s.address)
@@ -162,7 +162,11 @@ func (s *sshServer) know(t *testing.T, marker string, keys ...keyPair) {
 	for _, key := range keys {
 		lines += fmt.Sprintf("%s[%s]:%s %s\n", marker, host, port, key.line())
 	}
-	must(t, os.WriteFile(s.known, []byte(lines), 0o600))
+	file, err := os.OpenFile(s.known, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	must(t, err)
+	defer file.Close()
+	_, err = file.WriteString(lines)
+	must(t, err)
 }
 
 func (s *sshServer) options(t *testing.T) Options {
@@ -286,7 +290,8 @@ func TestG37SSHHostKeys(t *testing.T) {
 		config string
 		marker string
 		known  []keyPair
-		says   string // empty: trusted
+		plain  []keyPair // known beside those, without the marker
+		says   string    // empty: trusted
 	}{
 		"one of several, ed25519":   {known: []keyPair{ours}},
 		"one of several, ecdsa":     {known: []keyPair{ecdsa}},
@@ -294,6 +299,7 @@ func TestG37SSHHostKeys(t *testing.T) {
 		"all":                       {known: all},
 		"certificate":               {config: certified, marker: "@cert-authority ", known: []keyPair{authority}},
 		"certificate of a stranger": {config: certified, marker: "@cert-authority ", known: []keyPair{stranger}, says: "an authority that"},
+		"no certificate any more":   {marker: "@cert-authority ", known: []keyPair{authority}, plain: []keyPair{ecdsa}},
 		"revoked":                   {marker: "@revoked ", known: []keyPair{ours}, says: "revoked"},
 		"unknown":                   {says: "ssh-keyscan"},
 		"another":                   {known: []keyPair{stranger}, says: "another key"},
@@ -304,6 +310,7 @@ func TestG37SSHHostKeys(t *testing.T) {
 			git.commit(files{"fleets/web.yaml": fleet("web", "v1")})
 			server := newSSHServer(t, git, test.config, all...)
 			server.know(t, test.marker, test.known...)
+			server.know(t, "", test.plain...)
 			state, err := git.open(server.options(t)).Poll(t.Context())
 			if test.says == "" {
 				must(t, err)

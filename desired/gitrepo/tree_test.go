@@ -39,6 +39,38 @@ func TestTreeIsAFileSystem(t *testing.T) {
 	if _, err := live.Open("../top.txt"); !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("left the directory: %v", err)
 	}
+	file, err := live.Open("README")
+	server.check(err)
+	begin := make([]byte, 1)
+	_, err = file.Read(begin)
+	server.check(err)
+	server.check(file.Close())
+	if _, err := file.Read(begin); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("read after it was closed: %v", err)
+	}
+}
+
+func TestFilesOfAWorkingTreeAsTheyAreCommitted(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	before := server.commit(files{"live/fleets/web.yaml": text("v1")})
+	server.commit(files{"live/fleets/web.yaml": text("v2")})
+	link := filepath.Join(t.TempDir(), "link")
+	server.check(os.Symlink(filepath.Join(server.work, "live"), link))
+	for _, dir := range []string{filepath.Join(server.work, "live"), link} { // by whatever way it is named
+		for revision, want := range map[string]string{"HEAD": "v2", before: "v1", "HEAD~1": "v1"} {
+			committed, err := Committed(dir, revision)
+			server.check(err)
+			if got, err := fs.ReadFile(committed, "fleets/web.yaml"); err != nil || string(got) != want {
+				t.Errorf("%s of %s: %q, %v; want %q", revision, dir, got, err, want)
+			}
+		}
+	}
+	for want, where := range map[string][2]string{"is in no git repository": {t.TempDir(), "HEAD"}, `has no revision "elsewhere"`: {link, "elsewhere"}} {
+		if _, err := Committed(where[0], where[1]); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s of %s: %v, want %q", where[1], where[0], err, want)
+		}
+	}
 }
 
 func TestTreeRemembersWhatWasReadNotWhatWasLookedAt(t *testing.T) {

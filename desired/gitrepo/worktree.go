@@ -12,10 +12,14 @@ import (
 )
 
 // Committed returns the files of a directory in a git working tree as a revision (HEAD, a branch, a tag, a hash) has them. It
-// reads the repository's objects only and changes nothing. The error is fs.ErrNotExist when there is no repository around dir, no
-// such revision, or no such directory in it.
+// reads the repository's objects only and changes nothing. A link on the way to dir is followed, as git does. The error is
+// fs.ErrNotExist when there is no repository around dir, no such revision, or no such directory in it.
 func Committed(dir, revision string) (fs.FS, error) {
-	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	place, err := realPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell where %s is: %w", dir, err)
+	}
+	repo, err := git.PlainOpenWithOptions(place, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return nil, missing(fmt.Sprintf("%s is in no git repository", dir))
 	}
@@ -26,7 +30,7 @@ func Committed(dir, revision string) (fs.FS, error) {
 	if err != nil {
 		return nil, missing(fmt.Sprintf("the git repository of %s has no revision %q: fetch it first, a shallow clone lacks most", dir, revision))
 	}
-	below, err := pathInRepo(repo, dir)
+	below, err := pathInRepo(repo, place)
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell where in its git repository %s is: %w", dir, err)
 	}
@@ -43,20 +47,22 @@ type missing string
 func (m missing) Error() string      { return string(m) }
 func (missing) Is(target error) bool { return target == fs.ErrNotExist }
 
-// pathInRepo is dir as the commits of its repository name it.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}
+
+// pathInRepo is dir, a real path, as the commits of its repository name it.
 func pathInRepo(repo *git.Repository, dir string) (string, error) {
 	worktree, err := repo.Worktree()
 	if err != nil {
 		return "", err
 	}
-	root, err := filepath.EvalSymlinks(worktree.Filesystem.Root())
+	root, err := realPath(worktree.Filesystem.Root())
 	if err != nil {
-		return "", err
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return "", err
-	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return "", err
 	}
 	below, err := filepath.Rel(root, dir)
