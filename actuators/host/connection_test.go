@@ -398,7 +398,11 @@ func TestSessionsAreTold(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _ = agent(t, s, o).Read(over, at)
-	if want := []string{fleet + " success", fleet + " lost", fleet + " failed"}; !slices.Equal(told, want) {
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	slow := (&villain{silent: true}).start(t)
+	_, _ = trusting(t, o).Read(short, slow)
+	if want := []string{fleet + " success", fleet + " lost", fleet + " failed", fleet + " failed"}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
 }

@@ -735,6 +735,24 @@ func TestStaleFilesAreNotPlaced(t *testing.T) {
 	}
 }
 
+// What a link leads to may be anybody's, also while it happens to hold the same.
+func TestALinkIsReplacedByAFileOfTheSameContent(t *testing.T) {
+	b := workbench(t)
+	other, link := filepath.Join(b.dir, "other"), filepath.Join(b.dir, "link")
+	write(t, other, "same")
+	if err := errors.Join(os.Chmod(other, 0o644), os.Symlink(other, link)); err != nil {
+		t.Fatal(err)
+	}
+	j := job("one", step("a", "true"))
+	j.Files = []actuators.JobFile{{To: link, Content: []byte("same")}}
+	if got := b.run(j); got.Exit != 0 {
+		t.Errorf("got %+v", got)
+	}
+	if info, err := os.Lstat(link); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("it is left: %v, %v", info, err)
+	}
+}
+
 func TestFileWithoutItsDirectory(t *testing.T) {
 	b := workbench(t)
 	j := job("one", step("never", "touch never"))

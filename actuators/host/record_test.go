@@ -328,6 +328,10 @@ func TestAccountThatRunsNothing(t *testing.T) {
 	complaint(t, err, "This account is currently not available.", "needs a login shell")
 	_, _, err = h.Check(t.Context(), at, nil, "true", time.Minute)
 	complaint(t, err, "This account is currently not available.")
+
+	s, at = node(t, sshdtest.Options{Config: []string{"ForceCommand echo Have a nice day."}}) // and ends well
+	_, _, err = agent(t, s, host.Options{}).Check(t.Context(), at, nil, "true", time.Minute)
+	complaint(t, err, "not whole")
 }
 
 // tool is a command that a test stands in for.
