@@ -36,6 +36,7 @@ type deskCall struct {
 	action  string
 	group   string
 	targets []string // id:port@zone; the id alone for Classic
+	began   time.Time
 	took    time.Duration
 }
 
@@ -46,14 +47,14 @@ func newDesk() (*desk, *elb.Balancer) {
 
 func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
-	began, call := time.Now(), deskCall{action: r.Form.Get("Action"), group: r.Form.Get("TargetGroupArn") + r.Form.Get("LoadBalancerName"), targets: targetsIn(r.Form)}
+	call := deskCall{began: time.Now(), action: r.Form.Get("Action"), group: r.Form.Get("TargetGroupArn") + r.Form.Get("LoadBalancerName"), targets: targetsIn(r.Form)}
 	select {
 	case <-time.After(d.latency):
 	case <-r.Context().Done():
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	call.took = time.Since(began)
+	call.took = time.Since(call.began)
 	d.calls = append(d.calls, call)
 	if r.Context().Err() != nil {
 		return
@@ -390,8 +391,11 @@ func TestAnAddressOutsideTheVPCDoesNotGoWithThoseWhoLeave(t *testing.T) {
 		}
 		joins.Wait()
 		var sent []string
-		for _, call := range d.made(before) {
+		for i, call := range d.made(before) {
 			sent = append(sent, call.action+" "+strings.Join(call.targets, " "))
+			if i > 0 && call.began.Sub(d.calls[before].began) < time.Duration(i)*250*time.Millisecond {
+				t.Errorf("%s was sent before its turn", sent[i])
+			}
 		}
 		want := []string{"RegisterTargets 10.0.0.7:8080", "RegisterTargets 10.0.0.7:8080@all", "DeregisterTargets 10.0.0.1:8080"}
 		if !slices.Equal(sent, want) {

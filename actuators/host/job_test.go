@@ -740,11 +740,11 @@ func TestALinkIsReplacedByAFileOfTheSameContent(t *testing.T) {
 	b := workbench(t)
 	other, link := filepath.Join(b.dir, "other"), filepath.Join(b.dir, "link")
 	write(t, other, "same")
-	if err := errors.Join(os.Chmod(other, 0o644), os.Symlink(other, link)); err != nil {
+	if err := errors.Join(os.Chmod(other, 0o777), os.Symlink(other, link)); err != nil {
 		t.Fatal(err)
 	}
 	j := job("one", step("a", "true"))
-	j.Files = []actuators.JobFile{{To: link, Content: []byte("same")}}
+	j.Files = []actuators.JobFile{{To: link, Mode: "0777", Content: []byte("same")}} // which is the mode of a link
 	if got := b.run(j); got.Exit != 0 {
 		t.Errorf("got %+v", got)
 	}
