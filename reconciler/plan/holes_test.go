@@ -532,3 +532,89 @@ func TestNodeThatDrainsIsNotConfiguredAgain(t *testing.T) {
 		t.Errorf("steps %q: %s", kindsOf(p, ""), p.Nodes[0].Reason)
 	}
 }
+
+// Law 17: a node that serves behind two ports of a group gets both back.
+func TestLaw17EveryPlaceOfAGroupIsGivenBack(t *testing.T) {
+	w := fleetOf(3, "v1")
+	second := w.Groups[0].Members[0].Membership
+	second.Port = 8081
+	r := own(&w, 0, actuators.Verified)
+	r.On, r.Try, r.Places = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}, append(r.Places, second)
+	w.Groups[0].Members = w.Groups[0].Members[1:]
+	w.Nodes[0].Health = passing("v2", plan.WatchVerify)
+	p := plan.Next(wants("v2"), w)
+	if kindsOf(p, "") != "add web-1" || len(p.Steps[0].Targets) != 2 || p.Steps[0].Targets[1] != second {
+		t.Errorf("steps %q: %+v", kindsOf(p, ""), p.Steps)
+	}
+}
+
+// Law 8 counts who serves, and a node that one of its groups has already does: what another lacks is given to it.
+func TestLaw8HalfOfANodeIsNoSecondOne(t *testing.T) {
+	w := fleetOf(3, "v1")
+	add := twoGroups(&w)
+	for i := range 2 {
+		r := own(&w, i, actuators.Verified)
+		r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
+		w.Nodes[i].Health = passing("v2", plan.WatchVerify)
+	}
+	w.Groups[1].Members = w.Groups[1].Members[1:] // web-1 lacks it
+	p := plan.Next(wants("v2", add, func(f *desired.Fleet) { f.Rollout.MaxUnavailable.Count = 2 }), w)
+	if !strings.Contains(kindsOf(p, ""), "add web-1") {
+		t.Errorf("steps %q; holds %s", kindsOf(p, ""), holds(p))
+	}
+}
+
+// What was proven here before another version needs no proof again: a revert bakes nothing.
+func TestRevertedNodeBakesNothing(t *testing.T) {
+	w := fleetOf(3, "v1")
+	r := own(&w, 0, actuators.Verified)
+	r.Proven, r.Previous, r.Try = version("v2"), version("v1"), actuators.Try{Version: version("v1"), ID: "x"}
+	p := plan.Next(wants("v1"), w)
+	if len(p.Watch) == 0 || p.Watch[0].Node != "web-1" || p.Watch[0].Steady != 0 {
+		t.Errorf("watches %+v", p.Watch)
+	}
+}
+
+// Law 7: so is a stranger that never gets traffic.
+func TestLaw7AStrangerThatGetsNoTrafficFreesNobody(t *testing.T) {
+	for status, want := range map[actuators.TargetStatus]string{actuators.TargetUnused: "", actuators.TargetInitial: "leave web-1"} {
+		w := fleetOf(1, "v1")
+		sick(1)(&w, nil)
+		w.Groups[0].Members = append(w.Groups[0].Members, memberOf("old-9", status))
+		if p := plan.Next(wants("v2"), w); kindsOf(p, "") != want {
+			t.Errorf("beside one that is %q: steps %q; holds %s", status, kindsOf(p, ""), holds(p))
+		}
+	}
+}
+
+// Law 9: a node that is being prepared is not checked for another's sake, and nobody waits for that.
+func TestLaw9NobodyWaitsForTheChecksOfANodeThatIsPrepared(t *testing.T) {
+	w := unbalanced(4, "v1")
+	own(&w, 0, actuators.Leaving)
+	w.Nodes[0].Staged = start.Add(-time.Minute)
+	own(&w, 1, actuators.Preparing).Try = actuators.Try{Version: version("v2"), ID: "x"}
+	w.Nodes[1].Busy = plan.Prepare
+	w.Nodes[1].Health = passing("v1", plan.WatchIdle)
+	for i := 2; i < 4; i++ {
+		w.Nodes[i].Health = passing("v1", plan.WatchAgain)
+		w.Nodes[i].Health.Since = start.Add(-30 * time.Second)
+	}
+	p := plan.Next(wants("v2", noBalancers, upTo(2, 2)), w)
+	if kindsOf(p, "web-1") != "configure web-1" {
+		t.Errorf("steps %q, watches %+v: %s; holds %s", kindsOf(p, ""), p.Watch, p.Nodes[0].Reason, holds(p))
+	}
+}
+
+// What keeps a node from being given back is told, whatever its checks say.
+func TestNodeThatIsNotGivenBackSaysWhy(t *testing.T) {
+	for _, status := range []health.Status{health.Failing, health.Unknown} {
+		w := fleetOf(3, "v1")
+		w.Groups[0].Members = w.Groups[0].Members[1:]
+		w.Nodes[0].OutSince, w.Nodes[0].Out = start.Add(-time.Hour), start.Add(-time.Hour)
+		w.Nodes[0].Health = failing("v1", plan.WatchVerify)
+		w.Nodes[0].Health.Status = status
+		if got := plan.Next(wants("v1"), w).Nodes[0].Reason; !strings.Contains(got, "not given back, its checks fail: check serves: 503") {
+			t.Errorf("%q: %s", status, got)
+		}
+	}
+}

@@ -14,7 +14,7 @@ import (
 // first goes.
 func (k *known) refuseToServe(v *view) refusal {
 	digest := v.rec.On.Digest
-	if k.verdict.proven[digest] > 0 {
+	if k.verdict.proven[digest] {
 		return refusal{}
 	}
 	serving := 0

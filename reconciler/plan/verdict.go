@@ -14,18 +14,15 @@ type verdict struct {
 	from    string          // the node whose record has it; empty: none that can be read
 	retried int             // the highest retry at which the wanted version was halted
 	proofs  int             // nodes on which the wanted version is proven
-	proven  map[string]int  // digests, and on how many nodes each is proven
+	proven  map[string]bool // digests that are proven on some node
 }
 
 // judge finds the verdict in force on the wanted version, and how well versions are proven.
 func (s *scene) judge() verdict {
-	d := verdict{proven: map[string]int{}}
+	d := verdict{proven: map[string]bool{}}
 	for i := range s.views {
 		v := &s.views[i]
-		d.proven[v.rec.Proven.Digest]++
-		if v.rec.Previous.Digest != v.rec.Proven.Digest {
-			d.proven[v.rec.Previous.Digest]++
-		}
+		d.proven[v.rec.Proven.Digest], d.proven[v.rec.Previous.Digest] = true, true
 		d = d.with(s, v.rec.Halts, v.Name)
 		if s.Is(v.rec.Proven) || s.Is(v.rec.Previous) {
 			d.proofs++
@@ -85,7 +82,7 @@ func (d verdict) blames(v *view, t actuators.Try) bool {
 	switch {
 	case v.provenOnce(t.Version):
 		return false
-	case d.proven[t.Version.Digest] > 0:
+	case d.proven[t.Version.Digest]:
 		return t.Earlier == ""
 	}
 	return true
