@@ -362,6 +362,15 @@ func TestLaw18NoCallUnderAClaimThatIsOver(t *testing.T) {
 	if !errors.Is(err, errCut) || asked != 2 {
 		t.Errorf("asked %d times, %v", asked, err)
 	}
+	asked = 0
+	err = a.each(t.Context(), n.place, n.host, make([]actuators.Membership, 2), func(context.Context, actuators.Membership) error {
+		asked++
+		n.host.until = time.Now() // the first call took that long
+		return nil
+	})
+	if err == nil || asked != 1 {
+		t.Errorf("asked %d times, %v", asked, err)
+	}
 }
 
 // A record alone is told of as it was written, and with an effect to come as soon as it is: never twice.

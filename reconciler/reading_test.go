@@ -33,10 +33,16 @@ func TestUnreadableGroupsShowWhatTheySaidLast(t *testing.T) {
 		{Group: actuators.Group{ID: "d"}, Err: "denied"}, {Group: actuators.Group{ID: "c"}, Err: "none", Missing: true}, {Group: actuators.Group{ID: "e"}, Err: "denied"},
 		{Group: actuators.Group{ID: "f"}, Err: "denied"},
 	}
+	for i := range states {
+		states[i].At = time.Unix(int64(i), 0)
+	}
 	a.recall(states)
 	var got []string
-	for _, s := range states {
+	for i, s := range states {
 		got = append(got, fmt.Sprint(s.ID, " ", s.Err, " ", s.Missing, " ", len(s.Members)))
+		if !s.At.Equal(time.Unix(int64(i), 0)) {
+			t.Errorf("group %d was asked at %v", i, s.At)
+		}
 	}
 	want := []string{"a denied false 1", "b  false 1", "d denied false 1", "c none true 0", "e denied false 0", "f denied false 0"}
 	if !slices.Equal(got, want) {
@@ -184,6 +190,8 @@ func TestMovesAreNoticed(t *testing.T) {
 		in, draining, sick, nowhere := groupState("arn:web", "web-1 healthy"), groupState("arn:web", "web-1 draining"), groupState("arn:web", "web-1 unhealthy"), groupState("arn:web")
 		denied := nowhere
 		denied.Err = "denied"
+		gone := nowhere
+		gone.Err, gone.Missing = "none", true
 		under := func(n *node) { n.changedTo(func(r *actuators.NodeRecord) { r.Stage = actuators.Configuring }) }
 		for name, c := range map[string]struct {
 			group, former                    actuators.GroupState
@@ -196,6 +204,7 @@ func TestMovesAreNoticed(t *testing.T) {
 			"is nowhere":           {nowhere, nowhere, nil, false, true, true, true},
 			"is in a former group": {nowhere, in, nil, false, false, true, true},
 			"cannot be seen":       {denied, nowhere, nil, false, false, false, false},
+			"has no group":         {gone, nowhere, nil, false, false, false, false},
 			"is being changed":     {nowhere, nowhere, under, false, true, false, true},
 			"is being worked on":   {nowhere, nowhere, func(n *node) { n.Busy = plan.Drain }, false, true, false, true},
 			"was out before":       {nowhere, nowhere, func(n *node) { n.serving, n.Out, n.OutSince = false, before, before }, false, true, true, false},
@@ -380,6 +389,9 @@ func TestHostsAreReadAtThePaceOfWhatHappensThere(t *testing.T) {
 		"another's claim": {func(n *node) {
 			n.changedTo(func(r *actuators.NodeRecord) { r.Claim = &actuators.Claim{Holder: "b", Nonce: "b"} })
 		}, 5 * time.Second},
+		"an earlier start's claim": {func(n *node) {
+			n.changedTo(func(r *actuators.NodeRecord) { r.Claim = claimed(); r.Claim.Nonce, r.Claim.Epoch = "before", 0 })
+		}, a.Refresh},
 		"our own claim": {func(n *node) { n.changedTo(func(r *actuators.NodeRecord) { r.Claim = claimed() }) }, a.Refresh},
 	} {
 		a := quietActor(1)

@@ -46,6 +46,24 @@ func TestOrdersThatArePeoplesProgress(t *testing.T) {
 	}
 }
 
+// How long a version takes counts from the commit that first wanted it, whatever is committed after it.
+func TestAVersionIsAsOldAsTheCommitThatFirstWantedIt(t *testing.T) {
+	a, first := quietActor(1), time.Now()
+	wanted := func(release, revision string, committed time.Time) time.Time {
+		v := versionOf(release)
+		v.Revision = revision
+		a.take(order{want: plan.Want{Fleet: webFleet(release), Version: v}, meta: meta{committed: committed}})
+		return a.committed
+	}
+	wanted("v2", "rev-1", first)
+	if got := wanted("v2", "rev-2", first.Add(time.Hour)); !got.Equal(first) {
+		t.Errorf("another commit with the same version: %v later", got.Sub(first))
+	}
+	if got := wanted("v3", "rev-3", first.Add(2*time.Hour)); !got.Equal(first.Add(2 * time.Hour)) {
+		t.Errorf("another version: %v later", got.Sub(first))
+	}
+}
+
 // What an order makes worthless is read again: another node set before anybody leaves, other groups at once.
 func TestOrdersMakeReadingsWorthless(t *testing.T) {
 	static := func(f *desired.Fleet) { f.Nodes.Static = []desired.StaticNode{{Name: "web-1"}} }
