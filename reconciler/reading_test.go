@@ -718,3 +718,22 @@ func TestOldSamplesAreForgottenButTheNewestFailures(t *testing.T) {
 		t.Errorf("of the older half %v are kept, of all %d", old, len(w.samples))
 	}
 }
+
+// A try that began for one watch says nothing to the next: that may ask for another release.
+func TestATryOfAnEarlierWatchIsNotCounted(t *testing.T) {
+	for late, want := range map[bool]int{false: 1, true: 0} {
+		a := quietActor(1)
+		n, now := a.order[0], time.Now()
+		a.want.Fleet.Health = []desired.Check{{Name: "serves", Timeout: time.Second, Interval: time.Second, Successes: 9, Within: time.Minute}}
+		n.watch = newWatch(plan.Watch{Node: n.Name, Release: "v1", Phase: plan.WatchVerify}, now)
+		a.try(t.Context(), n, a.want.Fleet.Health[0])
+		if late {
+			n.watch = newWatch(plan.Watch{Node: n.Name, Release: "v2", Phase: plan.WatchVerify}, now.Add(time.Second))
+		}
+		(<-a.tasks.done)()
+		if got := len(n.watch.samples); got != want {
+			t.Errorf("another watch meanwhile %t: %d samples, want %d", late, got, want)
+		}
+		a.tasks.wait()
+	}
+}
