@@ -75,6 +75,8 @@ func TestEncodeRecordFitsFreeText(t *testing.T) {
 	}
 	r.Try.Error = "\x1b[31mred\x00" + strings.Repeat("é", actuators.MaxErrorBytes)
 	r.Halts[0].Reason = "bad \xff bytes"
+	r.Halts = append(r.Halts, r.Halts[0])
+	r.Halts[1].Reason = strings.Repeat("r", actuators.MaxReasonBytes+1)
 	b, err := actuators.EncodeRecord(r)
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +90,9 @@ func TestEncodeRecordFitsFreeText(t *testing.T) {
 	}
 	if got.Halts[0].Reason != "bad  bytes" {
 		t.Errorf("reason became %q", got.Halts[0].Reason)
+	}
+	if reason := got.Halts[1].Reason; len(reason) != actuators.MaxReasonBytes || !strings.HasSuffix(reason, "r…") {
+		t.Errorf("a long reason became %d bytes: …%.20q", len(reason), reason[len(reason)-10:])
 	}
 	if r.Halts[0].Reason != "bad \xff bytes" {
 		t.Error("EncodeRecord changed its argument")

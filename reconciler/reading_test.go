@@ -530,6 +530,22 @@ func TestReadingsOfHostsAreTaken(t *testing.T) {
 	})
 }
 
+// The claim of another agent voids the roll call: what was read before it was seen says nothing of what that one does.
+func TestLaw18AnothersClaimVoidsTheRollCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for holder, want := range map[string]rollCall{"b": {foreign: time.Now()}, "a": {began: time.Now(), ended: time.Now()}} {
+			a := quietActor(1)
+			a.rollCall.began, a.rollCall.ended = time.Now(), time.Now()
+			n, s := a.order[0], a.stub().state("web-1")
+			s.Record.Claim = &actuators.Claim{Holder: holder, Nonce: "other", Expires: s.Now.Add(time.Second)}
+			n.host.wrote = time.Now().Add(-time.Second)
+			if a.tookReading(n, s, nil, time.Now()); a.rollCall != want {
+				t.Errorf("a claim of %s: %+v, want %+v", holder, a.rollCall, want)
+			}
+		}
+	})
+}
+
 // Of a machine that is no more the list is asked for at once, whether a reading or a step says so.
 func TestLaw1MachineThatIsGoneIsLookedForAtOnce(t *testing.T) {
 	gone := fmt.Errorf("dial: %w", actuators.ErrGone)

@@ -618,3 +618,40 @@ func TestNodeThatIsNotGivenBackSaysWhy(t *testing.T) {
 		}
 	}
 }
+
+// How long ago an attempt failed is told by the clock that told when.
+func TestBackingOffCountsByTheNodesClock(t *testing.T) {
+	w := fleetOf(3, "v1")
+	for i := range w.Nodes {
+		w.Nodes[i].Host.Now = start.Add(time.Hour) // it is ahead
+	}
+	w.Nodes[0].Host.Record.Try = actuators.Try{Version: version("v2"), ID: "x", Failures: 1, At: start.Add(time.Hour - time.Second)}
+	p := plan.Next(wants("v2"), w)
+	if want := start.Add(plan.FirstBackoff - time.Second); len(p.Steps) > 0 || !p.WakeAt.Equal(want) {
+		t.Errorf("steps %q, and it waits for another %v, want %v", kindsOf(p, ""), p.WakeAt.Sub(start), want.Sub(start))
+	}
+}
+
+// Law 11: a version that is tried again halts by its new retry count, also where nothing but time says that it failed.
+func TestLaw11NoProgressHaltsTheRetryThatMadeNone(t *testing.T) {
+	w := fleetOf(4, "v1")
+	r := own(&w, 0, actuators.Leaving)
+	r.StageAt, r.Taken = start.Add(-2*time.Hour), []actuators.Membership{w.Groups[0].Members[0].Membership}
+	w.Groups[0].Members[0].Status = actuators.TargetDraining
+	w.Progress = start.Add(-2 * time.Hour)
+	p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Retry = 3 }), w)
+	if p.Phase != plan.PhaseHalted || p.Halt == nil || p.Halt.Retry != 3 || !strings.Contains(p.Reason, "set retry to 4") {
+		t.Errorf("%s: %+v: %s", p.Phase, p.Halt, p.Reason)
+	}
+}
+
+// A member that is no node of the fleet is no node that is missing from it.
+func TestNobodyIsMissingForAStranger(t *testing.T) {
+	for expect, want := range map[int]int{0: 0, 3: 0, 4: 1} {
+		w := fleetOf(3, "v1")
+		w.Groups[0].Members = append(w.Groups[0].Members, memberOf("old-9", actuators.TargetHealthy))
+		if p := plan.Next(wants("v1", func(f *desired.Fleet) { f.Nodes.Expect = expect }), w); p.Missing != want {
+			t.Errorf("%d are expected: %d are missing, want %d", expect, p.Missing, want)
+		}
+	}
+}
