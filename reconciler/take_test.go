@@ -314,3 +314,16 @@ func TestStraysAreToldForADay(t *testing.T) {
 		}
 	})
 }
+
+// A machine that stays is reached as the fleet file and the list say now.
+func TestMachinesAreReachedAsTheyAreListedNow(t *testing.T) {
+	a := quietActor(0)
+	listed := actuators.Node{Name: "web-1", ID: "i-1", Address: "10.0.0.1"}
+	a.meet([]actuators.Node{listed})
+	before := a.order[0]
+	a.want.Fleet.SSH.User, listed.Address, listed.Zone = "deployer", "10.0.0.2", "b"
+	a.meet([]actuators.Node{listed})
+	if n := a.order[0]; n != before || n.Address != "10.0.0.2" || n.place.Node != listed || n.place.SSH.User != "deployer" {
+		t.Errorf("the same machine %t, %+v, reached as %+v", n == before, n.Node.Node, n.place)
+	}
+}

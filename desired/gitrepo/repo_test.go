@@ -485,6 +485,35 @@ func TestContains(t *testing.T) {
 	}
 }
 
+// Two histories that end somewhere are whole together only where each begins where the other knows more.
+func TestJoinedHistoriesLackWhatBothLack(t *testing.T) {
+	t.Parallel()
+	of := func(name string) plumbing.Hash { return plumbing.NewHash(strings.Repeat(name, 40)) }
+	set := func(names string) map[plumbing.Hash]struct{} {
+		all := map[plumbing.Hash]struct{}{}
+		for _, name := range names {
+			all[of(string(name))] = struct{}{}
+		}
+		return all
+	}
+	newer := history{commits: set("ed"), missing: set("c")}
+	for name, c := range map[string]struct {
+		ancestor        history
+		missing, commit string
+	}{
+		"which ends":         {history{commits: set("cb"), missing: set("a")}, "a", "edcb"},
+		"which is whole":     {history{commits: set("cba")}, "", "edcba"},
+		"which is elsewhere": {history{commits: set("1")}, "c", "ed1"},
+		"which knows less":   {history{commits: set("d"), missing: set("c")}, "c", "ed"},
+		"which is nothing":   {history{}, "c", "ed"},
+	} {
+		joined := newer.join(c.ancestor)
+		if diff := cmp.Diff(set(c.missing), joined.missing) + cmp.Diff(set(c.commit), joined.commits); diff != "" || joined.whole() != (c.missing == "") {
+			t.Errorf("one %s: whole %t\n%s", name, joined.whole(), diff)
+		}
+	}
+}
+
 func TestContainsCannotTellDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	server := newGitServer(t)

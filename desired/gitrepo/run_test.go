@@ -3,6 +3,8 @@ package gitrepo
 import (
 	"context"
 	"errors"
+	"net"
+	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -91,6 +93,10 @@ func TestBacksOffDuringAnOutageAndNeverStops(t *testing.T) {
 	if last := len(polls) - 1; polls[last]-polls[last-1] > 17*time.Second {
 		t.Errorf("still slow after the outage")
 	}
+	polls, _ = append(down[:6:6], script{{revision: "a"}, {err: errors.New("down")}}...).play(t, 15*time.Second, time.Hour)
+	if again := polls[8] - polls[7]; again > 17*time.Second {
+		t.Errorf("the next outage begins with a pause of %s", again)
+	}
 }
 
 func TestDeliversWhatWasAcceptedWhileGitIsSilent(t *testing.T) {
@@ -123,4 +129,39 @@ func TestDeliversWhatWasAcceptedWhileGitIsSilent(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A connection ends with a silence and not with its age: a long pack that trickles in is taken to its end.
+func TestG30OnlySilenceEndsAConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const silence = 10 * time.Second
+		near, far := net.Pipe()
+		defer near.Close()
+		defer far.Close()
+		conn := &watchedConn{near, silence}
+		go func() {
+			_, _ = far.Read(make([]byte, 1)) // what is asked
+			for range 5 {
+				time.Sleep(silence - time.Second)
+				_, _ = far.Write([]byte("x"))
+			}
+		}()
+		if _, err := conn.Write([]byte("?")); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			if _, err := conn.Read(make([]byte, 1)); err != nil {
+				t.Errorf("byte %d: %v", i, err)
+			}
+		}
+		began := time.Now()
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != silence {
+			t.Errorf("after %v of silence: %v", time.Since(began), err)
+		}
+		began = time.Now()
+		if _, err := conn.Write([]byte("nobody takes it")); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != silence {
+			t.Errorf("nothing was taken for %v: %v", time.Since(began), err)
+		}
+	})
 }
