@@ -79,6 +79,9 @@ func TestHeadOfTheBranchIsInForce(t *testing.T) {
 	} else if last := repo.Stats().LastSuccess; !last.Equal(again.Checked) {
 		t.Errorf("the last success was at %s, want %s", last, again.Checked)
 	}
+	if stats := repo.Stats(); stats.Head != head || !stats.HeadCommitted.Equal(state.Committed) || stats.Branch != "main" {
+		t.Errorf("told of %s of %s, committed %s; want %s, committed %s", stats.Head, stats.Branch, stats.HeadCommitted, head, state.Committed)
+	}
 	if last := server.open(options).Stats().LastSuccess; last.IsZero() || last.After(state.Checked) {
 		t.Errorf("after a restart the last success was at %s, want when the commit was accepted, at the latest at %s", last, state.Checked)
 	}
@@ -815,8 +818,11 @@ func TestLaw2RemovedFileReleasesItsFleet(t *testing.T) {
 	wantReleases(t, poll(t, server.open(options)), released)
 	server.commit(files{"fleets/web.yaml": broken("web")})
 	wantReleases(t, poll(t, repo), released)
-	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
-	wantReleases(t, poll(t, repo), map[string]string{"web": "v2", "db": "v1"})
+	heir := text(strings.ReplaceAll(*fleet("site", "v1"), "site.invalid", "web.invalid")) // a released fleet gives its nodes up
+	server.commit(files{"fleets/web.yaml": nil, "fleets/site.yaml": heir})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v1 released", "db": "v1", "site": "v1"})
+	server.commit(files{"fleets/web.yaml": fleet("web", "v2"), "fleets/site.yaml": nil})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v2", "db": "v1", "site": "v1 released"})
 }
 
 func TestRenamedFileIsNoRelease(t *testing.T) {

@@ -66,6 +66,13 @@ func TestFilesOfAWorkingTreeAsTheyAreCommitted(t *testing.T) {
 			}
 		}
 	}
+	linked := filepath.Join(t.TempDir(), "linked") // a second working tree of the same repository
+	server.run(server.work, "worktree", "add", "-q", "--detach", linked, before)
+	if committed, err := Committed(filepath.Join(linked, "live"), "main"); err != nil {
+		t.Error(err)
+	} else if got, err := fs.ReadFile(committed, "fleets/web.yaml"); err != nil || string(got) != "v2" {
+		t.Errorf("main, from a second working tree: %q, %v", got, err)
+	}
 	for want, where := range map[string][2]string{"is in no git repository": {t.TempDir(), "HEAD"}, `has no revision "elsewhere"`: {link, "elsewhere"}} {
 		if _, err := Committed(where[0], where[1]); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s of %s: %v, want %q", where[1], where[0], err, want)
