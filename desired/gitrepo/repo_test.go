@@ -419,6 +419,23 @@ func TestG39ReplayOfAnOlderCommitIsARewrite(t *testing.T) {
 	wantReleases(t, poll(t, repo), map[string]string{"web": "v3"})
 }
 
+// Whichever parent of a merge the accepted commit is, the merge follows it.
+func TestAMergeOfTheAcceptedCommitIsNoRewrite(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	base := server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	accepted := server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	server.rewind(base)
+	server.record(files{"fleets/db.yaml": fleet("db", "v7")}, "on a branch of its own")
+	server.run(server.work, "merge", "-q", "-m", "merge", accepted)
+	server.push()
+	state := poll(t, repo)
+	wantProblem(t, state)
+	wantReleases(t, state, map[string]string{"web": "v2", "db": "v7"})
+}
+
 func TestG35LongGapIsNoRewrite(t *testing.T) {
 	t.Parallel()
 	for _, filter := range []string{"true", "false"} {
@@ -527,11 +544,20 @@ func TestContainsCannotTellDuringAnOutage(t *testing.T) {
 	head := poll(t, repo).Revision
 	server.answer(status(503))
 	server.took()
+	looking, scraped := context.WithCancel(t.Context())
+	var scraper sync.WaitGroup
+	scraper.Go(func() { // metrics are asked for meanwhile
+		for looking.Err() == nil {
+			_ = repo.Stats()
+		}
+	})
 	for range 3 {
 		if contained, err := repo.Contains(t.Context(), strings.Repeat("5", 40)); err == nil || contained {
 			t.Errorf("contains: %v, %v; want an error", contained, err)
 		}
 	}
+	scraped()
+	scraper.Wait()
 	if took := server.took(); len(took) != 1 {
 		t.Errorf("a server in trouble was asked again and again: %v", took)
 	}
@@ -1258,6 +1284,8 @@ func TestCommitWhoseFilesCannotBeKeptIsNotInForce(t *testing.T) {
 	wantOutage(t, state, err, Other)
 	wantReleases(t, state, map[string]string{"web": "v1"})
 	server.check(os.Remove(index))
+	server.check(os.WriteFile(index, before, 0o600)) // with what it names, which is not pruned before another name is kept
+	wantReleases(t, server.open(options).State(), map[string]string{"web": "v1"})
 	wantReleases(t, poll(t, repo), map[string]string{"web": "v2"})
 	wantReleases(t, server.open(options).State(), map[string]string{"web": "v2"})
 }

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"windlass/desired"
 )
@@ -164,4 +169,70 @@ func TestG30OnlySilenceEndsAConnection(t *testing.T) {
 			t.Errorf("nothing was taken for %v: %v", time.Since(began), err)
 		}
 	})
+}
+
+// Seen on the transport alone: to loopback nothing goes through a proxy.
+func TestGitIsReachedThroughTheEnvironmentsProxy(t *testing.T) {
+	t.Parallel()
+	pool := (&remote{timeout: time.Second}).pool()
+	if pool.Proxy == nil || !pool.ForceAttemptHTTP2 || pool.TLSHandshakeTimeout == 0 || pool.IdleConnTimeout == 0 {
+		t.Errorf("the transport is none as net/http makes it: %+v", pool)
+	}
+}
+
+// A page that comes with a refusal is not read, and its connection not kept.
+func TestAPageOfARefusalIsClosed(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]bool{http.StatusOK: false, http.StatusUnauthorized: true, http.StatusServiceUnavailable: true} {
+		page := &closedPage{Reader: strings.NewReader("a page")}
+		_, err := refuseStatus{answers{&http.Response{StatusCode: code, Body: page}}}.RoundTrip(nil)
+		if page.closed != want || (err != nil) != want || page.Len() != len("a page") {
+			t.Errorf("%d: closed %t, %d bytes left, %v", code, page.closed, page.Len(), err)
+		}
+	}
+}
+
+type closedPage struct {
+	*strings.Reader
+	closed bool
+}
+
+func (p *closedPage) Close() error { p.closed = true; return nil }
+
+type answers struct{ answer *http.Response }
+
+func (a answers) RoundTrip(*http.Request) (*http.Response, error) { return a.answer, nil }
+
+// The same trouble reads the same at each poll, although each comes from another port of ours: else it would be told anew each time.
+func TestTheSameTroubleReadsTheSame(t *testing.T) {
+	t.Parallel()
+	r := &remote{name: "https://host/repo"}
+	for _, from := range []string{"10.0.0.1", "2001:db8::1"} {
+		var told []string
+		for port := 40000; port < 40002; port++ {
+			cut := &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{IP: net.ParseIP(from), Port: port}, Addr: &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 443}, Err: syscall.ECONNRESET}
+			told = append(told, r.explain(cut).Error())
+		}
+		if told[0] != told[1] || !strings.Contains(told[0], "192.0.2.1:443: connection reset by peer") {
+			t.Errorf("told %q", told)
+		}
+	}
+}
+
+// Law 2: one broken file whose name cannot be told keeps every missing fleet from being released, however many others are broken too.
+func TestLaw2AFileThatMayBeAnyFleetReleasesNone(t *testing.T) {
+	t.Parallel()
+	const unnamed = "fleets/unnamed.yaml"
+	rejected := map[string]desired.Rejection{unnamed: {Path: unnamed}}
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		rejected[name] = desired.Rejection{Path: "fleets/" + name + ".yaml"}
+	}
+	before := map[string]desired.Version{"web": {Fleet: &desired.Fleet{Name: "web", Path: "fleets/web.yaml"}}}
+	if next := advance(before, desired.Tree{Rejected: rejected}, &object.Commit{}); next.Fleets["web"].Released {
+		t.Error("web is released, and may be the unnamed file")
+	}
+	delete(rejected, unnamed)
+	if next := advance(before, desired.Tree{Rejected: rejected}, &object.Commit{}); !next.Fleets["web"].Released {
+		t.Error("web is gone, and not released")
+	}
 }

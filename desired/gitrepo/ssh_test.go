@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 )
@@ -202,6 +204,32 @@ func TestSSHServerThatRefusesAndWaits(t *testing.T) {
 	state, err := git.open(server.options(t)).Poll(t.Context())
 	wantOutage(t, state, err, Other)
 	wantProblem(t, state, "the server said: the repo is closed")
+}
+
+// What bounds the listing does not bound the transfer that follows in the same conversation.
+func TestSSHTransferOutlivesTheTimeOfItsListing(t *testing.T) {
+	t.Parallel()
+	git := newGitServer(t)
+	head := git.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	host := newKey(t, "ed25519")
+	server := newSSHServer(t, git, "", host)
+	server.know(t, "", host)
+	options, err := server.options(t).withDefaults()
+	must(t, err)
+	remote, err := newRemote(options)
+	must(t, err)
+	short, over := context.WithCancel(t.Context())
+	defer over()
+	conversation, advertised, err := remote.list(short)
+	must(t, err)
+	defer conversation.Close()
+	over()
+	time.Sleep(50 * time.Millisecond) // for what would end it
+	want := plumbing.NewHash(head)
+	store, err := remote.receive(t.Context(), conversation, request(advertised.Capabilities, want, extent{depth: 1}), false)
+	if err != nil || store.HasEncodedObject(want) != nil {
+		t.Errorf("the pack did not come: %v", err)
+	}
 }
 
 func TestSSHWithAnAgent(t *testing.T) {
