@@ -28,6 +28,8 @@ import (
 
 	"windlass/actuators"
 	"windlass/actuators/host"
+	"windlass/desired"
+	"windlass/internal/nettest"
 	"windlass/internal/sandbox/sshdtest"
 )
 
@@ -69,6 +71,20 @@ func TestSilentInHandshake(t *testing.T) {
 	complaint(t, err, "does not finish the SSH handshake within 500ms", "raise ssh.connectTimeout, up to 12s")
 
 	cancelled(t, h, at)
+}
+
+// A node that drops packets is given up after the time to connect, and not after the kernel's.
+func TestNodeThatDropsPackets(t *testing.T) {
+	t.Parallel()
+	at := actuators.Place{Fleet: fleet, SSH: desired.SSH{User: "deploy", ConnectTimeout: 200 * time.Millisecond}}
+	at.Node = actuators.Node{Name: "web-1", Address: "127.0.0.1", SSHPort: nettest.DeafPort(t), HostKey: authorized(newSigner(t).PublicKey())}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err := trusting(t, host.Options{}).Read(ctx, at)
+	complaint(t, err, "i/o timeout; check its address, the network, and that sshd runs there")
+	if ctx.Err() != nil {
+		t.Error("the caller's time was used up")
+	}
 }
 
 // cancelled checks that a call that would wait for long ends with its context, and says why.

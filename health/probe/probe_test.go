@@ -20,6 +20,7 @@ import (
 	"windlass/desired"
 	"windlass/health"
 	"windlass/health/probe"
+	"windlass/internal/nettest"
 )
 
 // A fakeShell is a node that is reached as the test says.
@@ -351,27 +352,7 @@ func TestTCPConnectionIsClosed(t *testing.T) {
 
 // A port that drops packets is silent as a page may be: the try ends with its own time.
 func TestTCPThatDoesNotAnswer(t *testing.T) {
-	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Close(socket)
-	err = errors.Join(syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(socket, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := name.(*syscall.SockaddrInet4).Port
-	for range 8 { // nobody accepts: what comes when a few wait is dropped
-		conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), 200*time.Millisecond)
-		if err != nil {
-			break
-		}
-		defer conn.Close()
-	}
+	port := nettest.DeafPort(t)
 	caller, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	check := desired.Check{Name: "port", Timeout: 50 * time.Millisecond, TCP: &desired.TCPCheck{Port: port}}
