@@ -1,6 +1,8 @@
 package reconciler
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -341,5 +343,21 @@ func TestALookShowsAReleasedFleetThatIsUnderWay(t *testing.T) {
 				t.Errorf("a node that is %q: %d sights, %v; want %d", stage, len(sights), err, want)
 			}
 		}
+	})
+}
+
+// What ends when nobody applies any more is lost, and holds nobody up, however much of it there is.
+func TestTasksThatEndTooLateHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := newTasks(func(taskKind) { t.Error("it is applied") })
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 1000 {
+			ts.begin(ctx, taskRead, fmt.Sprint(i), time.Hour, func(ctx context.Context) func() {
+				<-ctx.Done()
+				return func() { t.Error("it is applied") }
+			})
+		}
+		cancel()
+		ts.wait()
 	})
 }

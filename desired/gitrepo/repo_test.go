@@ -82,9 +82,11 @@ func TestHeadOfTheBranchIsInForce(t *testing.T) {
 	if stats := repo.Stats(); stats.Head != head || !stats.HeadCommitted.Equal(state.Committed) || stats.Branch != "main" {
 		t.Errorf("told of %s of %s, committed %s; want %s, committed %s", stats.Head, stats.Branch, stats.HeadCommitted, head, state.Committed)
 	}
+	options.Branch = "refs/heads/main" // as other tools spell it
 	if last := server.open(options).Stats().LastSuccess; last.IsZero() || last.After(state.Checked) {
 		t.Errorf("after a restart the last success was at %s, want when the commit was accepted, at the latest at %s", last, state.Checked)
 	}
+	wantReleases(t, poll(t, server.open(options)), map[string]string{"web": "v2", "db": "v7"})
 }
 
 func TestG38OneListingPerPollAndAFetchOnlyWhenTheHeadMoved(t *testing.T) {
@@ -749,6 +751,22 @@ func TestLaw3VersionsOfTwoCommitsMustNotShareANode(t *testing.T) {
 	wantRejected(t, state, "web", "new")
 	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
 	wantReleases(t, poll(t, repo), map[string]string{"web": "v2", "db": "v3", "new": "v1"})
+}
+
+// What is taken back may share a node with what is new beside it, and so on.
+func TestLaw3VersionsAreTakenBackUntilNoneShareANode(t *testing.T) {
+	t.Parallel()
+	at := func(name, release, address string) *string {
+		return text(strings.ReplaceAll(*fleet(name, release), name+".invalid", address))
+	}
+	server := newGitServer(t)
+	server.commit(files{"fleets/a.yaml": at("a", "v1", "10.0.0.1"), "fleets/b.yaml": at("b", "v1", "10.0.0.2"), "fleets/c.yaml": at("c", "v1", "10.0.0.3")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	server.commit(files{"fleets/a.yaml": broken("a"), "fleets/b.yaml": at("b", "v2", "10.0.0.1"), "fleets/c.yaml": at("c", "v2", "10.0.0.2")})
+	state := poll(t, repo)
+	wantReleases(t, state, map[string]string{"a": "v1", "b": "v1", "c": "v1"})
+	wantRejected(t, state, "a", "b", "c")
 }
 
 // What is looked up in history gives way to what is in force, and never the other way round.

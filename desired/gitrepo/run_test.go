@@ -1,6 +1,7 @@
 package gitrepo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -13,7 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 
 	"windlass/desired"
 )
@@ -234,5 +237,47 @@ func TestLaw2AFileThatMayBeAnyFleetReleasesNone(t *testing.T) {
 	delete(rejected, unnamed)
 	if next := advance(before, desired.Tree{Rejected: rejected}, &object.Commit{}); !next.Fleets["web"].Released {
 		t.Error("web is gone, and not released")
+	}
+}
+
+// A transfer has its own time: one that fails after that of the listing is over fails for what it met, and only one that takes too long for that.
+func TestATransferFailsForWhatItMet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for took, want := range map[time.Duration]Reason{2 * time.Second: Network, time.Hour: Timeout} {
+			slow := &slowPack{advertised: packp.NewAdvRefs(), took: took}
+			slow.advertised.References["refs/heads/main"] = plumbing.NewHash(strings.Repeat("a", 40))
+			r := &remote{branch: "main", timeout: time.Second, open: func(context.Context) (session, error) { return slow, nil }}
+			if _, err := r.fetch(t.Context(), plumbing.ZeroHash, extent{depth: 1}); reasonOf(err) != want {
+				t.Errorf("after %v: %v, want reason %s", took, err, want)
+			}
+		}
+	})
+}
+
+// slowPack is a conversation that is cut some time after its pack was asked for.
+type slowPack struct {
+	advertised *packp.AdvRefs
+	took       time.Duration
+}
+
+func (s *slowPack) Close() error { return nil }
+
+func (s *slowPack) AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, error) {
+	return s.advertised, nil
+}
+
+func (s *slowPack) UploadPack(ctx context.Context, _ *packp.UploadPackRequest) (*packp.UploadPackResponse, error) {
+	return nil, cmp.Or(sleep(ctx, s.took), error(syscall.ECONNRESET))
+}
+
+// What was told once does not change under who was told.
+func TestStatsAreACopy(t *testing.T) {
+	t.Parallel()
+	r := &Repo{remote: &remote{}, stats: Stats{Errors: map[Reason]int{Other: 0}}}
+	before := r.Stats()
+	_ = r.note(errors.New("down"))
+	if after := r.Stats(); before.Errors[Other] != 0 || after.Errors[Other] != 1 {
+		t.Errorf("before %v, after %v", before.Errors, after.Errors)
 	}
 }
