@@ -119,6 +119,9 @@ func TestRecordBounds(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("a", n) }
 	for name, c := range map[string]struct{ within, beyond func(*actuators.NodeRecord) }{
 		"fleet":          {func(r *actuators.NodeRecord) { r.Fleet = long(63) }, func(r *actuators.NodeRecord) { r.Fleet = long(64) }},
+		"release":        {func(r *actuators.NodeRecord) { r.On.Release = "1.4.2+build.7_a-B" + long(128-17) }, func(r *actuators.NodeRecord) { r.On.Release = long(129) }},
+		"target's id":    {func(r *actuators.NodeRecord) { r.Taken[0].ID = "2001:db8::1" }, func(r *actuators.NodeRecord) { r.Taken[0].ID = "2001:db8::1%eth0" }},
+		"group":          {func(r *actuators.NodeRecord) { r.Taken[0].Group = "classic/Web-1" }, func(r *actuators.NodeRecord) { r.Taken[0].Group = "/web" }},
 		"repairs":        {func(r *actuators.NodeRecord) { r.Repairs = actuators.MaxRepairs }, func(r *actuators.NodeRecord) { r.Repairs = actuators.MaxRepairs + 1 }},
 		"fewest repairs": {func(r *actuators.NodeRecord) { r.Repairs = 0 }, func(r *actuators.NodeRecord) { r.Repairs = -1 }},
 		"holder":         {func(r *actuators.NodeRecord) { r.Claim.Holder = long(256) }, func(r *actuators.NodeRecord) { r.Claim.Holder = long(257) }},

@@ -367,6 +367,9 @@ func TestTCP(t *testing.T) {
 	}
 	expect(t, p.Probe(t.Context(), place(), check(open), "v1"), health.Pass, "connect to 127.0.0.1:")
 	expect(t, p.Probe(t.Context(), place(), check(closedPort(t)), "v1"), health.Fail, "connection refused")
+	six := place()
+	six.Node.Address = "::1"
+	expect(t, p.Probe(t.Context(), six, check(closedPort(t)), "v1"), health.Fail, "connect to [::1]:") // whether this machine has IPv6 or not
 }
 
 func command(run string) desired.Check {
