@@ -51,13 +51,13 @@ func look(ctx context.Context, deps Deps, name string, o order) Sight {
 	var ready time.Time
 	for {
 		before := a.passed
-		wait := time.NewTimer(min(a.pass(ctx), patience/10))
+		due, end := after(min(a.pass(ctx), patience/10))
 		passed := a.passed.After(before) // else what was learned since was not looked at
 		if passed && ready.IsZero() && a.allTried() {
 			ready = time.Now()
 		}
 		if passed && !ready.IsZero() && (a.allSpoke() || time.Since(ready) > patience) || ctx.Err() != nil {
-			wait.Stop()
+			end()
 			break
 		}
 		select {
@@ -65,9 +65,9 @@ func look(ctx context.Context, deps Deps, name string, o order) Sight {
 		case apply := <-a.tasks.done:
 			apply()
 			a.tasks.drain()
-		case <-wait.C:
+		case <-due:
 		}
-		wait.Stop()
+		end()
 	}
 	for _, n := range a.order {
 		a.foretell(n)

@@ -87,16 +87,20 @@ func (c *changes) apply(ctx context.Context, k kind, m actuators.Membership, cal
 
 // await returns when the batch's call has ended, whoever made it, or when it is not made in time.
 func (c *changes) await(b *batch, mine *change, call send) {
-	if time.Until(b.due) > 0 && b.due.Add(leastTime).After(mine.deadline) {
-		c.withdraw(b, mine, context.DeadlineExceeded)
-	}
-	select {
-	case <-mine.news:
-		return
-	case <-time.After(time.Until(b.due)):
+	switch wait := time.Until(b.due); {
+	case wait <= 0:
 		c.carry(b, call)
-	case <-mine.ctx.Done():
-		c.withdraw(b, mine, mine.ctx.Err())
+	case b.due.Add(leastTime).After(mine.deadline):
+		c.withdraw(b, mine, context.DeadlineExceeded)
+	default:
+		select {
+		case <-mine.news:
+			return
+		case <-time.After(wait):
+			c.carry(b, call)
+		case <-mine.ctx.Done():
+			c.withdraw(b, mine, mine.ctx.Err())
+		}
 	}
 	<-mine.news
 }
