@@ -119,7 +119,7 @@ func TestWhatGitSaysIsOrdered(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		changed := g.Changed()
 		take := func(fleets []string, rejected ...string) {
-			state := desired.State{Revision: "rev", Committed: time.Now(), Problem: "denied", Fleets: map[string]desired.Version{}, Rejected: map[string]desired.Rejection{}}
+			state := desired.State{Revision: "head", Committed: time.Now(), Problem: "denied", Fleets: map[string]desired.Version{}, Rejected: map[string]desired.Rejection{}}
 			for _, name := range fleets {
 				f := webFleet("v1")
 				name, released := strings.CutSuffix(name, "-gone")
@@ -139,7 +139,7 @@ func TestWhatGitSaysIsOrdered(t *testing.T) {
 		default:
 			t.Error("nobody was told")
 		}
-		if got := g.Snapshot(); names() != "[api bad web]" || got.Repo.Revision != "rev" || got.Repo.Problem != "denied" || got.Fleets[2].Name != "web" {
+		if got := g.Snapshot(); names() != "[api bad web]" || got.Repo.Revision != "head" || got.Repo.Problem != "denied" || got.Fleets[2].Name != "web" {
 			t.Errorf("fleets %s; %+v", names(), got.Repo)
 		}
 		if api, bad, web := g.fleets["api"].order, g.fleets["bad"].order, g.fleets["web"].order; api.want.Fleet == nil || api.meta.rejected == nil || bad.want.Fleet != nil || bad.meta.rejected == nil || web.meta.rejected != nil ||

@@ -742,6 +742,7 @@ func TestLooksTakeWhatKeepsFailingAsFailed(t *testing.T) {
 			"not tried":          {nil, plan.WatchVerify, health.Pending, false},
 			"failed twice":       {[]health.Result{health.Fail, health.Fail}, plan.WatchVerify, health.Pending, false},
 			"failed three times": {[]health.Result{health.Fail, health.Fail, health.Fail}, plan.WatchVerify, health.Failing, true},
+			"mends":              {[]health.Result{health.Fail, health.Fail, health.Pass}, plan.WatchVerify, health.Pending, false},
 			"passed once":        {[]health.Result{health.Pass}, plan.WatchVerify, health.Pending, false},
 			"passed":             {[]health.Result{health.Pass, health.Pass}, plan.WatchVerify, health.Passing, true},
 			"idle, not tried":    {nil, plan.WatchIdle, health.Unknown, false},

@@ -648,7 +648,9 @@ func TestLaw2LostStateDirectoryRecallsTheLastGoodVersion(t *testing.T) {
 	t.Parallel()
 	server := newGitServer(t)
 	server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "fleets/db.yaml": fleet("db", "v1")})
-	good := server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
+	server.run(server.work, "commit", "-q", "--amend", "--no-edit", "--date", "2001-01-01T00:00:00Z") // written long before it was committed
+	good := server.push()
 	server.commit(files{"fleets/web.yaml": nil, "fleets/db.yaml": nil, "README": text("moved")}) // no directory of fleets
 	server.commit(files{"fleets/web.yaml": broken("web"), "fleets/db.yaml": garbled(), "fleets/new.yaml": broken("new")})
 	server.gap(5)
@@ -656,8 +658,8 @@ func TestLaw2LostStateDirectoryRecallsTheLastGoodVersion(t *testing.T) {
 	state := poll(t, server.open(options))
 	wantReleases(t, state, want)
 	wantRejected(t, state, "web", "db", "new")
-	if state.Fleets["web"].Revision != good {
-		t.Errorf("web is of %s, want %s", state.Fleets["web"].Revision, good)
+	if web := state.Fleets["web"]; web.Revision != good || time.Since(web.Committed) > time.Hour {
+		t.Errorf("web is of %s, committed %s; want %s, just now", web.Revision, web.Committed, good)
 	}
 
 	repo := server.open(options) // before it reads the repo, and when the good versions are too far back
@@ -1248,6 +1250,7 @@ func TestReadOnlyKeepsNothing(t *testing.T) {
 	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
 	options := server.options()
 	poll(t, server.open(options))
+	server.check(os.WriteFile(filepath.Join(options.Dir, ".new-1"), []byte("being written by the agent"), 0o600))
 	before := readAll(t, options.Dir)
 	server.commit(files{"fleets/web.yaml": fleet("web", "v2")})
 	options.ReadOnly = true

@@ -186,11 +186,12 @@ func TestGitIsReachedThroughTheEnvironmentsProxy(t *testing.T) {
 // A page that comes with a refusal is not read, and its connection not kept.
 func TestAPageOfARefusalIsClosed(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[int]bool{http.StatusOK: false, http.StatusUnauthorized: true, http.StatusServiceUnavailable: true} {
+	for code, want := range map[int]Reason{http.StatusOK: "", http.StatusUnauthorized: Auth, http.StatusForbidden: RateLimited, http.StatusServiceUnavailable: Network} {
 		page := &closedPage{Reader: strings.NewReader("a page")}
-		_, err := refuseStatus{answers{&http.Response{StatusCode: code, Body: page}}}.RoundTrip(nil)
-		if page.closed != want || (err != nil) != want || page.Len() != len("a page") {
-			t.Errorf("%d: closed %t, %d bytes left, %v", code, page.closed, page.Len(), err)
+		header := http.Header{"Retry-After": {"30"}} // says more of a refusal than of an outage
+		_, err := refuseStatus{answers{&http.Response{StatusCode: code, Header: header, Body: page}}}.RoundTrip(nil)
+		if page.closed != (want != "") || page.Len() != len("a page") || err != nil && reasonOf(err) != want || (err == nil) != (want == "") {
+			t.Errorf("%d: closed %t, %d bytes left, %v; want %q", code, page.closed, page.Len(), err, want)
 		}
 	}
 }
@@ -219,6 +220,15 @@ func TestTheSameTroubleReadsTheSame(t *testing.T) {
 		if told[0] != told[1] || !strings.Contains(told[0], "192.0.2.1:443: connection reset by peer") {
 			t.Errorf("told %q", told)
 		}
+	}
+}
+
+// What a server says is one line that moves no cursor.
+func TestTroubleIsOneLine(t *testing.T) {
+	t.Parallel()
+	got := (&remote{name: "https://host/repo"}).explain(errors.New("a\x1b[2Jb\nc\x00d\xff")).Error()
+	if want := "cannot read https://host/repo: a [2Jb c d "; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

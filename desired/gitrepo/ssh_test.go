@@ -206,6 +206,17 @@ func TestSSHServerThatRefusesAndWaits(t *testing.T) {
 	wantProblem(t, state, "the server said: the repo is closed")
 }
 
+func TestSSHServerOfAnIPv6Address(t *testing.T) {
+	t.Parallel()
+	server := &sshServer{address: "[::1]:1", key: newKey(t, "ed25519"), known: filepath.Join(t.TempDir(), "known_hosts"), url: "ssh://git@[::1]:1/repo"}
+	server.know(t, "", server.key)
+	repo, err := Open(server.options(t))
+	must(t, err)
+	state, err := repo.Poll(t.Context())
+	wantOutage(t, state, err, Network)
+	wantProblem(t, state, "dial tcp [::1]:1: ") // whether this machine has IPv6 or not, nobody listens there
+}
+
 // What bounds the listing does not bound the transfer that follows in the same conversation.
 func TestSSHTransferOutlivesTheTimeOfItsListing(t *testing.T) {
 	t.Parallel()
