@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"windlass/actuators"
 	"windlass/desired"
@@ -370,6 +371,26 @@ func TestLaw18NoCallUnderAClaimThatIsOver(t *testing.T) {
 	})
 	if err == nil || asked != 1 {
 		t.Errorf("asked %d times, %v", asked, err)
+	}
+}
+
+// A claim ends by the clock that says so first: the machine may have slept, or its clock may have been set.
+func TestLaw18AClaimEndsByEitherClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		wall, elapsed time.Duration // what is left by each
+		want          bool
+	}{
+		"both":                   {time.Minute, time.Minute, true},
+		"the clock was set":      {time.Second, time.Hour, false},
+		"the machine has worked": {time.Hour, time.Second, false},
+	} {
+		s := newSession()
+		s.until = time.Now().Add(c.wall)
+		monotonic := &(*[2]int64)(unsafe.Pointer(&s.until))[1] // of package time: the reading of the clock that is never set
+		*monotonic += int64(c.elapsed - c.wall)
+		if held, err := s.outlives(t.Context(), 10*time.Second); held != c.want || err != nil {
+			t.Errorf("%s: outlives a call %t, %v", name, held, err)
+		}
 	}
 }
 
