@@ -30,6 +30,7 @@ var mayKnow = map[string][]string{
 
 	"internal/durable": {},
 	"internal/redact":  {},
+	"internal/nettest": {},
 	"internal/awsapi":  {"internal/redact"},
 	"internal/metrics": {"desired", "health", "reconciler/plan", "reconciler"},
 	"internal/web":     {"desired", "reconciler/plan", "reconciler", "internal/redact"},
@@ -52,7 +53,7 @@ var core = []string{"desired", "health", "actuators", "reconciler/plan", "reconc
 var technologies = []string{"github.com/aws/", "github.com/go-git/", "golang.org/x/crypto/ssh", "github.com/spf13/", "github.com/prometheus/"}
 
 // onlyTestsImport are packages no program may hold.
-var onlyTestsImport = []string{"reconciler/sim", "internal/sandbox/sshdtest", "internal/awsapi/awsapitest"}
+var onlyTestsImport = []string{"reconciler/sim", "internal/sandbox/sshdtest", "internal/awsapi/awsapitest", "internal/nettest"}
 
 type listed struct {
 	ImportPath string
