@@ -655,3 +655,14 @@ func TestNobodyIsMissingForAStranger(t *testing.T) {
 		}
 	}
 }
+
+// Law 7: of two that a group without a healthy member fails open to, one stays, though both may be out by the budget.
+func TestLaw7TwoThatAGroupFailsOpenToDoNotLeaveAtOnce(t *testing.T) {
+	w := fleetOf(3, "v1")
+	sick(2)(&w, nil)
+	w.Groups[0].Members[2].Status = actuators.TargetUnused
+	p := plan.Next(wants("v2", twoAtOnce), w)
+	if got := kindsOf(p, ""); strings.Count(got, "leave web-1")+strings.Count(got, "leave web-2") != 1 {
+		t.Errorf("steps %q; holds %s", got, holds(p))
+	}
+}
