@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -752,4 +753,33 @@ func TestATryOfAnEarlierWatchIsNotCounted(t *testing.T) {
 		}
 		a.tasks.wait()
 	}
+}
+
+// A machine that stays is reached as the fleet file and the list say now.
+func TestMachinesAreReachedAsTheyAreListedNow(t *testing.T) {
+	a := quietActor(0)
+	listed := actuators.Node{Name: "web-1", ID: "i-1", Address: "10.0.0.1"}
+	a.meet([]actuators.Node{listed})
+	before := a.order[0]
+	a.want.Fleet.SSH.User, listed.Address, listed.Zone = "deployer", "10.0.0.2", "b"
+	a.meet([]actuators.Node{listed})
+	if n := a.order[0]; n != before || n.Address != "10.0.0.2" || n.place.Node != listed || n.place.SSH.User != "deployer" {
+		t.Errorf("the same machine %t, %+v, reached as %+v", n == before, n.Node.Node, n.place)
+	}
+}
+
+// What ends when nobody applies any more is lost, and holds nobody up, however much of it there is.
+func TestTasksThatEndTooLateHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := newTasks(func(taskKind) { t.Error("it is applied") })
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 1000 {
+			ts.begin(ctx, taskRead, fmt.Sprint(i), time.Hour, func(ctx context.Context) func() {
+				<-ctx.Done()
+				return func() { t.Error("it is applied") }
+			})
+		}
+		cancel()
+		ts.wait()
+	})
 }

@@ -1,8 +1,6 @@
 package reconciler
 
 import (
-	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -314,50 +312,5 @@ func TestStraysAreToldForADay(t *testing.T) {
 		if got := told(); len(got) != 0 {
 			t.Errorf("it is back: %q", got)
 		}
-	})
-}
-
-// A machine that stays is reached as the fleet file and the list say now.
-func TestMachinesAreReachedAsTheyAreListedNow(t *testing.T) {
-	a := quietActor(0)
-	listed := actuators.Node{Name: "web-1", ID: "i-1", Address: "10.0.0.1"}
-	a.meet([]actuators.Node{listed})
-	before := a.order[0]
-	a.want.Fleet.SSH.User, listed.Address, listed.Zone = "deployer", "10.0.0.2", "b"
-	a.meet([]actuators.Node{listed})
-	if n := a.order[0]; n != before || n.Address != "10.0.0.2" || n.place.Node != listed || n.place.SSH.User != "deployer" {
-		t.Errorf("the same machine %t, %+v, reached as %+v", n == before, n.Node.Node, n.place)
-	}
-}
-
-// A fleet whose file is gone is looked at while something of it is under way: that is finished, and people want to see it.
-func TestALookShowsAReleasedFleetThatIsUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for stage, want := range map[actuators.Stage]int{actuators.Idle: 0, actuators.Leaving: 1} {
-			s := stageOf(2, "v1")
-			s.hosts["web-1"].Record.Stage = stage
-			s.hosts["web-1"].Record.Claim = &actuators.Claim{Holder: "a", Nonce: "before", Expires: time.Now()}
-			gone := desired.State{Fleets: map[string]desired.Version{"web": {Fleet: webFleet("v1"), Revision: "a", Released: true}}}
-			sights, err := Look(t.Context(), s.deps(), gone)
-			if err != nil || len(sights) != want {
-				t.Errorf("a node that is %q: %d sights, %v; want %d", stage, len(sights), err, want)
-			}
-		}
-	})
-}
-
-// What ends when nobody applies any more is lost, and holds nobody up, however much of it there is.
-func TestTasksThatEndTooLateHoldNobodyUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ts := newTasks(func(taskKind) { t.Error("it is applied") })
-		ctx, cancel := context.WithCancel(t.Context())
-		for i := range 1000 {
-			ts.begin(ctx, taskRead, fmt.Sprint(i), time.Hour, func(ctx context.Context) func() {
-				<-ctx.Done()
-				return func() { t.Error("it is applied") }
-			})
-		}
-		cancel()
-		ts.wait()
 	})
 }

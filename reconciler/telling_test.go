@@ -837,3 +837,19 @@ func TestLaw18ClaimLastsByTheShorterClock(t *testing.T) {
 		}
 	})
 }
+
+// A fleet whose file is gone is looked at while something of it is under way: that is finished, and people want to see it.
+func TestALookShowsAReleasedFleetThatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for stage, want := range map[actuators.Stage]int{actuators.Idle: 0, actuators.Leaving: 1} {
+			s := stageOf(2, "v1")
+			s.hosts["web-1"].Record.Stage = stage
+			s.hosts["web-1"].Record.Claim = &actuators.Claim{Holder: "a", Nonce: "before", Expires: time.Now()}
+			gone := desired.State{Fleets: map[string]desired.Version{"web": {Fleet: webFleet("v1"), Revision: "a", Released: true}}}
+			sights, err := Look(t.Context(), s.deps(), gone)
+			if err != nil || len(sights) != want {
+				t.Errorf("a node that is %q: %d sights, %v; want %d", stage, len(sights), err, want)
+			}
+		}
+	})
+}

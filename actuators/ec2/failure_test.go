@@ -119,7 +119,10 @@ func TestThrottledCallsAreTriedAgain(t *testing.T) { // G9
 	synctest.Test(t, func(t *testing.T) {
 		var counted []string
 		tries := 0
-		cfg := awsapitest.Answered(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		cfg := awsapitest.Answered(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if action := r.FormValue("Action"); action != "DescribeInstances" {
+				t.Errorf("try %d asks for %q", tries+1, action)
+			}
 			if tries++; tries < 3 {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				_, _ = io.WriteString(w, "<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>slow down</Message></Error></Errors></Response>")

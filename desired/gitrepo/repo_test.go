@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/google/go-cmp/cmp"
 
 	"windlass/desired"
@@ -1346,5 +1347,34 @@ func TestPollEndsWithItsContext(t *testing.T) {
 	}
 	if total := repo.Stats().Polls; total != 0 {
 		t.Errorf("a stop was counted as a failed poll")
+	}
+}
+
+// Law 2: one broken file whose name cannot be told keeps every missing fleet from being released, however many others are broken too.
+func TestLaw2AFileThatMayBeAnyFleetReleasesNone(t *testing.T) {
+	t.Parallel()
+	const unnamed = "fleets/unnamed.yaml"
+	rejected := map[string]desired.Rejection{unnamed: {Path: unnamed}}
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		rejected[name] = desired.Rejection{Path: "fleets/" + name + ".yaml"}
+	}
+	before := map[string]desired.Version{"web": {Fleet: &desired.Fleet{Name: "web", Path: "fleets/web.yaml"}}}
+	if next := advance(before, desired.Tree{Rejected: rejected}, &object.Commit{}); next.Fleets["web"].Released {
+		t.Error("web is released, and may be the unnamed file")
+	}
+	delete(rejected, unnamed)
+	if next := advance(before, desired.Tree{Rejected: rejected}, &object.Commit{}); !next.Fleets["web"].Released {
+		t.Error("web is gone, and not released")
+	}
+}
+
+// What was told once does not change under who was told.
+func TestStatsAreACopy(t *testing.T) {
+	t.Parallel()
+	r := &Repo{remote: &remote{}, stats: Stats{Errors: map[Reason]int{Other: 0}}}
+	before := r.Stats()
+	_ = r.note(errors.New("down"))
+	if after := r.Stats(); before.Errors[Other] != 0 || after.Errors[Other] != 1 {
+		t.Errorf("before %v, after %v", before.Errors, after.Errors)
 	}
 }
