@@ -684,7 +684,7 @@ func TestHeldNodeDoesNotHastenPolling(t *testing.T) {
 	s := stageOf(1, "v1")
 	a := newActor("web", s.deps(), func(Status) {})
 	a.order = []*node{{Node: plan.Node{Node: actuators.Node{Name: "web-1"}}, stateAt: time.Now()}}
-	a.groups = []actuators.GroupState{{Delay: time.Second}}
+	a.groups = []actuators.GroupState{{Rules: actuators.Rules{Delay: time.Second}}}
 	a.plan.Nodes = []plan.NodeStatus{{Name: "web-1", State: plan.Draining, UnderWay: true}}
 	if pace := a.groupsPace(time.Now()); pace >= a.Interval {
 		t.Errorf("while it drains, every %s", pace)

@@ -79,8 +79,8 @@ func newJournal(n int, f *desired.Fleet) *journal {
 	j := &journal{
 		hosts: map[string]*machine{}, moves: map[string]time.Time{}, faults: map[string][]error{}, knows: map[string]bool{},
 		groups: []*actuators.GroupState{
-			{Group: actuators.Group{ID: "arn:web", Name: "web"}, TargetType: "ip", Port: 80, Delay: 20 * time.Second},
-			{Group: actuators.Group{ID: "classic/old", Name: "old"}, TargetType: "instance", Delay: 5 * time.Second},
+			{Group: actuators.Group{ID: "arn:web", Name: "web"}, TargetType: "ip", Port: 80, Rules: actuators.Rules{Delay: 20 * time.Second}},
+			{Group: actuators.Group{ID: "classic/old", Name: "old"}, TargetType: "instance", Rules: actuators.Rules{Delay: 5 * time.Second}},
 		},
 	}
 	j.deps = Deps{

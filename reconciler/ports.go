@@ -50,6 +50,16 @@ type Host interface {
 	Close(at actuators.Place)
 }
 
+// A Sensor shows who has connections to a node's service.
+//
+// Law: Sense tells of one sample after the other, each half second, from one goroutine, until ctx ends or it returns. A sample that could
+// not be taken is never told of as an empty one: Sense returns an error when none came for two seconds, when the connection to the node is
+// lost, or when the node allows no session for it. Blind is told of once, and ends it with a nil error: what it says of the node will not
+// change by itself. It changes nothing on the node but for connections to the service itself, which it opens and closes without a word.
+type Sensor interface {
+	Sense(ctx context.Context, at actuators.Place, service actuators.Service, tell func(actuators.Traffic)) error
+}
+
 // A Prober makes one try of a check.
 //
 // Law: it always answers within the check's timeout plus a second; what cannot be asked is health.NoAnswer.

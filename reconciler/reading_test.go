@@ -178,7 +178,7 @@ func TestBalancersAreReadAtThePaceOfWhatIsAwaited(t *testing.T) {
 	if a.groups[0].Network = true; !a.network() {
 		t.Error("the group is a network load balancer's")
 	}
-	a.former = []actuators.GroupState{{Delay: time.Hour}}
+	a.former = []actuators.GroupState{{Rules: actuators.Rules{Delay: time.Hour}}}
 	if got := a.longestDelay(); got != time.Hour {
 		t.Errorf("the longest delay is %v", got)
 	}

@@ -58,8 +58,7 @@ func (b *Balancer) read(ctx context.Context, r ref, asked uint64) reading {
 		Group:      known.Group,
 		TargetType: known.targetType,
 		Port:       known.port,
-		Delay:      known.delay,
-		Network:    known.network,
+		Rules:      actuators.Rules{Network: known.network, Delay: known.delay},
 		Members:    members,
 		At:         at,
 	}}

@@ -13,7 +13,7 @@ import (
 
 // twoGroups adds a second group, arn:two, in which every node is healthy too.
 func twoGroups(w *plan.World) func(*desired.Fleet) {
-	two := actuators.GroupState{Group: actuators.Group{ID: "arn:two", Name: "two"}, TargetType: "ip", Port: 9090, At: start, Delay: 5 * time.Second}
+	two := actuators.GroupState{Group: actuators.Group{ID: "arn:two", Name: "two"}, TargetType: "ip", Port: 9090, At: start, Rules: actuators.Rules{Delay: 5 * time.Second}}
 	for i := range w.Nodes {
 		m := memberOf(w.Nodes[i].Name, actuators.TargetHealthy)
 		m.Group, m.Port = "arn:two", 9090

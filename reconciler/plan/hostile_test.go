@@ -72,7 +72,7 @@ func drawWorld(t *rapid.T) (plan.Want, plan.World) {
 	groups := rapid.IntRange(0, 2).Draw(t, "groups")
 	w.Groups = nil
 	for g := range groups {
-		gs := actuators.GroupState{Group: actuators.Group{ID: someGroups[g], Name: someGroups[g]}, TargetType: "ip", Port: 8080, At: start, Delay: 5 * time.Second}
+		gs := actuators.GroupState{Group: actuators.Group{ID: someGroups[g], Name: someGroups[g]}, TargetType: "ip", Port: 8080, At: start, Rules: actuators.Rules{Delay: 5 * time.Second}}
 		for i := range w.Nodes {
 			if rapid.IntRange(0, 3).Draw(t, "member") > 0 {
 				m := memberOf(w.Nodes[i].Name, rapid.SampledFrom([]actuators.TargetStatus{actuators.TargetHealthy, actuators.TargetHealthy, actuators.TargetHealthy, actuators.TargetUnhealthy, actuators.TargetInitial, actuators.TargetDraining, actuators.TargetRamping, actuators.TargetUnknown, actuators.TargetUnused}).Draw(t, "status"))

@@ -48,7 +48,7 @@ func fleetOf(n int, release string) plan.World {
 	w := plan.World{
 		Now: start, Agent: plan.Agent{Holder: "agent-a", Epoch: 3, Nonce: "n3"},
 		Inventory: plan.Source{At: start}, GroupsRead: start, RollCall: start, Progress: start,
-		Groups: []actuators.GroupState{{Group: actuators.Group{ID: "arn:web", Name: "web"}, TargetType: "ip", Port: 8080, At: start, Delay: 5 * time.Second}},
+		Groups: []actuators.GroupState{{Group: actuators.Group{ID: "arn:web", Name: "web"}, TargetType: "ip", Port: 8080, At: start, Rules: actuators.Rules{Delay: 5 * time.Second}}},
 	}
 	for i := range n {
 		name := fmt.Sprintf("web-%d", i+1)
