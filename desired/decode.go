@@ -7,6 +7,15 @@ import (
 	"time"
 )
 
+// How long balancers take to spread a deregistration, where the file does not say: an ALB was seen to send requests for more than 5 s and
+// not after 25 s, for an NLB AWS advises to wait 120 s.
+// https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/1064
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/network/edit-target-group-attributes.html
+const (
+	defaultSettle        = 20 * time.Second
+	defaultNetworkSettle = 120 * time.Second
+)
+
 // decode makes the fleet of a valid document: the keys of the file are the fields of Fleet.
 func decode(path string, document *value) (*Fleet, error) {
 	filled := filledIn(theSchema().tree, document.plain()).(map[string]any)
@@ -18,8 +27,11 @@ func decode(path string, document *value) (*Fleet, error) {
 	if err := json.Unmarshal(text, fleet); err != nil {
 		return nil, fmt.Errorf("cannot decode fleet %s: %w", path, err)
 	}
-	drain := filled["rollout"].(map[string]any)["drain"].(map[string]any)
-	fleet.Rollout.DrainTimeout = drain["timeout"].(time.Duration)
+	if drain := filled["rollout"].(map[string]any)["drain"].(map[string]any); drain["settle"] == nil {
+		fleet.Rollout.Drain.Settle, fleet.Rollout.Drain.NetworkSettle = defaultSettle, defaultNetworkSettle
+	} else {
+		fleet.Rollout.Drain.NetworkSettle = fleet.Rollout.Drain.Settle
+	}
 	fleet.Configure.Vars = filled["configure"].(map[string]any)["vars"].(map[string]any) // JSON would turn whole numbers into floats
 	for i := range fleet.Nodes.Static {
 		if node := &fleet.Nodes.Static[i]; node.Target == "" {

@@ -3,6 +3,7 @@ package desired
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -174,8 +175,9 @@ type Rollout struct {
 	MaxUnavailable   Amount
 	AllowOutage      bool
 	Canary           *Canary // nil: none
+	Zones            Zones
 	Bake             time.Duration
-	DrainTimeout     time.Duration
+	Drain            Drain
 	Attempts         int
 	ProgressDeadline time.Duration
 	RestoreAfter     time.Duration
@@ -187,6 +189,33 @@ type Canary struct {
 	Nodes int
 	Bake  time.Duration
 }
+
+// Zones says from how many zones nodes may be away.
+type Zones string
+
+const (
+	SpreadZones   Zones = "spread"        // nodes are taken round the zones
+	OneZoneAtOnce Zones = "one-at-a-time" // no node leaves while one of another zone is away, and a zone is finished before the next
+)
+
+// A Drain says how a node leaves its load balancers, and when the work on it may begin.
+type Drain struct {
+	Policy         DrainPolicy
+	Settle         time.Duration // from when its drain is seen until its balancers have surely spread it
+	NetworkSettle  time.Duration // the same behind a network load balancer, which takes longer
+	IdleFor        time.Duration // for how long nobody must have a connection to it
+	LongestRequest time.Duration // no request is silent for longer; 0: no such promise
+	IgnorePeers    []netip.Prefix
+	Timeout        time.Duration // after which a drain is reported as overdue
+}
+
+// A DrainPolicy says what ends a drain.
+type DrainPolicy string
+
+const (
+	DrainUntilIdle DrainPolicy = "idle"  // as soon as the node is proven idle, and at the latest when the delay is over
+	DrainForDelay  DrainPolicy = "delay" // when the group's deregistration delay is over
+)
 
 // An Amount is a count of nodes, or a percentage of the fleet.
 type Amount struct {

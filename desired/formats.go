@@ -24,6 +24,7 @@ var formats = map[string]func(string) error{
 	"absolute-path":        checkAbsolutePath,
 	"node-path":            checkNodePath,
 	"request-path":         checkRequestPath,
+	"cidr":                 checkCIDR,
 }
 
 var durationShape = regexp.MustCompile(`^([0-9]+([.][0-9]+)?(ms|s|m|h))+$`)
@@ -54,6 +55,13 @@ func checkAddress(s string) error {
 	}
 	if strings.Trim(s, "0123456789.") == "" {
 		return errors.New("it is no IP address: it needs four numbers from 0 to 255")
+	}
+	return nil
+}
+
+func checkCIDR(s string) error {
+	if prefix, err := netip.ParsePrefix(s); err != nil || prefix != prefix.Masked() {
+		return errors.New("it must be a network such as 10.0.3.0/24, or one address such as 10.0.3.7/32")
 	}
 	return nil
 }

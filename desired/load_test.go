@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,7 +110,7 @@ func TestMessages(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
@@ -167,7 +168,11 @@ func TestFillsInEveryDefault(t *testing.T) {
 			Interval: time.Second, Timeout: 2 * time.Second, Successes: 2, Within: 2 * time.Minute,
 		}},
 		Rollout: desired.Rollout{
-			MaxUnavailable: desired.Amount{Count: 1}, Bake: 10 * time.Second, DrainTimeout: 10 * time.Minute, Attempts: 2,
+			MaxUnavailable: desired.Amount{Count: 1}, Zones: desired.SpreadZones, Bake: 10 * time.Second, Attempts: 2,
+			Drain: desired.Drain{
+				Policy: desired.DrainUntilIdle, Settle: 20 * time.Second, NetworkSettle: 2 * time.Minute, IdleFor: 5 * time.Second,
+				IgnorePeers: []netip.Prefix{}, Timeout: 10 * time.Minute,
+			},
 			ProgressDeadline: 15 * time.Minute, RestoreAfter: 10 * time.Minute, OnFailure: "halt",
 		},
 		Path: "fleets/web.yaml",
@@ -213,12 +218,16 @@ func TestReadsEverythingAFleetCanSay(t *testing.T) {
 		},
 		Unproven: "it is an old program",
 		Rollout: desired.Rollout{
-			MaxUnavailable: desired.Amount{Percent: 25}, AllowOutage: true, Canary: &desired.Canary{Nodes: 2, Bake: 2 * time.Minute}, Bake: 0, DrainTimeout: time.Hour,
+			MaxUnavailable: desired.Amount{Percent: 25}, AllowOutage: true, Canary: &desired.Canary{Nodes: 2, Bake: 2 * time.Minute}, Zones: desired.OneZoneAtOnce, Bake: 0,
+			Drain: desired.Drain{
+				Policy: desired.DrainForDelay, Settle: 30 * time.Second, NetworkSettle: 30 * time.Second, IdleFor: 2 * time.Second, LongestRequest: 20 * time.Second,
+				IgnorePeers: []netip.Prefix{netip.MustParsePrefix("10.0.3.0/24"), netip.MustParsePrefix("fd00::7/128")}, Timeout: time.Hour,
+			},
 			Attempts: 5, ProgressDeadline: 90 * time.Minute, RestoreAfter: 20 * time.Minute, OnFailure: "halt",
 		},
 		Path: "fleets/live/web.yml",
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
 }

@@ -179,7 +179,7 @@ func webFleet(release string) *desired.Fleet {
 			Interval: time.Second, Timeout: 2 * time.Second, Successes: 2, Within: 2 * time.Minute,
 		}},
 		Rollout: desired.Rollout{
-			MaxUnavailable: desired.Amount{Count: 1}, Bake: 10 * time.Second, DrainTimeout: 10 * time.Minute,
+			MaxUnavailable: desired.Amount{Count: 1}, Bake: 10 * time.Second, Drain: desired.Drain{Timeout: 10 * time.Minute},
 			Attempts: 2, ProgressDeadline: 15 * time.Minute, RestoreAfter: 10 * time.Minute,
 		},
 	}

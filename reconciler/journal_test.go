@@ -144,7 +144,7 @@ func journalFleet(release string) *desired.Fleet {
 			{Name: "alive", HTTP: &desired.HTTPCheck{Port: 80, Path: "/alive"}, Interval: 9 * time.Second, Timeout: 3 * time.Second, Successes: 1, Within: 30 * time.Second},
 		},
 		Rollout: desired.Rollout{
-			MaxUnavailable: desired.Amount{Count: 1}, Bake: 20 * time.Second, DrainTimeout: 10 * time.Minute,
+			MaxUnavailable: desired.Amount{Count: 1}, Bake: 20 * time.Second, Drain: desired.Drain{Timeout: 10 * time.Minute},
 			Attempts: 2, ProgressDeadline: 15 * time.Minute, RestoreAfter: 10 * time.Minute,
 		},
 	}

@@ -75,7 +75,7 @@ func crowdFleet(release string) *desired.Fleet {
 			Interval: time.Second, Timeout: time.Second, Successes: 1, Within: time.Minute,
 		}},
 		Rollout: desired.Rollout{
-			MaxUnavailable: desired.Amount{Count: 1}, DrainTimeout: 10 * time.Minute, Attempts: 2,
+			MaxUnavailable: desired.Amount{Count: 1}, Drain: desired.Drain{Timeout: 10 * time.Minute}, Attempts: 2,
 			ProgressDeadline: 15 * time.Minute, RestoreAfter: 10 * time.Minute, OnFailure: "halt",
 		},
 	}

@@ -127,7 +127,7 @@ func (k *known) stay(v *view, m *move, why refusal) {
 
 // awaitDrain waits for the balancers' word that the node has left.
 func (k *known) awaitDrain(v *view, m *move) {
-	limit := k.Fleet.Rollout.DrainTimeout
+	limit := k.Fleet.Rollout.Drain.Timeout
 	for i, g := range k.groups {
 		if len(v.places[i]) > 0 {
 			limit = max(limit, g.Delay+time.Minute)

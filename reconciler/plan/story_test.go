@@ -33,7 +33,7 @@ func wants(release string, change ...func(*desired.Fleet)) plan.Want {
 		LoadBalancers: []desired.LoadBalancer{{TargetGroup: "web"}},
 		Configure:     desired.Configure{Activate: []desired.Step{{Name: "install", Run: "install"}}},
 		Rollout: desired.Rollout{
-			MaxUnavailable: desired.Amount{Count: 1}, Bake: 10 * time.Second, DrainTimeout: 10 * time.Minute,
+			MaxUnavailable: desired.Amount{Count: 1}, Bake: 10 * time.Second, Drain: desired.Drain{Timeout: 10 * time.Minute},
 			Attempts: 2, ProgressDeadline: 15 * time.Minute, RestoreAfter: 10 * time.Minute,
 		},
 	}

@@ -65,7 +65,7 @@ func NewFieldStory(seed uint64) Story {
 func fieldRollout(r *rand.Rand) desired.Rollout {
 	o := desired.Rollout{
 		MaxUnavailable: desired.Amount{Count: 1 + r.IntN(6)}, AllowOutage: r.IntN(6) == 0,
-		Bake: time.Duration(r.IntN(30)) * time.Second, DrainTimeout: 10 * time.Minute, Attempts: 1 + r.IntN(2),
+		Bake: time.Duration(r.IntN(30)) * time.Second, Drain: desired.Drain{Timeout: 10 * time.Minute}, Attempts: 1 + r.IntN(2),
 		ProgressDeadline: 15 * time.Minute, RestoreAfter: 2 * time.Minute, OnFailure: "halt",
 	}
 	if r.IntN(2) == 0 {

@@ -63,7 +63,7 @@ func NewStory(seed uint64) Story {
 	}
 	s.Rollout = desired.Rollout{
 		MaxUnavailable: desired.Amount{Count: 1 + r.IntN(min(3, s.Nodes))}, AllowOutage: s.Nodes == 1,
-		Bake: time.Duration(r.IntN(30)) * time.Second, DrainTimeout: 10 * time.Minute, Attempts: 1 + r.IntN(3),
+		Bake: time.Duration(r.IntN(30)) * time.Second, Drain: desired.Drain{Timeout: 10 * time.Minute}, Attempts: 1 + r.IntN(3),
 		ProgressDeadline: 15 * time.Minute, RestoreAfter: 2 * time.Minute, OnFailure: "halt",
 	}
 	if r.IntN(3) == 0 {
