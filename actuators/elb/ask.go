@@ -135,7 +135,7 @@ func (a ask) state(got reading, at time.Time) actuators.GroupState {
 		}
 	}
 	state := got.state
-	state.Members = slices.Clone(state.Members)
+	state.Members, state.Ports = slices.Clone(state.Members), slices.Clone(state.Ports)
 	if a.port != 0 {
 		state.Port = a.port
 	}

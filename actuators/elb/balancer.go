@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	callTime   = 10 * time.Second // for one group's reading or one change, the SDK's retries included
+	callTime   = 10 * time.Second // for one group's reading, retries included, or one change and its wait for a call
 	lookTime   = 4 * time.Second  // for looking groups up; less than a reading has, which may follow with what was known
+	sendTime   = 4 * time.Second  // for a call that changes something, once it is sent, retries included
 	sideBySide = 8                // groups read at once
 )
 
@@ -34,12 +35,14 @@ type Balancer struct {
 
 // api is what is asked of AWS. It holds methods and not clients, so that the linker drops the hundreds that are not used.
 type api struct {
-	describeGroups     func(context.Context, *v2.DescribeTargetGroupsInput, ...func(*v2.Options)) (*v2.DescribeTargetGroupsOutput, error)
-	describeAttributes func(context.Context, *v2.DescribeTargetGroupAttributesInput, ...func(*v2.Options)) (*v2.DescribeTargetGroupAttributesOutput, error)
-	describeHealth     func(context.Context, *v2.DescribeTargetHealthInput, ...func(*v2.Options)) (*v2.DescribeTargetHealthOutput, error)
-	register           func(context.Context, *v2.RegisterTargetsInput, ...func(*v2.Options)) (*v2.RegisterTargetsOutput, error)
-	deregister         func(context.Context, *v2.DeregisterTargetsInput, ...func(*v2.Options)) (*v2.DeregisterTargetsOutput, error)
+	describeGroups             func(context.Context, *v2.DescribeTargetGroupsInput, ...func(*v2.Options)) (*v2.DescribeTargetGroupsOutput, error)
+	describeAttributes         func(context.Context, *v2.DescribeTargetGroupAttributesInput, ...func(*v2.Options)) (*v2.DescribeTargetGroupAttributesOutput, error)
+	describeHealth             func(context.Context, *v2.DescribeTargetHealthInput, ...func(*v2.Options)) (*v2.DescribeTargetHealthOutput, error)
+	describeBalancerAttributes func(context.Context, *v2.DescribeLoadBalancerAttributesInput, ...func(*v2.Options)) (*v2.DescribeLoadBalancerAttributesOutput, error)
+	register                   func(context.Context, *v2.RegisterTargetsInput, ...func(*v2.Options)) (*v2.RegisterTargetsOutput, error)
+	deregister                 func(context.Context, *v2.DeregisterTargetsInput, ...func(*v2.Options)) (*v2.DeregisterTargetsOutput, error)
 
+	describeClassics          func(context.Context, *v1.DescribeLoadBalancersInput, ...func(*v1.Options)) (*v1.DescribeLoadBalancersOutput, error)
 	describeClassicAttributes func(context.Context, *v1.DescribeLoadBalancerAttributesInput, ...func(*v1.Options)) (*v1.DescribeLoadBalancerAttributesOutput, error)
 	describeClassicHealth     func(context.Context, *v1.DescribeInstanceHealthInput, ...func(*v1.Options)) (*v1.DescribeInstanceHealthOutput, error)
 	registerClassic           func(context.Context, *v1.RegisterInstancesWithLoadBalancerInput, ...func(*v1.Options)) (*v1.RegisterInstancesWithLoadBalancerOutput, error)
@@ -52,12 +55,14 @@ func New(cfg aws.Config) *Balancer {
 	return &Balancer{
 		region: cfg.Region,
 		api: api{
-			describeGroups:     groups.DescribeTargetGroups,
-			describeAttributes: groups.DescribeTargetGroupAttributes,
-			describeHealth:     groups.DescribeTargetHealth,
-			register:           groups.RegisterTargets,
-			deregister:         groups.DeregisterTargets,
+			describeGroups:             groups.DescribeTargetGroups,
+			describeAttributes:         groups.DescribeTargetGroupAttributes,
+			describeHealth:             groups.DescribeTargetHealth,
+			describeBalancerAttributes: groups.DescribeLoadBalancerAttributes,
+			register:                   groups.RegisterTargets,
+			deregister:                 groups.DeregisterTargets,
 
+			describeClassics:          classics.DescribeLoadBalancers,
 			describeClassicAttributes: classics.DescribeLoadBalancerAttributes,
 			describeClassicHealth:     classics.DescribeInstanceHealth,
 			registerClassic:           classics.RegisterInstancesWithLoadBalancer,
@@ -74,8 +79,9 @@ func New(cfg aws.Config) *Balancer {
 // A group that cannot be read carries Err, one line for people, and Missing when no machine can be in it: AWS says that it
 // does not exist, or it is in another region, or no group at all.
 //
-// When the groups are known, and they are looked up once and then every few minutes, it costs one DescribeTargetHealth for
-// each target group and one DescribeInstanceHealth for each Classic ELB (G9). The error is always nil.
+// When the groups are known, and they and their load balancers are looked up once and then every few minutes, it costs one
+// DescribeTargetHealth for each target group and one DescribeInstanceHealth for each Classic ELB (G9). What only a load balancer can
+// tell, and it does not, is said in Rules.Unread: its groups are read all the same. The error is always nil.
 func (b *Balancer) Observe(ctx context.Context, named []desired.LoadBalancer, recorded []string) ([]actuators.GroupState, error) {
 	began, at := b.sequence.Add(1), time.Now()
 	asks := asksFor(named, recorded)

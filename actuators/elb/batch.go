@@ -72,7 +72,7 @@ func newChanges() *changes {
 
 // apply makes a change, perhaps in a call with others, by the deadline of ctx, which must have one. Once it returns nothing of it
 // waits or is under way here: who gives up before the call began takes no part in it, and who gives up later waits for its end,
-// which comes by the earliest deadline of those who share it.
+// which comes by the earliest deadline of those who share it and sendTime after it began.
 func (c *changes) apply(ctx context.Context, k kind, m actuators.Membership, call send) error {
 	if ctx.Err() != nil {
 		return tooMany(ctx.Err())
@@ -233,15 +233,16 @@ func (c *changes) halve(k kind, refused []*change) {
 }
 
 // common returns the context of a call for several. It ends by the earliest of their deadlines, so that the call outlives nobody's
-// claim (law 18), and when all of them were cancelled, but not when one was.
+// claim (law 18), sendTime from now, and when all of them were cancelled, but not when one was.
 func common(together []*change) (ctx context.Context, end func()) {
 	first := slices.MinFunc(together, func(a, b *change) int { return a.deadline.Compare(b.deadline) })
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(first.ctx), first.deadline)
-	var left atomic.Int64
-	left.Store(int64(len(together)))
+	left := min(time.Until(first.deadline), sendTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(first.ctx), left)
+	var wanted atomic.Int64
+	wanted.Store(int64(len(together)))
 	for _, each := range together {
 		context.AfterFunc(each.ctx, func() { // each ends soon after its change
-			if each.ctx.Err() == context.Canceled && left.Add(-1) == 0 {
+			if each.ctx.Err() == context.Canceled && wanted.Add(-1) == 0 {
 				cancel()
 			}
 		})

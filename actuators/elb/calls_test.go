@@ -89,3 +89,42 @@ func TestNothingIsKeptOfACallThatIsOver(t *testing.T) {
 		t.Errorf("batches of %v are kept for ever", c.open)
 	}
 }
+
+func TestALoadBalancerIsForgottenWithTheLastOfItsGroups(t *testing.T) {
+	d, one, two := newDirectory(), ref{name: "arn:one"}, ref{name: "arn:two"}
+	known := func(r ref, balancers ...string) func() {
+		return func() { d.put(r, facts{Group: r.identity(), balancers: balancers}) }
+	}
+	for i, step := range []struct {
+		found func()
+		left  int
+	}{
+		{known(one, "shared", "own"), 2},
+		{known(two, "shared"), 2},
+		{known(one, "shared"), 1},
+		{func() { d.forget(one) }, 1},
+		{func() { d.forget(two) }, 0},
+	} {
+		d.looking[one] = make(chan struct{})
+		step.found()
+		d.done([]ref{one})
+		d.dueBalancers([]ref{one, two})
+		if len(d.balancers) != step.left {
+			t.Errorf("step %d: %d load balancers are kept, want %d", i, len(d.balancers), step.left)
+		}
+	}
+}
+
+func TestALoadBalancerIsNamedAsPeopleKnowIt(t *testing.T) {
+	for id, want := range map[string]string{
+		"arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/web/0123456789abcdef": "web",
+		"arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/web/0123456789abcdef": "web",
+		"classic/old": "old",
+		"strange":     "strange",
+		"":            "",
+	} {
+		if got := nameOf(id); got != want {
+			t.Errorf("%q is named %q, want %q", id, got, want)
+		}
+	}
+}

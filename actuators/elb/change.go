@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	v1 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	v1types "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing/types"
 	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -22,7 +23,7 @@ import (
 // It does not wait for the member to be healthy.
 //
 // Calls that change something are held to a rate in all groups together; the wait counts against ctx. Who waits for the same group
-// shares a call, which ends by the earliest deadline of those who do.
+// shares a call, which ends by the earliest deadline of those who do, and 4 s after it was sent. It is tried twice at most.
 func (b *Balancer) Register(ctx context.Context, m actuators.Membership) error {
 	return b.change(ctx, "register", m, b.register)
 }
@@ -32,7 +33,7 @@ func (b *Balancer) Register(ctx context.Context, m actuators.Membership) error {
 // to be taken from one.
 //
 // Calls that change something are held to a rate in all groups together; the wait counts against ctx. Who waits for the same group
-// shares a call, which ends by the earliest deadline of those who do.
+// shares a call, which ends by the earliest deadline of those who do, and 4 s after it was sent. It is tried twice at most.
 func (b *Balancer) Deregister(ctx context.Context, m actuators.Membership) error {
 	return b.change(ctx, "deregister", m, b.deregister)
 }
@@ -94,20 +95,35 @@ func (b *Balancer) deregister(ctx context.Context, group ref, m actuators.Member
 
 func (b *Balancer) sendRegister(ctx context.Context, group ref, members []actuators.Membership) (err error) {
 	if group.classic {
-		_, err = b.api.registerClassic(ctx, &v1.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: &group.name, Instances: instances(members)})
+		_, err = b.api.registerClassic(ctx, &v1.RegisterInstancesWithLoadBalancerInput{LoadBalancerName: &group.name, Instances: instances(members)}, twiceClassic)
 	} else {
-		_, err = b.api.register(ctx, &v2.RegisterTargetsInput{TargetGroupArn: &group.name, Targets: targets(members)})
+		_, err = b.api.register(ctx, &v2.RegisterTargetsInput{TargetGroupArn: &group.name, Targets: targets(members)}, twice)
 	}
 	return err
 }
 
 func (b *Balancer) sendDeregister(ctx context.Context, group ref, members []actuators.Membership) (err error) {
 	if group.classic {
-		_, err = b.api.deregisterClassic(ctx, &v1.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: &group.name, Instances: instances(members)})
+		_, err = b.api.deregisterClassic(ctx, &v1.DeregisterInstancesFromLoadBalancerInput{LoadBalancerName: &group.name, Instances: instances(members)}, twiceClassic)
 	} else {
-		_, err = b.api.deregister(ctx, &v2.DeregisterTargetsInput{TargetGroupArn: &group.name, Targets: targets(members)})
+		_, err = b.api.deregister(ctx, &v2.DeregisterTargetsInput{TargetGroupArn: &group.name, Targets: targets(members)}, twice)
 	}
 	return err
+}
+
+// mostAttempts is how often a change is asked for. The SDK would do it three times, a second or two apart when throttled and more when
+// the answer says so (aws/retry of aws-sdk-go-v2 v1.48.0), which is longer than a call has: who asks reads the group again and knows.
+const mostAttempts = 2
+
+func twice(o *v2.Options)        { o.Retryer = atMost(mostAttempts, o.Retryer) }
+func twiceClassic(o *v1.Options) { o.Retryer = atMost(mostAttempts, o.Retryer) }
+
+// atMost bounds the attempts of a retryer, which may have a lower bound of its own. Its retry quota stays the client's.
+func atMost(attempts int, r aws.Retryer) aws.Retryer {
+	if own := r.MaxAttempts(); own > 0 && own <= attempts {
+		return r
+	}
+	return retry.AddWithMaxAttempts(r, attempts)
 }
 
 func instances(members []actuators.Membership) []v1types.Instance {

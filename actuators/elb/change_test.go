@@ -3,16 +3,21 @@ package elb_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 
 	"windlass/actuators"
 	"windlass/actuators/elb"
@@ -297,6 +302,87 @@ func TestChangesAreHeldToARate(t *testing.T) { // G9
 		err := b.Register(ctx, actuators.Membership{Group: arnWeb, ID: "10.0.0.1", Port: 80})
 		if err == nil || !strings.Contains(err.Error(), "at most 4 a second") || time.Since(began) > 5100*time.Millisecond {
 			t.Errorf("beyond its deadline: %v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// An always is an API that gives one answer to everything, and counts.
+type always struct {
+	status int
+	body   string
+	header http.Header
+
+	mu   sync.Mutex
+	made map[string]int
+}
+
+func (a *always) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.made[r.Form.Get("Action")]++
+	maps.Copy(w.Header(), a.header)
+	w.WriteHeader(a.status)
+	fmt.Fprint(w, a.body)
+}
+
+const throttled = "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>"
+
+// retrying is a Balancer over an API with the SDK's own retries, and as many attempts as its settings say; 0: they say nothing.
+func retrying(api http.Handler, attempts int) *elb.Balancer {
+	cfg := awsapitest.Answered(api)
+	cfg.Retryer = func() sdk.Retryer { return retry.NewStandard() }
+	cfg.RetryMaxAttempts = attempts
+	return elb.New(awsapi.Prepare(cfg, nil))
+}
+
+// Who changes something reads again and decides anew; a reading is all there is.
+func TestAChangeIsTriedTwiceAtMost(t *testing.T) { // law 14
+	for _, c := range []struct {
+		status, setting, changes, readings int
+		body                               string
+	}{
+		{http.StatusBadGateway, 0, 2, 3, ""},
+		{http.StatusInternalServerError, 0, 2, 3, "<ErrorResponse><Error><Code>InternalFailure</Code></Error></ErrorResponse>"},
+		{http.StatusBadRequest, 0, 2, 3, throttled},
+		{http.StatusBadGateway, 5, 2, 5, ""},
+		{http.StatusBadGateway, 1, 1, 1, ""},
+		{http.StatusBadRequest, 0, 1, 1, "<ErrorResponse><Error><Code>ValidationError</Code></Error></ErrorResponse>"}, // it would be the same again
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			api := &always{status: c.status, body: c.body, made: map[string]int{}}
+			b, began := retrying(api, c.setting), time.Now()
+			for _, m := range []actuators.Membership{member(1), ofClassic} {
+				if b.Register(t.Context(), m) == nil || b.Deregister(t.Context(), m) == nil {
+					t.Errorf("%s: no error", m)
+				}
+			}
+			if took := time.Since(began); took > 4*time.Second {
+				t.Errorf("%d: four changes took %v, want at most a second's wait for each", c.status, took)
+			}
+			_, _ = b.Observe(t.Context(), []desired.LoadBalancer{{TargetGroup: "web"}, {Classic: "old"}}, nil)
+			want := map[string]int{
+				"RegisterTargets": c.changes, "DeregisterTargets": c.changes, "RegisterInstancesWithLoadBalancer": c.changes, "DeregisterInstancesFromLoadBalancer": c.changes,
+				"DescribeTargetGroups": c.readings, "DescribeLoadBalancerAttributes": c.readings,
+			}
+			if !maps.Equal(api.made, want) {
+				t.Errorf("%d %s with %d attempts set: %v, want %v", c.status, c.body, c.setting, api.made, want)
+			}
+		})
+	}
+}
+
+// An answer may ask for a longer pause than a call has.
+func TestAChangeDoesNotWaitForALongPause(t *testing.T) { // law 15
+	synctest.Test(t, func(t *testing.T) {
+		api := &always{status: http.StatusBadRequest, body: throttled, header: http.Header{"X-Amz-Retry-After": {"60000"}}, made: map[string]int{}}
+		began := time.Now()
+		err := retrying(api, 0).Deregister(t.Context(), member(1))
+		if err == nil || !strings.Contains(err.Error(), "AWS throttles elasticloadbalancing:DeregisterTargets (Throttling)") {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 4*time.Second || api.made["DeregisterTargets"] != 1 {
+			t.Errorf("took %v and %v", took, api.made)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	factsAge   = 5 * time.Minute // after which a group is looked up again
+	factsAge   = 5 * time.Minute // after which a group or load balancer is looked up again
 	factsRetry = time.Minute     // after looking it up again has failed
 )
 
@@ -20,18 +20,20 @@ type facts struct {
 	actuators.Group
 	targetType string
 	port       int
-	network    bool
-	delay      time.Duration // deregistration delay or connection draining time
 	slowStart  time.Duration
+	rules      actuators.Rules // from get: whole; as looked up: without what the load balancers add
+	inherits   bool            // cross-zone balancing is as the load balancers have it
+	balancers  []string        // those that add to the rules
 }
 
-// A directory keeps the facts of the groups that were looked up, and one memory of each group's readings.
+// A directory keeps the facts of the groups that were looked up and of their load balancers, and one memory of each group's readings.
 type directory struct {
-	mu       sync.Mutex
-	ids      map[string]string     // by name of a target group
-	known    map[string]*entry     // by Group.ID
-	memories map[string]*memory    // by Group.ID
-	looking  map[ref]chan struct{} // being looked up, so that two passes do not ask the same; closed at the end
+	mu        sync.Mutex
+	ids       map[string]string        // by name of a target group
+	known     map[string]*entry        // by Group.ID
+	memories  map[string]*memory       // by Group.ID
+	balancers map[string]*loadBalancer // by ARN, or Group.ID of a Classic ELB
+	looking   map[ref]chan struct{}    // being looked up, so that two passes do not ask the same; closed at the end
 }
 
 type entry struct {
@@ -41,10 +43,11 @@ type entry struct {
 
 func newDirectory() *directory {
 	return &directory{
-		ids:      map[string]string{},
-		known:    map[string]*entry{},
-		memories: map[string]*memory{},
-		looking:  map[ref]chan struct{}{},
+		ids:       map[string]string{},
+		known:     map[string]*entry{},
+		memories:  map[string]*memory{},
+		balancers: map[string]*loadBalancer{},
+		looking:   map[ref]chan struct{}{},
 	}
 }
 
@@ -68,7 +71,9 @@ func (d *directory) get(r ref) (facts, *memory, bool) {
 	if d.memories[id] == nil {
 		d.memories[id] = newMemory()
 	}
-	return e.facts, d.memories[id], true
+	whole := e.facts
+	whole.rules = d.rules(whole)
+	return whole, d.memories[id], true
 }
 
 func (d *directory) put(r ref, f facts) {
@@ -121,9 +126,13 @@ func (d *directory) claim(refs []ref) (mine, theirs []ref) {
 	return mine, theirs
 }
 
+// done ends a look-up, after which some groups may be gone and some load balancers be no group's any more.
 func (d *directory) done(mine []ref) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if len(mine) > 0 {
+		d.forgetUnused()
+	}
 	for _, r := range mine {
 		close(d.looking[r])
 		delete(d.looking, r)
@@ -152,6 +161,12 @@ func (d *directory) await(ctx context.Context, r ref) error {
 func (b *Balancer) learn(ctx context.Context, refs ...ref) map[ref]error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
+	failures := b.learnGroups(ctx, refs)
+	b.learnBalancers(ctx, refs)
+	return failures
+}
+
+func (b *Balancer) learnGroups(ctx context.Context, refs []ref) map[ref]error {
 	failures := map[ref]error{}
 	for {
 		mine, theirs := b.directory.claim(refs)

@@ -248,7 +248,7 @@ func TestAMissingNameCostsFewLookUps(t *testing.T) { // G9
 // A pass over many groups leaves the API to others, too (G9).
 func TestOnlyAFewGroupsAreAskedAboutAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{made: map[string]int{}, answers: map[string][]string{"DescribeLoadBalancerAttributes": {drainedClassic}, "DescribeInstanceHealth": {"<InstanceStates/>"}}}
+		s := &script{made: map[string]int{}, answers: map[string][]string{"DescribeLoadBalancerAttributes": {drainedClassic}, "DescribeLoadBalancers": {listening("old", 80)}, "DescribeInstanceHealth": {"<InstanceStates/>"}}}
 		var mu sync.Mutex
 		now, most := map[string]int{}, map[string]int{}
 		count := func(action string, by int) {
@@ -268,10 +268,10 @@ func TestOnlyAFewGroupsAreAskedAboutAtOnce(t *testing.T) {
 		for i := range 30 {
 			lbs = append(lbs, desired.LoadBalancer{Classic: fmt.Sprint("old-", i)})
 		}
-		if got, took := within(t, b, time.Minute, lbs...); got.Err != "" || took != 800*time.Millisecond {
-			t.Errorf("%+v after %v, want it after 4 and 4 rounds of 8", got, took)
+		if got, took := within(t, b, time.Minute, lbs...); got.Err != "" || took != 1200*time.Millisecond {
+			t.Errorf("%+v after %v, want it after three times 4 rounds of 8", got, took)
 		}
-		if want := map[string]int{"DescribeLoadBalancerAttributes": 8, "DescribeInstanceHealth": 8}; !maps.Equal(most, want) {
+		if want := map[string]int{"DescribeLoadBalancerAttributes": 8, "DescribeLoadBalancers": 8, "DescribeInstanceHealth": 8}; !maps.Equal(most, want) {
 			t.Errorf("asked %v at once, want %v", most, want)
 		}
 	})

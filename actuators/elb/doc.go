@@ -8,5 +8,7 @@
 //
 // Permissions it needs, all of elasticloadbalancing: DescribeTargetGroups, DescribeTargetGroupAttributes,
 // DescribeTargetHealth, RegisterTargets, DeregisterTargets; for Classic ELBs DescribeLoadBalancerAttributes,
-// DescribeInstanceHealth, RegisterInstancesWithLoadBalancer, DeregisterInstancesFromLoadBalancer.
+// DescribeInstanceHealth, RegisterInstancesWithLoadBalancer, DeregisterInstancesFromLoadBalancer. Groups are readable without these,
+// and their rules say what is not known then: DescribeLoadBalancerAttributes for the load balancers of target groups, and
+// DescribeLoadBalancers for Classic ELBs.
 package elb

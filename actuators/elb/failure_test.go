@@ -233,7 +233,7 @@ func TestASilentEndpointIsGivenUp(t *testing.T) { // law 15
 // So is one that nobody set a limit for.
 func TestNoQuestionIsAskedForEver(t *testing.T) { // law 15
 	for action, limit := range map[string]time.Duration{
-		"DescribeTargetGroups": 4 * time.Second, "DescribeTargetHealth": 10 * time.Second, "RegisterTargets": 10 * time.Second, "DeregisterTargets": 10 * time.Second,
+		"DescribeTargetGroups": 4 * time.Second, "DescribeTargetHealth": 10 * time.Second, "RegisterTargets": 4 * time.Second, "DeregisterTargets": 4 * time.Second,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := webScript(targets())

@@ -109,6 +109,8 @@ func FuzzLookUp(f *testing.F) {
 	f.Add(bytes.Replace(groups, []byte("8080"), []byte("-1"), 1), attributes)
 	f.Add(bytes.Replace(groups, []byte("<TargetGroups>"), []byte("<NextMarker>x</NextMarker><TargetGroups>"), 1), attributes)
 	f.Add(groups, bytes.Replace(attributes, []byte("300"), []byte("-300"), 1))
+	f.Add(groups, bytes.Replace(attributes, []byte("<Attributes>"), []byte("<Attributes><member><Key>load_balancing.cross_zone.enabled</Key><Value>a\nb</Value></member>"), 1))
+	f.Add(groups, bytes.Replace(attributes, []byte("slow_start.duration_seconds"), []byte("target_group_health.dns_failover.minimum_healthy_targets.percentage"), 1))
 	f.Add([]byte("<html/>"), []byte(""))
 	f.Fuzz(func(t *testing.T, groups, attributes []byte) {
 		s := webScript(targets())
@@ -123,6 +125,10 @@ func FuzzLookUp(f *testing.F) {
 			return
 		}
 		named := got.Name == "web" || got.ID == "web"
+		r := got.Rules
+		if r.IdleAfter < 0 || min(r.InDNS.Count, r.InDNS.Percent, r.FailsOpen.Count, r.FailsOpen.Percent) < 0 || max(r.InDNS.Percent, r.FailsOpen.Percent) > 100 || r.Protocol == "" || strings.ContainsAny(r.Unread, "\r\n") {
+			t.Errorf("rules %+v", r)
+		}
 		if !named || got.ID == "" || got.TargetType != "instance" && got.TargetType != "ip" || got.Port < 1 || got.Port > 65535 || got.Delay < 0 {
 			t.Errorf("%+v", got)
 		}

@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v1 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
@@ -129,12 +126,6 @@ func (b *Balancer) groupFacts(ctx context.Context, r ref, groups []types.TargetG
 		return facts{}, fmt.Errorf("DescribeTargetGroups leaves out %s: %w", r, awsapi.ErrIncomplete)
 	}
 	group := groups[i]
-	f := facts{
-		Group:      actuators.Group{ID: *group.TargetGroupArn, Name: aws.ToString(group.TargetGroupName)},
-		targetType: string(group.TargetType),
-		port:       int(aws.ToInt32(group.Port)),
-		network:    !strings.HasPrefix(string(group.Protocol), "HTTP"),
-	}
 	if err := usable(group); err != nil {
 		return facts{}, err
 	}
@@ -142,34 +133,34 @@ func (b *Balancer) groupFacts(ctx context.Context, r ref, groups []types.TargetG
 	if err != nil {
 		return facts{}, err
 	}
-	if f.delay, err = attribute(out.Attributes, "deregistration_delay.timeout_seconds"); err != nil {
-		return facts{}, err
-	}
-	const slowStart = "slow_start.duration_seconds"
-	if slices.ContainsFunc(out.Attributes, named(slowStart)) { // a kind of group that has none has no slow start
-		f.slowStart, err = attribute(out.Attributes, slowStart)
-	}
-	return f, err
+	return factsOf(group, groupAttributes(out.Attributes))
 }
 
-func named(key string) func(types.TargetGroupAttribute) bool {
-	return func(a types.TargetGroupAttribute) bool { return aws.ToString(a.Key) == key }
-}
-
-// attribute reads a number of seconds. AWS sends every attribute that a kind of group has.
-func attribute(attributes []types.TargetGroupAttribute, key string) (time.Duration, error) {
-	i := slices.IndexFunc(attributes, named(key))
-	if i < 0 {
-		return 0, fmt.Errorf("DescribeTargetGroupAttributes leaves out %s: %w", key, awsapi.ErrIncomplete)
-	}
-	seconds, err := strconv.ParseUint(aws.ToString(attributes[i].Value), 10, 31)
+// factsOf joins what a target group's description and its attributes say. A kind of group that has no slow start leaves that out.
+func factsOf(group types.TargetGroup, a attributes) (facts, error) {
+	delay, err := a.seconds(keyDelay)
 	if err != nil {
-		return 0, fmt.Errorf("attribute %s is %q, no number of seconds: %w", key, aws.ToString(attributes[i].Value), awsapi.ErrIncomplete)
+		return facts{}, fmt.Errorf("DescribeTargetGroupAttributes: %w", err)
 	}
-	return time.Duration(seconds) * time.Second, nil
+	slowStart, err := a.secondsIfSent(keySlowStart)
+	if err != nil {
+		return facts{}, fmt.Errorf("DescribeTargetGroupAttributes: %w", err)
+	}
+	f := facts{
+		Group:      actuators.Group{ID: *group.TargetGroupArn, Name: aws.ToString(group.TargetGroupName)},
+		targetType: string(group.TargetType),
+		port:       int(aws.ToInt32(group.Port)),
+		slowStart:  slowStart,
+	}
+	f.rules, f.inherits = groupRules(group.Protocol, a)
+	f.rules.Delay = delay
+	if f.inherits || balancesRequests(f.rules.Protocol) { // only application load balancers have an idle time-out of their own
+		f.balancers = slices.Compact(slices.Sorted(slices.Values(group.LoadBalancerArns)))
+	}
+	return f, nil
 }
 
-// lookUpClassic asks how long a Classic ELB drains. It is described no further: its health says whether it exists.
+// lookUpClassic asks for the attributes of a Classic ELB. Its health says whether it exists.
 func (b *Balancer) lookUpClassic(ctx context.Context, r ref, found *answers) {
 	out, err := b.api.describeClassicAttributes(ctx, &v1.DescribeLoadBalancerAttributesInput{LoadBalancerName: &r.name})
 	switch {
@@ -183,14 +174,13 @@ func (b *Balancer) lookUpClassic(ctx context.Context, r ref, found *answers) {
 		found.put(r, facts{}, awsapi.Explain(err))
 		return
 	}
-	f := facts{Group: r.identity(), targetType: "instance"}
-	if draining := out.LoadBalancerAttributes.ConnectionDraining; draining.Enabled {
-		f.delay = time.Duration(max(0, aws.ToInt32(draining.Timeout))) * time.Second
-	}
-	found.put(r, f, nil)
+	group := r.identity()
+	found.put(r, facts{Group: group, targetType: "instance", rules: classicRules(out.LoadBalancerAttributes), balancers: []string{group.ID}}, nil)
 }
 
-// usable refuses a group that no machine can be in, and one whose members could not be given back.
+// usable refuses a group that no machine can be in, and one whose members could not be drained or given back.
+//
+// Flows of GENEVE: https://docs.aws.amazon.com/elasticloadbalancing/latest/gateway/edit-target-group-attributes.html
 func usable(group types.TargetGroup) error {
 	const another = "name another one in the fleet file"
 	port := aws.ToInt32(group.Port)
@@ -203,6 +193,8 @@ func usable(group types.TargetGroup) error {
 		return fmt.Errorf("DescribeTargetGroups leaves out its port or protocol: %w", awsapi.ErrIncomplete)
 	case group.Protocol == types.ProtocolEnumQuic, group.Protocol == types.ProtocolEnumTcpQuic:
 		return fmt.Errorf("its protocol is %s, whose targets have server ids that could not be given back; %s", group.Protocol, another)
+	case group.Protocol == types.ProtocolEnumGeneve:
+		return fmt.Errorf("its protocol is %s, whose flows stay pinned to a target after it was deregistered, so that it cannot be drained; %s, and replace such appliances instead", group.Protocol, another)
 	}
 	return nil
 }

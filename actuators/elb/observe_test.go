@@ -237,6 +237,59 @@ func TestStatesByReasonCode(t *testing.T) { // G3
 	}
 }
 
+func TestAnomaliesAreANoteOfWhoIsHealthy(t *testing.T) {
+	found := func(result, mitigation string) string {
+		return "<AnomalyDetection><Result>" + result + "</Result><MitigationInEffect>" + mitigation + "</MitigationInEffect></AnomalyDetection>"
+	}
+	const mitigated, anomalous = "anomaly mitigation is in effect: it gets less traffic", "anomaly detection finds it anomalous: it fails more requests than others"
+	const delegated = "<AdministrativeOverride><State>zonal_shift_delegated_to_dns</State></AdministrativeOverride>"
+	members := []struct {
+		state, more, reason string
+		mitigated           bool
+	}{
+		{"healthy", "", "", false},
+		{"healthy", found("normal", "no"), "", false},
+		{"healthy", found("anomalous", "no"), anomalous, false},
+		{"healthy", found("anomalous", "yes"), mitigated, true},
+		{"healthy", found("normal", "yes"), mitigated, true}, // not over yet
+		{"healthy", found("puzzling", "perhaps"), "", false},
+		{"healthy", found("", ""), "", false},
+		{"healthy", "<AnomalyDetection/>", "", false},
+		{"healthy", delegated + found("anomalous", "yes"), "administrative override zonal_shift_delegated_to_dns; " + mitigated, true},
+		{"unhealthy", found("anomalous", "yes"), "Target.Timeout", true},
+		{"draining", found("anomalous", "no"), "Target.Timeout", false},
+	}
+	var list []string
+	for i, m := range members {
+		reason := "Target.Timeout"
+		if m.state == "healthy" {
+			reason = ""
+		}
+		list = append(list, target(fmt.Sprintf("10.0.0.%02d", i), m.state, reason, m.more))
+	}
+	states, _ := scripted(webScript(targets(list...))).Observe(t.Context(), web, nil)
+	for i, got := range states[0].Members {
+		if m := members[i]; got.Reason != m.reason || got.Mitigated != m.mitigated || string(got.Status) != m.state {
+			t.Errorf("%s %s: %+v, want %q, mitigated %t", m.state, m.more, got, m.reason, m.mitigated)
+		}
+	}
+}
+
+// Only application load balancers look for them.
+func TestAnomaliesAreAskedForWhereThereAreAny(t *testing.T) {
+	w := newWorld(t)
+	for protocol, asked := range map[string]bool{"HTTP": true, "HTTPS": true, "TCP": false, "TLS": false, "UDP": false, "TCP_UDP": false} {
+		w.group(aws.TargetGroup{Name: protocol, Type: "ip", Protocol: protocol}, true)
+		w.must(w.Register(protocol, aws.Target{ID: "127.0.0.2"}))
+		w.must(w.ForceHealth(protocol, aws.Target{ID: "127.0.0.2"}, &aws.TargetHealth{State: aws.Healthy, Mitigated: true}))
+		got := w.one(protocol)
+		calls := w.Log()
+		if form := calls[len(calls)-1].Form; (form.Get("Include.member.1") == "AnomalyDetection") != asked || got.Members[0].Mitigated != asked {
+			t.Errorf("%s: asked with %v, %+v", protocol, form, got.Members)
+		}
+	}
+}
+
 // Only a target that answers its checks wrongly, late or not at all speaks of what runs on it; the rest is the world's (law 11).
 func TestOnlyTheTargetsOwnAnswersPutItAtFault(t *testing.T) { // G46
 	const shifted = "<AdministrativeOverride><State>zonal_shift_active</State></AdministrativeOverride>"
@@ -593,13 +646,27 @@ func TestAGroupThatCannotBeRestoredIsNotTouched(t *testing.T) {
 	}
 }
 
+// Flows of GENEVE go on to a target that was deregistered: nobody could tell when its machine may be touched.
+func TestAGroupThatCannotBeDrainedIsNotTouched(t *testing.T) {
+	w := newWorld(t)
+	w.group(aws.TargetGroup{Name: "web", Protocol: "GENEVE", Port: 6081}, true)
+	state := w.observe(web...)[0]
+	want := "cannot read target group web: its protocol is GENEVE, whose flows stay pinned to a target after it was deregistered, so that it cannot be drained; name another one in the fleet file, and replace such appliances instead"
+	if state.Err != want || state.Missing {
+		t.Errorf("%q, missing %v\nwant %q", state.Err, state.Missing, want)
+	}
+	if made := w.Calls(); made["elbv2:DescribeTargetHealth"] != 0 {
+		t.Errorf("asked %v", made)
+	}
+}
+
 func TestANetworkLoadBalancersGroupIsKnownAsOne(t *testing.T) { // G6
 	for protocol, network := range map[string]bool{"HTTP": false, "HTTPS": false, "TCP": true, "UDP": true, "TCP_UDP": true, "TLS": true} {
 		s := webScript(targets())
 		s.answers["DescribeTargetGroups"] = []string{strings.Replace(groupWeb, "<Protocol>HTTP", "<Protocol>"+protocol, 1)}
 		states, _ := scripted(s).Observe(t.Context(), web, nil)
-		if states[0].Err != "" || states[0].Network != network {
-			t.Errorf("%s: network %t. %s", protocol, states[0].Network, states[0].Err)
+		if states[0].Err != "" || states[0].Network != network || states[0].Protocol != protocol {
+			t.Errorf("%s: network %t, protocol %q. %s", protocol, states[0].Network, states[0].Protocol, states[0].Err)
 		}
 	}
 }

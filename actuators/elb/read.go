@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v1 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancing"
 	v2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"windlass/actuators"
 	"windlass/internal/awsapi"
@@ -58,7 +59,7 @@ func (b *Balancer) read(ctx context.Context, r ref, asked uint64) reading {
 		Group:      known.Group,
 		TargetType: known.targetType,
 		Port:       known.port,
-		Rules:      actuators.Rules{Network: known.network, Delay: known.delay},
+		Rules:      known.rules,
 		Members:    members,
 		At:         at,
 	}}
@@ -104,9 +105,14 @@ func (b *Balancer) members(ctx context.Context, r ref, known facts) ([]actuators
 	return members, nil
 }
 
-// groupMembers asks for all of a target group's members at once; DescribeTargetHealth has no pages.
+// groupMembers asks for all of a target group's members at once; DescribeTargetHealth has no pages. Only application load balancers
+// look for anomalies.
 func (b *Balancer) groupMembers(ctx context.Context, known facts) ([]actuators.Target, error) {
-	out, err := b.api.describeHealth(ctx, &v2.DescribeTargetHealthInput{TargetGroupArn: &known.ID})
+	in := &v2.DescribeTargetHealthInput{TargetGroupArn: &known.ID}
+	if balancesRequests(known.rules.Protocol) {
+		in.Include = []types.DescribeTargetHealthInputIncludeEnum{types.DescribeTargetHealthInputIncludeEnumAnomaly}
+	}
+	out, err := b.api.describeHealth(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -118,17 +124,24 @@ func (b *Balancer) groupMembers(ctx context.Context, known facts) ([]actuators.T
 		if described.Target == nil || aws.ToString(described.Target.Id) == "" || described.Target.Port == nil || described.TargetHealth == nil {
 			return nil, fmt.Errorf("DescribeTargetHealth leaves out a target's id, port or health: %w", awsapi.ErrIncomplete)
 		}
-		if notRegistered(*described.TargetHealth) {
-			continue
+		if !notRegistered(*described.TargetHealth) {
+			members = append(members, memberOf(known, described))
 		}
-		target := actuators.Target{Membership: actuators.Membership{Group: known.ID, ID: *described.Target.Id, Port: int(*described.Target.Port)}}
-		if known.targetType == "ip" { // RegisterTargets refuses a zone for an instance
-			target.Zone = aws.ToString(described.Target.AvailabilityZone)
-		}
-		target.Status, target.Reason, target.AtFault = targetStatus(described)
-		members = append(members, target)
 	}
 	return members, nil
+}
+
+// memberOf is a member as described. Only an address has its zone: RegisterTargets refuses one for an instance.
+func memberOf(known facts, described types.TargetHealthDescription) actuators.Target {
+	target := actuators.Target{
+		Membership: actuators.Membership{Group: known.ID, ID: *described.Target.Id, Port: int(*described.Target.Port)},
+		Mitigated:  mitigated(described.AnomalyDetection),
+	}
+	if known.targetType == "ip" {
+		target.Zone = aws.ToString(described.Target.AvailabilityZone)
+	}
+	target.Status, target.Reason, target.AtFault = targetStatus(described)
+	return target
 }
 
 // classicMembers asks for all of a Classic ELB's members at once; DescribeInstanceHealth has no pages.

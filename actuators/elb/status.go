@@ -33,7 +33,7 @@ func targetStatus(described types.TargetHealthDescription) (status actuators.Tar
 		if withholdsTraffic(override) {
 			return actuators.TargetUnknown, overrideLine(override), false
 		}
-		return actuators.TargetHealthy, cmp.Or(overrideLine(override), reason), false
+		return actuators.TargetHealthy, cmp.Or(both(overrideLine(override), anomalyLine(described.AnomalyDetection)), reason), false
 	case types.TargetHealthStateEnumUnhealthy, types.TargetHealthStateEnumUnhealthyDraining:
 		return actuators.TargetUnhealthy, reason, speaksOfTarget(health.Reason) && !withholdsTraffic(override)
 	case types.TargetHealthStateEnumDraining:
@@ -79,6 +79,31 @@ func overrideLine(override *types.AdministrativeOverride) string {
 	}
 	state := cmp.Or(string(override.State), "without a state")
 	return awsapi.OneLine("administrative override " + reasonLine(state, aws.ToString(override.Description)))
+}
+
+// mitigated reports whether an application load balancer sends a target less traffic for what it found in its answers.
+//
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html#automatic-target-weights
+func mitigated(found *types.AnomalyDetection) bool {
+	return found != nil && found.MitigationInEffect == types.MitigationInEffectEnumYes
+}
+
+// anomalyLine is what people read of anomaly detection; "" when nothing was found, or what is not known here.
+func anomalyLine(found *types.AnomalyDetection) string {
+	switch {
+	case mitigated(found):
+		return "anomaly mitigation is in effect: it gets less traffic"
+	case found != nil && found.Result == types.AnomalyResultEnumAnomalous:
+		return "anomaly detection finds it anomalous: it fails more requests than others"
+	}
+	return ""
+}
+
+func both(one, other string) string {
+	if one == "" || other == "" {
+		return one + other
+	}
+	return one + "; " + other
 }
 
 func unusedStatus(reason types.TargetHealthReasonEnum) actuators.TargetStatus {

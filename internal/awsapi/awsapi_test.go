@@ -128,6 +128,9 @@ func TestACallThatIsGivenUpTellsItsLastAnswer(t *testing.T) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		},
+		"no answer to elasticloadbalancing:DescribeTargetGroups in time: check": func(r *http.Request) (*http.Response, error) { // it begins and stops
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(io.MultiReader(strings.NewReader(nothing), stops{r.Context()}))}, nil
+		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			cfg := awsapitest.Config("http://aws.invalid")
@@ -208,20 +211,76 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
+// stops is the rest of an answer that does not come.
+type stops struct{ context.Context }
+
+func (s stops) Read([]byte) (int, error) {
+	<-s.Done()
+	return 0, s.Err()
+}
+
+const nothing = "<DescribeTargetGroupsResponse><DescribeTargetGroupsResult/></DescribeTargetGroupsResponse>"
+
+// An ending is an answer's body that is whole but for how it ends.
+type ending struct {
+	io.Reader
+	closing error
+}
+
+func (e ending) Close() error { return e.closing }
+
+// ends answers with a whole document, after which reading fails with one error and closing with another, if there are any.
+func ends(reading, closing error) answers {
+	return func(*http.Request) (*http.Response, error) {
+		body := ending{Reader: strings.NewReader(nothing), closing: closing}
+		if reading != nil {
+			body.Reader = io.MultiReader(body.Reader, iotest.ErrReader(reading)) // as when the server goes away right after its answer
+		}
+		return &http.Response{StatusCode: http.StatusOK, Body: body}, nil
+	}
+}
+
 // What the SDK says beside its errors would stand between the agent's own lines, unredacted and in no format of its own (law 22).
 func TestTheSDKSaysNothingBesideItsErrors(t *testing.T) {
 	t.Parallel()
 	cfg := awsapitest.Config("http://aws.invalid")
 	cfg.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, values ...any) { t.Errorf(format, values...) })
-	cfg.HTTPClient = answers(func(*http.Request) (*http.Response, error) {
-		body := io.MultiReader(
-			strings.NewReader("<DescribeTargetGroupsResponse><DescribeTargetGroupsResult/></DescribeTargetGroupsResponse>"),
-			iotest.ErrReader(net.ErrClosed), // as when the server goes away right after its answer
-		)
-		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(body)}, nil
-	})
-	if _, err := v2.NewFromConfig(awsapi.Prepare(cfg, nil)).DescribeTargetGroups(t.Context(), nil); err != nil {
-		t.Error(err)
+	for _, c := range []struct {
+		reading, closing error
+		fails            bool
+	}{{nil, nil, false}, {nil, net.ErrClosed, false}, {net.ErrClosed, net.ErrClosed, true}, {io.ErrUnexpectedEOF, nil, true}} {
+		cfg.HTTPClient = ends(c.reading, c.closing)
+		if _, err := v2.NewFromConfig(awsapi.Prepare(cfg, nil)).DescribeTargetGroups(t.Context(), nil); (err != nil) != c.fails {
+			t.Errorf("an answer that ends with %v and %v: %v", c.reading, c.closing, err)
+		}
+	}
+}
+
+// The SDK reads an answer to its end before it looks at it: one that lost only its end is none, and another may be whole (law 1).
+func TestAnAnswerThatBreaksOffIsAskedForAgain(t *testing.T) {
+	for _, broken := range []error{net.ErrClosed, io.ErrUnexpectedEOF, syscall.ECONNRESET, errors.New("http2: stream closed")} {
+		synctest.Test(t, func(t *testing.T) {
+			call := func(breaks int) (asked int, err error) {
+				cfg := awsapitest.Config("http://aws.invalid")
+				cfg.Retryer = func() aws.Retryer { return retry.NewStandard() }
+				cfg.HTTPClient = answers(func(r *http.Request) (*http.Response, error) {
+					if asked++; asked <= breaks {
+						return ends(broken, nil)(r)
+					}
+					return ends(nil, nil)(r)
+				})
+				_, err = v2.NewFromConfig(awsapi.Prepare(cfg, nil)).DescribeTargetGroups(t.Context(), nil)
+				return asked, awsapi.Explain(err)
+			}
+			if asked, err := call(2); err != nil || asked != 3 {
+				t.Errorf("%v: asked %d times, %v", broken, asked, err)
+			}
+			asked, err := call(3)
+			want := "the connection to AWS broke off during the answer to elasticloadbalancing:DescribeTargetGroups: check the network and the proxy (" + broken.Error() + ")"
+			if asked != 3 || err == nil || err.Error() != want || !errors.Is(err, broken) {
+				t.Errorf("asked %d times: %v\nwant %s", asked, err, want)
+			}
+		})
 	}
 }
 

@@ -45,8 +45,8 @@ func load(ctx context.Context) (aws.Config, error) {
 
 // Prepare returns cfg for use by the adapters: requests are counted, a call that is given up tells the last answer it
 // got, credentials from Load that AWS rejects are looked for again, nothing is sent without a region or when there are
-// problems, an answer that begins before its request is done with is read whole, and the SDK's own log, which would go to
-// standard error, is silent. The observer may be nil.
+// problems, an answer that begins before its request is done with is read whole, one that breaks off is asked for again, and the
+// SDK's own log, which would go to standard error, is silent. The observer may be nil.
 func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 	if observe == nil {
 		observe = func(string, string, string) {}
@@ -63,6 +63,7 @@ func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 			stack.Build.Add(onlyRead, middleware.Before),
 			stack.Deserialize.Add(count(observe), middleware.Before),
 			stack.Deserialize.Add(renew(renewable), middleware.Before),
+			stack.Deserialize.Add(whole, middleware.After),
 		)
 	})
 	return cfg
@@ -70,7 +71,7 @@ func Prepare(cfg aws.Config, observe Observer, problems ...error) aws.Config {
 
 // onlyRead has net/http read a request's body and not have it write itself. The SDK closes the body when the answer begins;
 // net/http may look only then whether it holds more than was announced, on a busy machine mostly. A closed body that is read
-// has ended, but one that writes itself says io.EOF for an error (smithy-go 1.28.8): net/http closes the connection, and what
+// has ended, but one that writes itself says io.EOF for an error (smithy-go 1.28.9): net/http closes the connection, and what
 // had not come of the answer is lost to "use of closed network connection".
 var onlyRead = middleware.BuildMiddlewareFunc("windlass.OnlyRead", func(ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler) (middleware.BuildOutput, middleware.Metadata, error) {
 	if request, ok := in.Request.(*smithyhttp.Request); ok {
@@ -84,6 +85,37 @@ var onlyRead = middleware.BuildMiddlewareFunc("windlass.OnlyRead", func(ctx cont
 	}
 	return next.HandleBuild(ctx, in)
 })
+
+// whole has an answer that breaks off taken for a connection that did, which the SDK tries again. It reads an answer to its end before
+// it looks at it (smithy-go 1.28.9), so that one whose end alone is lost is an error, too, and of its own it tries again only after some
+// of the ways in which a connection breaks: not after "unexpected EOF", which is how a server that stops ends an answer in chunks.
+var whole = middleware.DeserializeMiddlewareFunc("windlass.Whole", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+	out, metadata, err := next.HandleDeserialize(ctx, in)
+	if answer, ok := out.RawResponse.(*smithyhttp.Response); ok && answer.Response != nil && answer.Body != nil {
+		answer.Body = breaking{answer.Body}
+	}
+	return out, metadata, err
+})
+
+// breaking is an answer's body whose errors are told as a broken connection's.
+type breaking struct{ io.ReadCloser }
+
+func (b breaking) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = &brokenOff{err}
+	}
+	return n, err
+}
+
+// brokenOff is that the connection ended amid an answer.
+type brokenOff struct{ cause error }
+
+func (e *brokenOff) Error() string { return "the answer broke off: " + e.cause.Error() }
+func (e *brokenOff) Unwrap() error { return e.cause }
+
+// ConnectionError is what the SDK's retryer asks for.
+func (e *brokenOff) ConnectionError() bool { return true }
 
 type lastAnswer struct{}
 

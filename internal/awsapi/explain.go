@@ -72,6 +72,7 @@ func explain(err error) string {
 	}
 	var unreadable *smithy.DeserializationError
 	var unsent *smithyhttp.RequestSendError
+	var broken *brokenOff
 	switch call := action(err); {
 	case errors.Is(err, errNoRegion):
 		return errNoRegion.Error()
@@ -87,6 +88,8 @@ func explain(err error) string {
 		return "no answer to " + call + " in time: check the network, the proxy and AWS_ENDPOINT_URL"
 	case errors.Is(err, context.Canceled):
 		return call + " was interrupted"
+	case errors.As(err, &broken):
+		return "the connection to AWS broke off during the answer to " + call + ": check the network and the proxy (" + broken.cause.Error() + ")"
 	case errors.As(err, &unreadable):
 		return "the answer to " + call + " cannot be read: does something else than AWS answer? check the proxy and AWS_ENDPOINT_URL (" + unreadable.Err.Error() + ")"
 	default:

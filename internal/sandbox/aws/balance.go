@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"time"
 )
 
 // loopback is the name of every load balancer.
@@ -25,10 +26,11 @@ type Traffic struct {
 
 // front is the listener of a load balancer: it forwards each request to the pools in turn.
 type front struct {
-	cloud   *Cloud
-	pools   []*pool
-	turn    int
-	traffic Traffic
+	cloud     *Cloud
+	transport *http.Transport
+	pools     []*pool
+	turn      int
+	traffic   Traffic
 }
 
 // Traffic returns the counts of a load balancer or classic load balancer.
@@ -44,12 +46,13 @@ func (c *Cloud) Traffic(name string) (Traffic, error) {
 	return traffic, nil
 }
 
-// open starts a listener that forwards to pools, and the health checks of their members. The mutex is held.
-func (c *Cloud) open(name string, pools []*pool) (address string, err error) {
+// open starts a listener that forwards to pools and waits so long for an answer to begin, if not for ever, and the health checks of
+// their members. The mutex is held.
+func (c *Cloud) open(name string, pools []*pool, idle time.Duration) (address string, err error) {
 	if name == "" || c.fronts[name] != nil {
 		return "", errors.New("it needs a name that is not taken")
 	}
-	f := &front{cloud: c, pools: pools, traffic: Traffic{Targets: map[Target]uint64{}}}
+	f := &front{cloud: c, transport: newTransport(idle), pools: pools, traffic: Traffic{Targets: map[Target]uint64{}}}
 	address, err = c.serve(f)
 	if err != nil {
 		return "", err
@@ -76,7 +79,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer f.countAborted(r.Context())
 	proxy := httputil.ReverseProxy{
-		Transport: f.cloud.transport,
+		Transport: f.transport,
 		ErrorLog:  log.New(io.Discard, "", 0),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "http", Host: address})

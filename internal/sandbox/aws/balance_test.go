@@ -88,6 +88,59 @@ func TestTargetGroupFailsOpen(t *testing.T) {
 	}
 }
 
+// Below the threshold the unhealthy get traffic beside the healthy.
+func TestTargetGroupFailsOpenBelowItsThreshold(t *testing.T) {
+	for _, c := range []struct {
+		minimum Minimum
+		served  int64 // by the unhealthy one, of four
+	}{{Minimum{}, 0}, {Minimum{Count: 2}, 2}, {Minimum{Percent: 50}, 0}, {Minimum{Percent: 51}, 2}, {Minimum{Count: -1}, 0}} {
+		t.Run(line(c.minimum), func(t *testing.T) {
+			w := newWorld(t)
+			a, _, url := w.twoNodes(TargetGroup{Name: "web", FailsOpen: c.minimum})
+			a.status.Store(http.StatusTeapot)
+			w.awaitState("web", a.target, Unhealthy)
+			w.requests(4, url)
+			if got := a.served.Load(); got != c.served {
+				t.Errorf("the unhealthy one served %d, want %d", got, c.served)
+			}
+		})
+	}
+}
+
+func TestABalancerThatWaitsTooLongAnswers504(t *testing.T) {
+	w := newWorld(t)
+	n := newNode(t)
+	must(w.AddTargetGroup(TargetGroup{Name: "web", Type: "ip", HealthCheck: quick}))(t)
+	address := must(w.AddLoadBalancer(LoadBalancer{Name: "web", TargetGroups: []string{"web"}, IdleTimeout: 50 * time.Millisecond}))(t)
+	check(t, w.Register("web", n.target))
+	w.awaitState("web", n.target, Healthy)
+	if status := w.status("http://" + address + "/never"); status != http.StatusGatewayTimeout {
+		t.Errorf("answered %d", status)
+	}
+}
+
+// Neither a network load balancer without connection termination nor this one with it ends what a target has.
+func TestWhatATargetHasGoesOnWhenItsDelayIsOver(t *testing.T) {
+	w := newWorld(t)
+	n := newNode(t)
+	arn := must(w.AddTargetGroup(TargetGroup{Name: "web", Type: "ip", Protocol: "TCP", DeregistrationDelay: time.Minute, HealthCheck: quick}))(t)
+	url := "http://" + must(w.AddLoadBalancer(LoadBalancer{Name: "web", Type: Network, TargetGroups: []string{"web"}}))(t)
+	check(t, w.Register("web", n.target))
+	w.awaitState("web", n.target, Healthy)
+	inFlight := make(chan int)
+	go func() { inFlight <- w.status(url + "/hold") }()
+	<-n.held
+	check(t, w.Deregister("web", n.target))
+	w.advance(time.Minute)
+	if left := w.healthOf(arn); len(left) != 0 {
+		t.Errorf("after its delay the group has %v", left)
+	}
+	close(n.hold)
+	if status := <-inFlight; status != http.StatusOK {
+		t.Errorf("the request in flight ended with %d", status)
+	}
+}
+
 func TestWithoutTargetsTheBalancerAnswers503(t *testing.T) {
 	w := newWorld(t)
 	_, url := w.ipGroup(TargetGroup{Name: "web", DeregistrationDelay: time.Minute})

@@ -97,13 +97,13 @@ func isTimeout(err error) bool {
 }
 
 // newTransport returns what health checks and balanced requests travel over: a new connection for each, so that a dead
-// target is seen as one and nothing is retried, and to loopback only.
-func newTransport() *http.Transport {
+// target is seen as one and nothing is retried, and to loopback only. An answer must begin in the given time; 0: whenever.
+func newTransport(idle time.Duration) *http.Transport {
 	return &http.Transport{
 		DialContext:           dialLoopback,
 		DisableKeepAlives:     true,
 		DisableCompression:    true,
-		ResponseHeaderTimeout: time.Minute, // the idle timeout of an application load balancer
+		ResponseHeaderTimeout: idle,
 	}
 }
 

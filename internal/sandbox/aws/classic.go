@@ -13,6 +13,8 @@ type Classic struct {
 	Name               string
 	InstancePort       int           // default 80
 	ConnectionDraining time.Duration // 0: disabled
+	IdleTimeout        time.Duration // how long it waits for an answer to begin; default 60 s
+	CrossZone          bool          // told, but all is one zone here
 	RegistrationTime   time.Duration // from being registered to the first health check
 	HealthCheck        HealthCheck
 }
@@ -33,6 +35,7 @@ func (c *Cloud) AddClassic(l Classic) (address string, err error) {
 		return "", fmt.Errorf("cannot add classic load balancer %q: %w", l.Name, err)
 	}
 	l.InstancePort = orElse(l.InstancePort, 80)
+	l.IdleTimeout = orElse(l.IdleTimeout, time.Minute)
 	l.HealthCheck = l.HealthCheck.withDefaults()
 	p := &pool{
 		ofInstances:  true,
@@ -43,7 +46,7 @@ func (c *Cloud) AddClassic(l Classic) (address string, err error) {
 		firstPass:    l.HealthCheck.Healthy,
 		instances:    c.instances,
 	}
-	address, err = c.open(l.Name, []*pool{p})
+	address, err = c.open(l.Name, []*pool{p}, l.IdleTimeout)
 	if err != nil {
 		return "", fmt.Errorf("cannot add classic load balancer %q: %w", l.Name, err)
 	}
@@ -95,6 +98,8 @@ func (c *Cloud) describeClassicAttributes(q query) (any, error) {
 	var result describeClassicAttributesResult
 	result.DrainingEnabled = l.ConnectionDraining > 0
 	result.DrainingTimeout = seconds(l.ConnectionDraining)
+	result.IdleTimeout = seconds(l.IdleTimeout)
+	result.CrossZone = l.CrossZone
 	return result, nil
 }
 
@@ -251,6 +256,8 @@ func identified(targets []Target) []instanceName {
 type describeClassicAttributesResult struct {
 	DrainingEnabled bool `xml:"LoadBalancerAttributes>ConnectionDraining>Enabled"`
 	DrainingTimeout int  `xml:"LoadBalancerAttributes>ConnectionDraining>Timeout"`
+	IdleTimeout     int  `xml:"LoadBalancerAttributes>ConnectionSettings>IdleTimeout"`
+	CrossZone       bool `xml:"LoadBalancerAttributes>CrossZoneLoadBalancing>Enabled"`
 }
 
 type describeInstanceHealthResult struct {

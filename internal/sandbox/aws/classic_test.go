@@ -158,7 +158,7 @@ func TestClassicRefusesWhatIsNotThere(t *testing.T) {
 
 func TestClassicTellsItsMembersAndAttributes(t *testing.T) {
 	w, n, _ := classicWorld(t, Classic{ConnectionDraining: time.Minute})
-	must(w.AddClassic(Classic{Name: "another"}))(t)
+	must(w.AddClassic(Classic{Name: "another", IdleTimeout: 90 * time.Second, CrossZone: true}))(t)
 	check(t, w.join("i-00000001"))
 	var names []string
 	var last types.LoadBalancerDescription
@@ -173,11 +173,12 @@ func TestClassicTellsItsMembersAndAttributes(t *testing.T) {
 	if want := line("i-00000001", n.target.Port, "HTTP:"+line(n.target.Port)+"/"); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	for name, want := range map[string]string{"web": "true 60", "another": "false 0"} {
+	for name, want := range map[string]string{"web": "true 60 60 false", "another": "false 0 90 true"} {
 		in := &elb.DescribeLoadBalancerAttributesInput{LoadBalancerName: &name}
-		draining := must(w.elb.DescribeLoadBalancerAttributes(t.Context(), in))(t).LoadBalancerAttributes.ConnectionDraining
-		if got := line(draining.Enabled, *draining.Timeout); got != want {
-			t.Errorf("%s: draining is %s, want %s", name, got, want)
+		has := must(w.elb.DescribeLoadBalancerAttributes(t.Context(), in))(t).LoadBalancerAttributes
+		got := line(has.ConnectionDraining.Enabled, *has.ConnectionDraining.Timeout, *has.ConnectionSettings.IdleTimeout, has.CrossZoneLoadBalancing.Enabled)
+		if got != want {
+			t.Errorf("%s: draining, idle time-out and cross-zone balancing are %s, want %s", name, got, want)
 		}
 	}
 }

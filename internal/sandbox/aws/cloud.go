@@ -23,7 +23,7 @@ type Config struct {
 type Cloud struct {
 	region     string
 	now        func() time.Time
-	transport  *http.Transport
+	transport  *http.Transport // of health checks, which have time-outs of their own
 	operations map[string]operation
 	running    sync.WaitGroup // servers and health checks
 
@@ -48,7 +48,7 @@ func New(config Config) *Cloud {
 	c := &Cloud{
 		region:    orElse(config.Region, "eu-central-1"),
 		now:       config.Now,
-		transport: newTransport(),
+		transport: newTransport(0),
 		buckets:   map[string]*bucket{},
 		calls:     journal{counts: map[string]int{}},
 		changed:   make(chan struct{}),

@@ -93,6 +93,8 @@ func TestResourcesAreCheckedWhenAdded(t *testing.T) {
 		"a group twice":                    group(TargetGroup{Name: "web"}),
 		"a group without a name":           group(TargetGroup{}),
 		"a group of lambdas":               group(TargetGroup{Name: "fn", Type: "lambda"}),
+		"a group of a strange protocol":    group(TargetGroup{Name: "odd", Protocol: "SCTP"}),
+		"a group of half a zone":           group(TargetGroup{Name: "odd", CrossZone: "half"}),
 		"a balancer without groups":        balancer(LoadBalancer{Name: "b"}),
 		"a balancer of nothing":            balancer(LoadBalancer{Name: "b", TargetGroups: []string{"nope"}}),
 		"a balancer of another's":          balancer(LoadBalancer{Name: "b", TargetGroups: []string{"web"}}),

@@ -8,6 +8,8 @@
 // part of the shipped program), actions that create or delete infrastructure (the Go API does that), and traffic that
 // leaves the machine: only loopback addresses are ever dialled.
 //
-// The limits are known: a network load balancer balances requests, not connections, and durations are reported over the
-// API in whole seconds, rounded to the nearest, because that is all the protocol can say.
+// The limits are known: a network load balancer balances requests, not connections; what a target has when its deregistration delay
+// is over goes on, as behind a network load balancer without connection termination; all is one zone, so that cross-zone balancing
+// and the thresholds of DNS are told and have no effect; and durations are reported over the API in whole seconds, rounded to the
+// nearest, because that is all the protocol can say.
 package aws

@@ -15,13 +15,29 @@ import (
 type TargetGroup struct {
 	Name                string
 	Type                string        // instance or ip; default instance
-	Protocol            string        // HTTP or TCP; default HTTP
+	Protocol            string        // HTTP, HTTPS, TCP, TLS, UDP, TCP_UDP or GENEVE; default HTTP, which all of them carry here
 	Port                int           // of targets registered without one; default 80
 	DeregistrationDelay time.Duration // how long a target drains; 0: not at all
 	SlowStart           time.Duration // how long a new target's share of the traffic rises; 0: not at all
 	RegistrationTime    time.Duration // from being registered to the first health check
 	MaxTargets          int           // default 1000
 	HealthCheck         HealthCheck
+
+	CrossZone             string  // true, false or use_load_balancer_configuration, which is the default; told, but all is one zone here
+	InDNS                 Minimum // of healthy targets, below which a zone leaves DNS; told, but there is no DNS here
+	FailsOpen             Minimum // of healthy targets, below which the unhealthy get traffic as well
+	ConnectionTermination bool    // of a network load balancer's group (AWS sets it for new ones of UDP); told, but what a target has is never ended here
+}
+
+// Minimum is how many targets must be healthy for something.
+type Minimum struct {
+	Count   int // default 1; negative: off
+	Percent int // of those registered; 0: off
+}
+
+// among returns the minimum of so many targets.
+func (m Minimum) among(registered int) int {
+	return max(0, orElse(m.Count, 1), (registered*m.Percent+99)/100)
 }
 
 type group struct {
@@ -29,6 +45,11 @@ type group struct {
 	arn string
 	*pool
 }
+
+var protocols = []string{"HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEVE"}
+
+// balancesRequests tells groups of application load balancers from others.
+func (g TargetGroup) balancesRequests() bool { return strings.HasPrefix(g.Protocol, "HTTP") }
 
 // The types of a load balancer.
 const (
@@ -41,6 +62,9 @@ type LoadBalancer struct {
 	Name         string
 	Type         string   // Application or Network; default Application
 	TargetGroups []string // names; none may belong to another load balancer
+
+	IdleTimeout time.Duration // of an Application one: how long it waits for an answer to begin; default 60 s
+	CrossZone   bool          // of a Network one; always on for Application. Told, but all is one zone here
 }
 
 type loadBalancer struct {
@@ -56,14 +80,10 @@ func (c *Cloud) AddTargetGroup(g TargetGroup) (arn string, err error) {
 	if err := c.vacant(g.Name); err != nil {
 		return "", fmt.Errorf("cannot add target group %q: %w", g.Name, err)
 	}
-	g.Type = orElse(g.Type, "instance")
-	if g.Type != "instance" && g.Type != "ip" {
-		return "", fmt.Errorf("cannot add target group %q: its type is %q, not instance or ip", g.Name, g.Type)
+	g = g.withDefaults()
+	if err := g.known(); err != nil {
+		return "", fmt.Errorf("cannot add target group %q: %w", g.Name, err)
 	}
-	g.Protocol = orElse(g.Protocol, "HTTP")
-	g.Port = orElse(g.Port, 80)
-	g.MaxTargets = orElse(g.MaxTargets, 1000)
-	g.HealthCheck = g.HealthCheck.withDefaults()
 	arn = c.arn("targetgroup/" + g.Name + "/" + digits(g.Name))
 	c.groups[g.Name] = &group{TargetGroup: g, arn: arn, pool: &pool{
 		ofInstances:  g.Type == "instance",
@@ -73,10 +93,37 @@ func (c *Cloud) AddTargetGroup(g TargetGroup) (arn string, err error) {
 		registration: g.RegistrationTime,
 		check:        g.HealthCheck,
 		firstPass:    1,
-		failOpen:     true,
+		failsOpen:    g.FailsOpen.among,
 		instances:    c.instances,
 	}}
 	return arn, nil
+}
+
+func (g TargetGroup) withDefaults() TargetGroup {
+	g.Type = orElse(g.Type, "instance")
+	g.Protocol = orElse(g.Protocol, "HTTP")
+	g.CrossZone = orElse(g.CrossZone, inherited)
+	g.Port = orElse(g.Port, 80)
+	g.MaxTargets = orElse(g.MaxTargets, 1000)
+	g.HealthCheck = g.HealthCheck.withDefaults()
+	return g
+}
+
+// known refuses what is not among the few values that AWS has.
+func (g TargetGroup) known() error {
+	for _, c := range []struct {
+		what, value string
+		values      []string
+	}{
+		{"type", g.Type, []string{"instance", "ip"}},
+		{"protocol", g.Protocol, protocols},
+		{"cross-zone balancing", g.CrossZone, []string{"true", "false", inherited}},
+	} {
+		if !slices.Contains(c.values, c.value) {
+			return fmt.Errorf("its %s is %q, none of %s", c.what, c.value, strings.Join(c.values, ", "))
+		}
+	}
+	return nil
 }
 
 // AddLoadBalancer opens a load balancer and returns the address, host:port, to send traffic to. The cloud must have been
@@ -93,7 +140,10 @@ func (c *Cloud) AddLoadBalancer(b LoadBalancer) (address string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot add load balancer %q: %w", b.Name, err)
 	}
-	address, err = c.open(b.Name, pools)
+	if b.Type == Application {
+		b.IdleTimeout, b.CrossZone = orElse(b.IdleTimeout, time.Minute), true
+	}
+	address, err = c.open(b.Name, pools, b.IdleTimeout)
 	if err != nil {
 		return "", fmt.Errorf("cannot add load balancer %q: %w", b.Name, err)
 	}
@@ -235,12 +285,7 @@ func (c *Cloud) describeTargetGroupAttributes(q query) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return describeTargetGroupAttributesResult{Attributes: []attribute{
-		{"deregistration_delay.timeout_seconds", strconv.Itoa(seconds(g.DeregistrationDelay))},
-		{"load_balancing.algorithm.type", "round_robin"},
-		{"slow_start.duration_seconds", strconv.Itoa(seconds(g.SlowStart))},
-		{"stickiness.enabled", "false"},
-	}}, nil
+	return attributesResult{Attributes: g.attributes()}, nil
 }
 
 // seconds rounds a duration to what the API can say.
@@ -257,8 +302,8 @@ func (c *Cloud) describeTargetHealth(q query) (any, error) {
 	var result describeTargetHealthResult
 	for _, t := range targets {
 		item := healthItem(g.named(t), g.report(t, q.asOf))
-		if slices.Contains([]string{"AnomalyDetection", "All"}, q.Get("Include.member.1")) {
-			item.Anomaly = &anomaly{Result: "normal", MitigationInEffect: "no"}
+		if g.balancesRequests() && slices.Contains([]string{"AnomalyDetection", "All"}, q.Get("Include.member.1")) {
+			item.Anomaly = anomalyOf(g.report(t, q.asOf))
 		}
 		result.Descriptions = append(result.Descriptions, item)
 	}
@@ -382,6 +427,14 @@ func (c *Cloud) describeLoadBalancers(q query) (any, error) {
 		})
 	}
 	return result, nil
+}
+
+func (c *Cloud) describeLoadBalancerAttributes(q query) (any, error) {
+	b := c.balancerByARN(q.Get("LoadBalancerArn"))
+	if b == nil {
+		return nil, refusal("LoadBalancerNotFound", "Load balancer '%s' not found", q.Get("LoadBalancerArn"))
+	}
+	return attributesResult{Attributes: b.attributes()}, nil
 }
 
 // selectBalancers returns the balancers that are named or have one of the ARNs, or all, sorted by name.

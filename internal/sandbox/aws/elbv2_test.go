@@ -359,11 +359,7 @@ func TestTargetGroupTellsItsSettings(t *testing.T) {
 	if want := "true ip HTTP 8080 /up 10 3 4 200"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	values := map[string]string{}
-	in := &elbv2.DescribeTargetGroupAttributesInput{TargetGroupArn: &arn}
-	for _, a := range must(w.elbv2.DescribeTargetGroupAttributes(t.Context(), in))(t).Attributes {
-		values[*a.Key] = *a.Value
-	}
+	values := w.groupAttributes(arn)
 	if values["deregistration_delay.timeout_seconds"] != "90" || values["slow_start.duration_seconds"] != "30" {
 		t.Errorf("attributes are %v", values)
 	}
@@ -377,18 +373,115 @@ func TestTargetGroupTellsItsSettings(t *testing.T) {
 	}
 }
 
+func (w *world) groupAttributes(arn string) map[string]string {
+	w.t.Helper()
+	values := map[string]string{}
+	in := &elbv2.DescribeTargetGroupAttributesInput{TargetGroupArn: &arn}
+	for _, a := range must(w.elbv2.DescribeTargetGroupAttributes(w.t.Context(), in))(w.t).Attributes {
+		values[*a.Key] = *a.Value
+	}
+	return values
+}
+
+func TestEachKindOfGroupHasItsAttributes(t *testing.T) {
+	w := newWorld(t)
+	const dns, routing = "target_group_health.dns_failover.minimum_healthy_targets.", "target_group_health.unhealthy_state_routing.minimum_healthy_targets."
+	const absent = "-"
+	for _, c := range []struct {
+		g    TargetGroup
+		want map[string]string
+	}{
+		{TargetGroup{}, map[string]string{
+			"load_balancing.cross_zone.enabled": "use_load_balancer_configuration", "slow_start.duration_seconds": "0", "load_balancing.algorithm.anomaly_mitigation": "off",
+			dns + "count": "1", dns + "percentage": "off", routing + "count": "1", routing + "percentage": "off",
+			"deregistration_delay.connection_termination.enabled": absent, "preserve_client_ip.enabled": absent, "stickiness.type": "lb_cookie",
+		}},
+		{TargetGroup{Protocol: "HTTPS", CrossZone: "false", InDNS: Minimum{Count: 3, Percent: 50}, FailsOpen: Minimum{Count: -1, Percent: 20}}, map[string]string{
+			"load_balancing.cross_zone.enabled": "false", dns + "count": "3", dns + "percentage": "50", routing + "count": "off", routing + "percentage": "20",
+		}},
+		{TargetGroup{Protocol: "TCP", CrossZone: "true", ConnectionTermination: true}, map[string]string{
+			"load_balancing.cross_zone.enabled": "true", "deregistration_delay.connection_termination.enabled": "true", "slow_start.duration_seconds": absent,
+			"preserve_client_ip.enabled": "true", "proxy_protocol_v2.enabled": "false", "load_balancing.algorithm.type": absent, dns + "count": "1", "stickiness.type": "source_ip",
+			"target_health_state.unhealthy.connection_termination.enabled": "true",
+		}},
+		{TargetGroup{Protocol: "TLS", Type: "ip"}, map[string]string{"deregistration_delay.connection_termination.enabled": "false", "preserve_client_ip.enabled": "false"}},
+		{TargetGroup{Protocol: "UDP", Type: "ip"}, map[string]string{"preserve_client_ip.enabled": "true", "target_health_state.unhealthy.connection_termination.enabled": "false"}},
+		{TargetGroup{Protocol: "TCP_UDP"}, map[string]string{"slow_start.duration_seconds": absent, "preserve_client_ip.enabled": "true"}},
+		{TargetGroup{Protocol: "GENEVE", Port: 6081}, map[string]string{
+			"target_failover.on_deregistration": "no_rebalance", "load_balancing.cross_zone.enabled": absent, dns + "count": absent, "slow_start.duration_seconds": absent,
+		}},
+	} {
+		c.g.Name = "web-" + c.g.Protocol
+		got := w.groupAttributes(must(w.AddTargetGroup(c.g))(t))
+		for key, want := range c.want {
+			if value, sent := got[key]; value != want && (sent || want != absent) {
+				t.Errorf("%s: %s is %q, want %q", c.g.Protocol, key, value, want)
+			}
+		}
+	}
+}
+
+func TestEachKindOfBalancerHasItsAttributes(t *testing.T) {
+	w := newWorld(t)
+	for i, c := range []struct {
+		b               LoadBalancer
+		idle, crossZone string
+	}{
+		{LoadBalancer{}, "60", "true"},
+		{LoadBalancer{IdleTimeout: 90 * time.Second}, "90", "true"},
+		{LoadBalancer{Type: Network}, "", "false"},
+		{LoadBalancer{Type: Network, CrossZone: true}, "", "true"},
+	} {
+		c.b.Name = fmt.Sprint("front-", i)
+		must(w.AddTargetGroup(TargetGroup{Name: c.b.Name}))(t)
+		c.b.TargetGroups = []string{c.b.Name}
+		must(w.AddLoadBalancer(c.b))(t)
+		b := must(w.elbv2.DescribeLoadBalancers(t.Context(), &elbv2.DescribeLoadBalancersInput{Names: []string{c.b.Name}}))(t).LoadBalancers[0]
+		got := map[string]string{}
+		for _, a := range must(w.elbv2.DescribeLoadBalancerAttributes(t.Context(), &elbv2.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn}))(t).Attributes {
+			got[*a.Key] = *a.Value
+		}
+		if got["idle_timeout.timeout_seconds"] != c.idle || got["load_balancing.cross_zone.enabled"] != c.crossZone {
+			t.Errorf("%+v: %v", c.b, got)
+		}
+	}
+	_, err := w.elbv2.DescribeLoadBalancerAttributes(t.Context(), &elbv2.DescribeLoadBalancerAttributesInput{LoadBalancerArn: aws.String("arn:none")})
+	wantCode(t, err, "LoadBalancerNotFound")
+}
+
+// Only application load balancers look for anomalies, and only who asks is told.
+func TestAnomaliesAreToldOfHTTPToWhoAsks(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		protocol, include string
+		told              bool
+	}{{"HTTP", "AnomalyDetection", true}, {"HTTPS", "All", true}, {"HTTP", "", false}, {"TCP", "All", false}, {"UDP", "AnomalyDetection", false}} {
+		name := c.protocol + "-" + c.include
+		arn := must(w.AddTargetGroup(TargetGroup{Name: name, Type: "ip", Protocol: c.protocol}))(t)
+		check(t, w.Register(name, Target{ID: "127.0.0.1"}))
+		in := &elbv2.DescribeTargetHealthInput{TargetGroupArn: &arn}
+		if c.include != "" {
+			in.Include = []types.DescribeTargetHealthInputIncludeEnum{types.DescribeTargetHealthInputIncludeEnum(c.include)}
+		}
+		found := must(w.elbv2.DescribeTargetHealth(t.Context(), in))(t).TargetHealthDescriptions[0].AnomalyDetection
+		if (found != nil) != c.told || found != nil && (found.Result != "normal" || found.MitigationInEffect != "no") {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+}
+
 // G3: states that are rare or not known today, overrides and anomalies can be made to appear.
 func TestForcedHealthIsReported(t *testing.T) {
 	w := newWorld(t)
 	arn, _ := w.ipGroup(TargetGroup{Name: "web"})
 	target := Target{ID: "127.0.0.1", Port: 80, Zone: "eu-central-1a"}
 	check(t, w.Register("web", target))
-	check(t, w.ForceHealth("web", target, &TargetHealth{State: "levitating", Reason: "Elb.Gravity", Override: "zonal_shift_active"}))
+	check(t, w.ForceHealth("web", target, &TargetHealth{State: "levitating", Reason: "Elb.Gravity", Override: "zonal_shift_active", Anomaly: "anomalous", Mitigated: true}))
 	d := must(w.elbv2.DescribeTargetHealth(t.Context(), &elbv2.DescribeTargetHealthInput{
 		TargetGroupArn: &arn, Include: []types.DescribeTargetHealthInputIncludeEnum{"AnomalyDetection"},
 	}))(t).TargetHealthDescriptions[0]
-	got := line(d.TargetHealth.State, d.TargetHealth.Reason, d.AdministrativeOverride.State, d.AnomalyDetection.Result, *d.Target.AvailabilityZone)
-	if want := "levitating Elb.Gravity zonal_shift_active normal eu-central-1a"; got != want {
+	got := line(d.TargetHealth.State, d.TargetHealth.Reason, d.AdministrativeOverride.State, d.AnomalyDetection.Result, d.AnomalyDetection.MitigationInEffect, *d.Target.AvailabilityZone)
+	if want := "levitating Elb.Gravity zonal_shift_active anomalous yes eu-central-1a"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if err := w.ForceHealth("web", Target{ID: "127.0.0.2"}, nil); err == nil {

@@ -46,15 +46,6 @@ func (c *Cloud) groupItem(g *group) groupItem {
 	return item
 }
 
-type describeTargetGroupAttributesResult struct {
-	Attributes []attribute `xml:"Attributes>member"`
-}
-
-type attribute struct {
-	Key   string
-	Value string
-}
-
 type describeTargetHealthResult struct {
 	Descriptions []targetHealthItem `xml:"TargetHealthDescriptions>member"`
 }
@@ -74,6 +65,14 @@ type targetHealthItem struct {
 type anomaly struct {
 	Result             string
 	MitigationInEffect string
+}
+
+func anomalyOf(h TargetHealth) *anomaly {
+	found := anomaly{Result: orElse(h.Anomaly, "normal"), MitigationInEffect: "no"}
+	if h.Mitigated {
+		found.MitigationInEffect = "yes"
+	}
+	return &found
 }
 
 type override struct {

@@ -23,12 +23,13 @@ func (c *Cloud) allOperations() map[string]operation {
 	return map[string]operation{
 		"ec2:DescribeInstances": c.describeInstances,
 
-		"elbv2:DescribeLoadBalancers":         c.describeLoadBalancers,
-		"elbv2:DescribeTargetGroups":          c.describeTargetGroups,
-		"elbv2:DescribeTargetGroupAttributes": c.describeTargetGroupAttributes,
-		"elbv2:DescribeTargetHealth":          c.describeTargetHealth,
-		"elbv2:RegisterTargets":               c.registerTargets,
-		"elbv2:DeregisterTargets":             c.deregisterTargets,
+		"elbv2:DescribeLoadBalancers":          c.describeLoadBalancers,
+		"elbv2:DescribeLoadBalancerAttributes": c.describeLoadBalancerAttributes,
+		"elbv2:DescribeTargetGroups":           c.describeTargetGroups,
+		"elbv2:DescribeTargetGroupAttributes":  c.describeTargetGroupAttributes,
+		"elbv2:DescribeTargetHealth":           c.describeTargetHealth,
+		"elbv2:RegisterTargets":                c.registerTargets,
+		"elbv2:DeregisterTargets":              c.deregisterTargets,
 
 		"elb:DescribeLoadBalancers":               c.describeClassics,
 		"elb:DescribeLoadBalancerAttributes":      c.describeClassicAttributes,

@@ -31,6 +31,8 @@ type TargetHealth struct {
 	Reason      string
 	Description string
 	Override    string // state of an administrative override such as a zonal shift; empty: none is reported
+	Anomaly     string // what anomaly detection found, of a target of HTTP or HTTPS; empty: normal
+	Mitigated   bool   // anomaly mitigation is in effect
 }
 
 // because is the health that a reason stands for, worded as the API words it.

@@ -30,9 +30,9 @@ type pool struct {
 	slowStart    time.Duration
 	registration time.Duration // from being registered to the first health check
 	check        HealthCheck
-	firstPass    int  // passed checks that make a new member healthy
-	failOpen     bool // without any healthy member all of them get traffic
-	inUse        bool // a load balancer forwards to it
+	firstPass    int                      // passed checks that make a new member healthy
+	failsOpen    func(registered int) int // with fewer healthy members all of them get traffic; nil: never
+	inUse        bool                     // a load balancer forwards to it
 	instances    instances
 	members      []*member // in the order of Target.compare, gone ones included until they are forgotten
 }
@@ -271,7 +271,7 @@ func (p *pool) pick(now time.Time) *member {
 	return best
 }
 
-// candidates are the healthy members; when there is none and the pool fails open, all that are usable.
+// candidates are the healthy members; when they are too few and the pool fails open, all that are usable.
 func (p *pool) candidates(now time.Time) []*member {
 	var healthy, open []*member
 	for _, m := range p.members {
@@ -282,8 +282,8 @@ func (p *pool) candidates(now time.Time) []*member {
 			open = append(open, m)
 		}
 	}
-	if len(healthy) == 0 && p.failOpen {
-		return open
+	if p.failsOpen != nil && len(healthy) < p.failsOpen(len(p.registered(now))) {
+		return append(healthy, open...)
 	}
 	return healthy
 }
