@@ -18,5 +18,7 @@
 // it, or reads how it ended (law 19). A machine whose systemd-logind kills the processes of a user who logs out (KillUserProcesses=yes)
 // ends it nevertheless, which shows as an interrupted job; enable lingering for that user.
 //
+// Sense watches who has connections to a node's service, through a script that lists them for as long as it is listened to.
+//
 // What to write into a record and which steps to run is decided by reconciler/plan; when to call is up to reconciler.
 package host

@@ -26,6 +26,7 @@ const (
 	exitMissing    = 83
 	exitBusy       = 84
 	exitBroken     = 85
+	exitBlind      = 86
 	exitNotFound   = 127 // the shell's own
 )
 
@@ -52,6 +53,8 @@ func (o outcome) failure(at actuators.Place) error {
 		return fmt.Errorf("the disk is full: %s; free some space there", said)
 	case o.exit == exitMissing:
 		return fmt.Errorf("%s; install coreutils and util-linux there", said)
+	case o.exit == exitBlind:
+		return fmt.Errorf("%s: %w", said, errNoSensor)
 	case o.exit == exitBusy || o.exit == exitBroken:
 		return errors.New(said)
 	default:

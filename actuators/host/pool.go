@@ -47,16 +47,52 @@ func keyOf(at actuators.Place) linkKey {
 	return linkKey{address: at.Node.Address, user: at.SSH.User, hostKey: at.Node.HostKey, port: at.Port()}
 }
 
-// maxSessions is how many sessions of a connection are used at once; sshd refuses beyond 10 (MaxSessions).
-const maxSessions = 8
+// sshd refuses beyond 10 sessions of a connection at once (MaxSessions). Those of sensors, which last, have places of their own.
+const (
+	maxSessions = 8
+	maxSensors  = 2
+)
 
 // A link is the connection to a node, made when first needed. The pool's lock guards it.
 type link struct {
 	turn     chan struct{} // held by the one who makes the connection
 	sessions chan struct{}
+	sensors  chan struct{}
+	yielding yielding
 	users    int
 	client   *client     // nil: none yet, or it was lost
 	timer    *time.Timer // closes it when it has been idle for long enough; stopped while it is used
+}
+
+// Yielding are the sessions of a link that end when another one finds no place beside them. The zero value has none.
+type yielding struct {
+	mu   sync.Mutex
+	ends map[*session]func()
+}
+
+// add has end called when makeWay is, until it is removed.
+func (y *yielding) add(s *session, end func()) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if y.ends == nil {
+		y.ends = map[*session]func(){}
+	}
+	y.ends[s] = end
+}
+
+func (y *yielding) remove(s *session) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	delete(y.ends, s)
+}
+
+// makeWay asks all of them to end, and does not wait for it.
+func (y *yielding) makeWay() {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	for _, end := range y.ends {
+		end()
+	}
 }
 
 // A client is a connection that tells when it has ended. x/crypto lets a session that is opened just then wait for ever.
@@ -90,7 +126,7 @@ func (p *pool) use(key linkKey) *link {
 	defer p.mu.Unlock()
 	l := p.links[key]
 	if l == nil {
-		l = &link{turn: make(chan struct{}, 1), sessions: make(chan struct{}, maxSessions)}
+		l = &link{turn: make(chan struct{}, 1), sessions: make(chan struct{}, maxSessions), sensors: make(chan struct{}, maxSensors)}
 		p.links[key] = l
 	}
 	l.users++

@@ -22,6 +22,8 @@ var (
 	runnerScript string
 	//go:embed sh/check.sh
 	checkScript string
+	//go:embed sh/sense.sh
+	senseScript string
 )
 
 // maxCommand is what a command line may hold: Linux limits one argument to 128 KiB, and a login shell gets all of it as one.
@@ -45,11 +47,12 @@ func commandLine(at actuators.Place, script string, args ...string) string {
 // quote makes one word of s for a shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// compact drops a script's lines that are only comments: they are for readers here, and would travel with every call.
+// compact drops a script's lines that are only comments, and its indentation: they are for readers here, and would travel with every call.
+// dropbear ends the connection at a command of more than 9000 bytes.
 func compact(script string) string {
 	var b strings.Builder
 	for line := range strings.Lines(script) {
-		if !strings.HasPrefix(strings.TrimLeft(line, "\t"), "#") {
+		if line = strings.TrimLeft(line, "\t"); !strings.HasPrefix(line, "#") {
 			b.WriteString(line)
 		}
 	}

@@ -77,3 +77,15 @@ func TestOtherShells(t *testing.T) {
 		})
 	}
 }
+
+// dropbear ends a connection, with all that goes on over it, at a command of more than 9000 bytes.
+func TestSensorFitsIntoACommandOfDropbear(t *testing.T) {
+	t.Parallel()
+	at := actuators.Place{Fleet: strings.Repeat("f", 40)}
+	at.SSH.StateDir, at.SSH.Sudo = "/var/lib/windlass", true
+	if n := len(host.SenseCommand(at, "/proc/net/tcp", serviceAt("fd00::1", 80, 443, 8080))); n > 9000 {
+		t.Errorf("%d bytes", n)
+	} else {
+		t.Log(n)
+	}
+}

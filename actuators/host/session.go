@@ -20,6 +20,7 @@ type request struct {
 	stdin   io.Reader           // nil: nothing
 	lossy   bool                // of long output keep the end; otherwise it is an error
 	begin   func(*bufio.Reader) // takes the beginning of the output as it comes; nil: the outcome has all of it
+	yield   func()              // called, maybe more than once, when another session is refused beside this one, which lasts; nil: it does not give way
 }
 
 // An outcome is how a command ended.
@@ -73,15 +74,23 @@ func (p *pool) tell(ctx context.Context, at actuators.Place, err error) {
 }
 
 func (l lease) exec(ctx context.Context, r request) (outcome, error) {
-	if err := enter(ctx, l.link.sessions); err != nil {
+	places, refused := l.link.sessions, l.link.yielding.makeWay
+	if r.yield != nil {
+		places, refused = l.link.sensors, func() {}
+	}
+	if err := enter(ctx, places); err != nil {
 		return outcome{}, err
 	}
-	s, err := l.open(ctx)
+	s, err := l.open(ctx, refused)
 	if err != nil {
-		leave(l.link.sessions)
+		leave(places)
 		return outcome{}, err
 	}
-	defer s.end(l.link.sessions)
+	defer s.end(places)
+	if r.yield != nil {
+		l.link.yielding.add(s, r.yield)
+		defer l.link.yielding.remove(s)
+	}
 	return await(ctx, nil, func() (outcome, error) { return s.run(r) }, nil)
 }
 
@@ -91,13 +100,21 @@ type session struct {
 	requests <-chan *ssh.Request
 }
 
-// open tries for a while when sshd refuses: it counts a session a little longer than the session lasts (MaxSessions).
-func (l lease) open(ctx context.Context) (*session, error) {
+// refusedFor is how long a session is refused before others make way for it: for less long it may be that others have just ended.
+const refusedFor = 200 * time.Millisecond
+
+// open tries for a while when sshd refuses: it counts a session a little longer than the session lasts (MaxSessions). It calls refused when
+// that was no help.
+func (l lease) open(ctx context.Context, refused func()) (*session, error) {
+	began := time.Now()
 	return backoff.Retry(ctx, func() (*session, error) {
 		s, err := openChannel(ctx, l, openSession, func(s *session) { s.channel.Close() })
-		var refused *ssh.OpenChannelError
+		var no *ssh.OpenChannelError
 		switch {
-		case errors.As(err, &refused):
+		case errors.As(err, &no):
+			if time.Since(began) >= refusedFor {
+				refused()
+			}
 			return nil, fmt.Errorf("sshd refuses another session (%w); look at MaxSessions there", err)
 		case err != nil:
 			return nil, backoff.Permanent(err)

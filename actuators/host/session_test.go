@@ -89,7 +89,7 @@ func TestSessionThatIsRefusedIsTriedForAWhile(t *testing.T) {
 			}
 			return sessionStub{}, nil
 		})
-		if s, err := l.open(t.Context()); err != nil || s == nil || time.Since(began) > 1100*time.Millisecond {
+		if s, err := l.open(t.Context(), func() {}); err != nil || s == nil || time.Since(began) > 1100*time.Millisecond {
 			t.Errorf("refused for a second: %v after %v", err, time.Since(began))
 		}
 	})
