@@ -2,6 +2,7 @@ package actuators
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -11,6 +12,16 @@ type Service struct {
 	Ports   []int          // sorted, each once
 	Ignore  []netip.Prefix // peers that do not count, such as a scraper with keep-alive
 	Silent  time.Duration  // a connection that carried nothing either way for as long does not count; 0: every one counts
+}
+
+// Alike reports whether what lists the connections to one service lists those to the other: they differ in which of them count at most.
+func (s Service) Alike(o Service) bool {
+	return s.Address == o.Address && slices.Equal(s.Ports, o.Ports)
+}
+
+// Equal reports whether samples of both are the same.
+func (s Service) Equal(o Service) bool {
+	return s.Alike(o) && s.Silent == o.Silent && slices.Equal(s.Ignore, o.Ignore)
 }
 
 // Traffic is one sample of the connections to a node's service, as a sensor on the node lists them. The zero value shows nothing: it is

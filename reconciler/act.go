@@ -36,6 +36,7 @@ func (a *actor) follow() {
 			n.watch, n.Health.Over = watch{}, n.Health.Over || !ordered[n.Name]
 		}
 	}
+	a.followSense()
 	if a.plan.Refresh {
 		a.callRoll(now)
 	}
@@ -74,6 +75,9 @@ func (a *actor) start(ctx context.Context) {
 		n := a.nodeNamed(s.Node)
 		if n == nil || n.Busy != "" || a.tasks.busy(taskRenew, identity(n.Node.Node)) || a.tasks.busy(taskRead, identity(n.Node.Node)) {
 			continue
+		}
+		if s.Kind == plan.Configure || s.Kind == plan.Add {
+			n.endSensing()
 		}
 		if a.begin(ctx, n, s) {
 			a.log(n, s)
@@ -242,6 +246,9 @@ func (a *actor) acted(n *node, s plan.Step, done outcome, err error) {
 	}
 	switch s.Kind {
 	case plan.Drain, plan.Add:
+		if s.Kind == plan.Add {
+			n.Traffic = plan.Traffic{} // what serves there now is to be looked at anew
+		}
 		if err == nil && (n.Asked != s.Kind || n.Trouble != "") {
 			a.progress = now // granted at last, however long that was refused (law 15)
 		}

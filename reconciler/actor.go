@@ -21,6 +21,7 @@ type Deps struct {
 	Balancer  Balancer
 	Host      Host
 	Prober    Prober
+	Sensor    Sensor
 	History   History
 	Observer  Observer
 	Log       *slog.Logger
@@ -113,7 +114,7 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 		meta:    meta{pausedAt: deps.Kept[name].PausedAt},
 	}
 	a.tasks = newTasks(func(kind taskKind) {
-		a.news = a.news || kind != taskProbe
+		a.news = a.news || kind != taskProbe && kind != taskSense
 	})
 	return a
 }

@@ -64,11 +64,11 @@ func (a *actor) takeGroups(fleet *desired.Fleet, states []actuators.GroupState, 
 	} else {
 		a.groupsTrouble++
 	}
+	a.noticeMoves(now)
 	a.nextGroups = now.Add(a.groupsPace(now))
 	if a.groupsTrouble == 0 && a.unasked() {
 		a.nextGroups = now
 	}
-	a.noticeMoves(now)
 }
 
 // noteSeen notes since when nothing is missing of who belongs and who serves.
@@ -163,7 +163,7 @@ func (a *actor) groupsPace(now time.Time) time.Duration {
 		}
 		switch s.State {
 		case plan.Draining:
-			pace = min(pace, actuators.PollPace(a.longestDelay(), now.Sub(n.stateAt), a.network()))
+			pace = min(pace, a.drainPace(n, now))
 		case plan.Joining:
 			pace = min(pace, actuators.PollPace(0, now.Sub(n.stateAt), a.network()))
 		case plan.Baking:
@@ -174,6 +174,14 @@ func (a *actor) groupsPace(now time.Time) time.Duration {
 		return min(time.Minute, time.Second<<min(a.groupsTrouble, 10))
 	}
 	return pace
+}
+
+// drainPace is when to ask again about a node that is to leave: soon until it is seen to, then towards the end of the delay.
+func (a *actor) drainPace(n *node, now time.Time) time.Duration {
+	if n.Asked == plan.Drain && n.Left.IsZero() && n.Trouble == "" {
+		return actuators.PollPace(0, now.Sub(n.AskedAt), a.network())
+	}
+	return actuators.PollPace(a.longestDelay(), now.Sub(n.stateAt), a.network())
 }
 
 func (a *actor) longestDelay() time.Duration {
@@ -202,6 +210,12 @@ func (a *actor) noticeMoves(now time.Time) {
 			n.Out = time.Time{}
 		case n.Out.IsZero():
 			n.Out = now
+		}
+		switch {
+		case inRotation(a.groups, named, n) || inRotation(a.former, former, n):
+			n.Left = time.Time{}
+		case n.Left.IsZero() && complete:
+			n.Left = now
 		}
 		if in != n.serving {
 			n.serving, n.nextRead = in, earlier(n.nextRead, now)
@@ -256,6 +270,16 @@ func isIn(groups []actuators.GroupState, in []map[string]presence, n *node) bool
 	for i := range groups {
 		g := &groups[i]
 		if g.Err != "" && !g.Missing || in[i][g.Target(n.Node.Node)] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// inRotation reports whether one of the groups that could be read sends the node traffic, or would if it were healthy.
+func inRotation(groups []actuators.GroupState, in []map[string]presence, n *node) bool {
+	for i := range groups {
+		if g := &groups[i]; g.Err == "" && in[i][g.Target(n.Node.Node)]&isMember != 0 {
 			return true
 		}
 	}

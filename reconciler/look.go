@@ -114,6 +114,11 @@ func (a *actor) allSpoke() bool {
 			return false
 		}
 	}
+	for _, s := range a.plan.Sense {
+		if n := a.nodeNamed(s.Node); n != nil && !n.Traffic.Sees && n.Traffic.Blind == "" && n.Traffic.Trouble == "" {
+			return false
+		}
+	}
 	for _, w := range a.plan.Watch {
 		if n := a.nodeNamed(w.Node); n != nil && n.watch.Watch != w {
 			return false

@@ -18,6 +18,7 @@ type node struct {
 	place      actuators.Place
 	host       *session
 	watch      watch
+	sensing    sensing
 	nextRead   time.Time
 	triedAt    time.Time // when the newest reading began, whatever came of it
 	nextIdle   time.Time // when its idle checks are due

@@ -27,6 +27,7 @@ func (a *actor) observe(ctx context.Context) {
 	a.readHosts(ctx, now)
 	for _, n := range a.order {
 		a.probe(ctx, n, now)
+		a.sense(ctx, n, now)
 		a.renew(ctx, n, now)
 	}
 	a.rollCalled(now)
@@ -90,6 +91,7 @@ func (a *actor) meet(found []actuators.Node) {
 			continue
 		}
 		a.progress = time.Now()
+		n.endSensing()
 		a.noteStray(n)
 		if n.Busy != "" {
 			a.lost[id] = n
@@ -175,6 +177,9 @@ func (a *actor) dueBefore(n *node, due time.Time) time.Time {
 		due = earlier(due, n.idleDue())
 	}
 	due = earlier(due, a.renewDue(n))
+	if n.sensing.wanted {
+		due = earlier(due, a.senseDue(n))
+	}
 	if n.watch.since.IsZero() {
 		return due
 	}

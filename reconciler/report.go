@@ -44,7 +44,7 @@ func (a *actor) status() Status {
 	}
 	s.addMissing(a)
 	s.Holds = slices.Clone(s.Holds)
-	for _, p := range a.problems {
+	for _, p := range slices.Concat(a.problems, a.plan.Notes) {
 		s.Holds = append(s.Holds, plan.Hold{Reason: p})
 	}
 	for _, id := range slices.Sorted(maps.Keys(a.strays)) {

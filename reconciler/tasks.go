@@ -14,6 +14,7 @@ const (
 	taskGroups    taskKind = "groups"
 	taskRead      taskKind = "read"
 	taskProbe     taskKind = "probe"
+	taskSense     taskKind = "sense"
 	taskRenew     taskKind = "renew"
 	taskStep      taskKind = "step"
 	taskHistory   taskKind = "history"

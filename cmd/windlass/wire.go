@@ -77,7 +77,7 @@ func (a *agent) join(me plan.Agent) {
 func joined(o agentOptions, me plan.Agent, hosts *host.Host, repo *gitrepo.Repo, events *metrics.Events, log *slog.Logger) reconciler.Deps {
 	aws := &cloud{observe: events.AWSRequest}
 	deps := reconciler.Deps{
-		Agent: me, Inventory: aws, Balancer: aws, Host: hosts, Prober: probe.New(hosts),
+		Agent: me, Inventory: aws, Balancer: aws, Host: hosts, Prober: probe.New(hosts), Sensor: hosts,
 		History: repo, Observer: events, Log: log, Interval: o.interval, Refresh: o.refresh,
 	}
 	return deps

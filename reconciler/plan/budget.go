@@ -17,6 +17,7 @@ const (
 	ByExpect   Cause = "expect"   // fewer nodes are found than are expected
 	ByBudget   Cause = "budget"   // as many are out as may be
 	ByFloor    Cause = "floor"    // too few others serve
+	ByZone     Cause = "zone"     // too few others serve in its zone, or in its group by the group's own rules
 	ByProof    Cause = "proof"    // the version is to be proven first
 	ByBalancer Cause = "balancer" // a fault on the balancer's side
 )
@@ -39,7 +40,7 @@ type budget struct {
 func (k *known) budget() budget {
 	left := k.tally
 	left.inService += left.claimed // those that stay after all still serve
-	left.groups = slices.Clone(left.groups)
+	left.groups = copyStrengths(left.groups)
 	return budget{k: k, left: left}
 }
 
@@ -60,7 +61,7 @@ func (b *budget) refuse(v *view) refusal {
 	case k.mayServe(v) && others < b.left.floor:
 		return refusal{ByFloor, k.atFloor()}
 	}
-	return b.refuseGroups(v, alike)
+	return cmpRefusal(b.refuseGroups(v, alike), b.otherZone(v))
 }
 
 // alike are the other nodes that are to leave with what never was proven there, and serve with the same as a node that is: either they serve as
@@ -110,6 +111,9 @@ func (b *budget) refuseGroups(v *view, alike []*view) refusal {
 		case k.healthyIn(v, g) && healthy < k.floorOf(s.size):
 			return refusal{ByFloor, fmt.Sprintf("%d of %d healthy in %s, floor is %d (maxUnavailable %s)", s.healthy, s.size, k.Groups[g].Name, k.floorOf(s.size), k.limit())}
 		}
+		if why := b.refuseZone(v, g, alike); !why.none() {
+			return why
+		}
 	}
 	return refusal{}
 }
@@ -125,6 +129,7 @@ func (b *budget) spend(v *view) {
 		b.left.away++
 	}
 	for g := range k.Groups {
+		b.spendZone(v, g)
 		if k.healthyIn(v, g) && k.steady(v) {
 			b.left.groups[g].healthy--
 		}
@@ -155,7 +160,7 @@ func (b *budget) refuseStranger(t actuators.Target, g int) refusal {
 	case t.Status == actuators.TargetHealthy && in.healthy < k.floorOf(in.size-1):
 		return refusal{ByFloor, fmt.Sprintf("%d would be healthy there, floor is %d", in.healthy, k.floorOf(in.size-1))}
 	}
-	return refusal{}
+	return b.refuseStrangerZone(t, g)
 }
 
 // turns are the claimed nodes that must not leave after all, each with why, and what is left for others.

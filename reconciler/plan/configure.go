@@ -38,30 +38,11 @@ func (k *known) configure(v *view, m *move) {
 		m.refuse(k.refuseUntried())
 		return
 	}
-	if k.backingOff(v, m) || !k.surelyOut(v, m) {
+	if k.backingOff(v, m) || !k.mayBegin(v, m) {
 		return
 	}
 	r := k.toConfigure(v)
 	m.run(v, Configure, k.attempt(r.Try), r, k.activateJob(r))
-}
-
-// surelyOut reports whether the node is in no group, beyond what a lagging reading may hide: its drain was asked for and seen
-// to its end, or nothing has been seen of it in any group for longer than readings lag (G8).
-func (k *known) surelyOut(v *view, m *move) bool {
-	since := v.Out
-	if v.Asked == Add {
-		since = later(since, v.AskedAt)
-	}
-	sure := since.Add(AskAgain)
-	if !k.balanced() || v.Asked == Drain || !since.IsZero() && !k.readSince().Before(sure) {
-		return k.readAgain(v, m, "before its steps start")
-	}
-	m.because("its load balancers are watched for " + AskAgain.String() + " to be sure that it is out")
-	if !since.IsZero() {
-		m.reread = m.reread || !k.Now.Before(sure)
-		m.wakeAt(k.Now, sure)
-	}
-	return false
 }
 
 // configuring follows a change on the host to its end, and then proves it while the node is out of service. What a step in
@@ -75,7 +56,7 @@ func (k *known) configuring(v *view, m *move) {
 	case !wanted && running:
 		m.status.Deadline = m.status.Since.Add(k.jobTime())
 		m.because(fmt.Sprintf("step %s of %s ends before %s follows", job.Step, v.rec.On.Release, k.Version.Release))
-	case again && !running && v.rotation != out && (wanted || k.mayChange()):
+	case again && !running && v.rotation == member && (wanted || k.mayChange()):
 		r := k.toLeave(v)
 		r.Spoiled = true
 		m.do(Leave, "somebody put it back before its steps had ended", r)
@@ -92,7 +73,7 @@ func (k *known) configuring(v *view, m *move) {
 
 // configureAgain runs steps whose end nobody saw.
 func (k *known) configureAgain(v *view, m *move) {
-	if k.backingOff(v, m) || !k.readAgain(v, m, "before its steps start again") {
+	if k.backingOff(v, m) || v.rotation == draining && !k.mayBegin(v, m) || !k.readAgain(v, m, "before its steps start again") {
 		return
 	}
 	r := k.at(v, actuators.Configuring)

@@ -81,9 +81,8 @@ func (w *ideal) arrive() {
 		}
 	}
 	for i := range w.world.Nodes {
-		if n := &w.world.Nodes[i]; n.Out.IsZero() {
-			n.Out = w.world.Now
-		}
+		n := &w.world.Nodes[i]
+		n.Out, n.Left = cmpTime(n.Out, w.world.Now), cmpTime(n.Left, w.world.Now)
 	}
 }
 
@@ -118,6 +117,9 @@ func (w *ideal) follow(p Plan) bool {
 	watched := false
 	for _, x := range p.Watch {
 		watched = w.watch(x) || watched
+	}
+	for _, x := range p.Sense {
+		watched = w.sense(x) || watched
 	}
 	if p.Reread {
 		w.world.GroupsRead = w.world.Now
@@ -162,7 +164,7 @@ func (w *ideal) take(s Step) {
 		n.Host.Job = actuators.JobState{Key: s.Job.Key, Exited: true}
 		n.Health = Health{}
 	case Drain:
-		n.Asked, n.AskedAt = Drain, w.world.Now
+		n.Asked, n.AskedAt, n.Left = Drain, w.world.Now, w.world.Now
 	case Add:
 		w.register(s.Targets)
 		n.Asked, n.AskedAt = Add, w.world.Now
@@ -198,4 +200,15 @@ func (w *ideal) watch(x Watch) bool {
 	w.world.Now = w.world.Now.Add(x.Steady)
 	n.Health = Health{Release: x.Release, Phase: x.Phase, Since: w.world.Now, Verdict: health.Verdict{Status: health.Passing, Reason: "checks passed"}}
 	return true
+}
+
+// sense lets a node's sensor work and show nobody but while the node serves, and reports whether that was news.
+func (w *ideal) sense(x Sense) bool {
+	n := w.index[x.Node]
+	if n == nil {
+		return false
+	}
+	known := n.Traffic.Service.Equal(x.Service) && n.Traffic.Sees && n.Traffic.Blind == ""
+	n.Traffic = Traffic{Service: x.Service, Sees: true, Others: x.Service.Ports, Quiet: w.world.Now.Add(-time.Hour), At: w.world.Now}
+	return !known
 }

@@ -526,9 +526,9 @@ func TestNodeThatDrainsIsNotConfiguredAgain(t *testing.T) {
 	w := fleetOf(3, "v1")
 	r := own(&w, 0, actuators.Configuring)
 	r.On, r.Taken, r.Try = version("v2"), slices.Clone(r.Places), actuators.Try{Version: version("v2"), ID: "x"}
-	w.Groups[0].Members[0].Status = actuators.TargetDraining
+	w.Groups[0].Members[0].Status, w.Groups[0].Members[0].Reason = actuators.TargetDraining, ""
 	p := plan.Next(wants("v2"), w)
-	if kindsOf(p, "web-1") != "leave web-1" || !p.Steps[0].Record.Spoiled {
+	if kindsOf(p, "web-1") != "" || p.Nodes[0].Reason != "connections drain: web says draining" {
 		t.Errorf("steps %q: %s", kindsOf(p, ""), p.Nodes[0].Reason)
 	}
 }

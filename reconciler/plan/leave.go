@@ -1,9 +1,7 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
-	"time"
 
 	"windlass/actuators"
 )
@@ -18,8 +16,8 @@ func (k *known) leaving(v *view, m *move, refused refusal, sure recheck) {
 		k.restore(v, m)
 	case v.rotation == member:
 		k.drain(v, m, refused)
-	case v.rotation == draining:
-		k.awaitDrain(v, m)
+	case k.exhausted(v) && v.rotation == draining:
+		k.awaitDrain(v, m, "connections drain: "+k.said(v))
 	case k.exhausted(v):
 		m.do(Fail, "attempts used up: "+v.rec.Try.Error, k.toGiveUp(v))
 	case k.balanced():
@@ -65,6 +63,7 @@ func (k *known) exhausted(v *view) bool {
 
 // drain takes the node out of every group it is still in, on a reading of the balancers made just for that (law 9).
 func (k *known) drain(v *view, m *move, refused refusal) {
+	m.sense = k.gains(v)
 	switch why := k.sourcesIncomplete(); {
 	case why != "":
 		m.refuse(refusal{BySource, why})
@@ -79,6 +78,7 @@ func (k *known) drain(v *view, m *move, refused refusal) {
 	switch {
 	case !refused.none():
 		k.stay(v, m, refused)
+	case k.calibrates(v, m):
 	case !k.readAgain(v, m, "before it leaves"):
 	case !v.listed():
 		m.do(Leave, "it is in a group that its record does not name yet", k.toLeave(v))
@@ -122,20 +122,5 @@ func (k *known) stay(v *view, m *move, why refusal) {
 		m.refuse(why)
 	default:
 		m.do(Restore, "stays for now: "+why.why, k.toIdle(v))
-	}
-}
-
-// awaitDrain waits for the balancers' word that the node has left.
-func (k *known) awaitDrain(v *view, m *move) {
-	limit := k.Fleet.Rollout.Drain.Timeout
-	for i, g := range k.groups {
-		if len(v.places[i]) > 0 {
-			limit = max(limit, g.Delay+time.Minute)
-		}
-	}
-	m.status.Deadline = m.status.Since.Add(limit)
-	m.because("connections drain: " + k.said(v))
-	if m.overdue(k.Now) {
-		m.because(fmt.Sprintf("still draining after %s: %s", limit, k.said(v)))
 	}
 }

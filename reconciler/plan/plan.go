@@ -129,7 +129,9 @@ type Plan struct {
 	Nodes     []NodeStatus
 	Steps     []Step
 	Watch     []Watch
+	Sense     []Sense
 	Holds     []Hold
+	Notes     []string         // what makes drains slower or less sure than they could be, and what to do; one line each
 	Halt      *actuators.Halt  // the verdict in force on the wanted version; nil: none
 	Facts     []actuators.Fact // what must outlive the nodes it is about: to be seen by the next plan
 	Reread    bool             // a removal is due: read the balancers again, then ask again (law 9)
@@ -150,6 +152,9 @@ const (
 	FirstRelapse = 5 * time.Minute // from one repair of a node's drift to the next; doubles
 	MostRelapse  = time.Hour
 	Fresh        = time.Second             // how old a reading of the balancers may be right before a removal
+	Calibrate    = 35 * time.Second        // for somebody else's connection to be seen before a node leaves: a balancer checks it each 30 s by default
+	SampleAge    = 2 * time.Second         // how old a sample of a node's connections may be
+	SilentBeyond = 5 * time.Second         // longer than the balancer's idle time-out a connection must be silent not to count
 	RecordAge    = actuators.ClaimTime / 2 // how old a record may be when a journey starts: it may name another agent's claim
 	MostSoon     = 4                       // nodes made ready for their turn
 	MostPrepares = 4                       // side by side

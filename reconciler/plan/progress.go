@@ -71,7 +71,7 @@ func (k *known) stuck(d decision) int {
 }
 
 // isOthers reports whether other nodes of the fleet, and nothing else, hold the node.
-func (c Cause) isOthers() bool { return c == ByBudget || c == ByFloor || c == ByProof }
+func (c Cause) isOthers() bool { return c == ByBudget || c == ByFloor || c == ByZone || c == ByProof }
 
 // waits reports whether something of the node's has an end of its own.
 func (k *known) waits(v *view, m *move) bool {

@@ -135,7 +135,7 @@ func (k *known) afterFailure(v *view, r *actuators.NodeRecord) {
 	case v.rec.Stage == actuators.Preparing:
 		setStage(r, actuators.Idle)
 		claim = nil
-	case v.rotation != out:
+	case v.rotation == member, v.rotation == draining && v.rec.Stage != actuators.Configuring: // that one was left early
 		take(r, v)
 		setStage(r, actuators.Leaving)
 	case r.Try.Failures >= k.Fleet.Rollout.Attempts:

@@ -41,6 +41,9 @@ func (k *known) joinsBefore(o, v *view) bool {
 // add gives a node that passed its checks back to its groups.
 func (k *known) add(v *view, m *move, r actuators.NodeRecord) {
 	m.status.State = Joining
+	if k.addressDrains(v, m) {
+		return
+	}
 	missing := k.missing(v)
 	m.because(fmt.Sprintf("checks passed, joins %d of its groups", len(missing)))
 	m.step = &Step{Node: v.Name, Kind: Add, Reason: v.Health.Reason, Record: &r, Targets: missing}
@@ -167,7 +170,15 @@ func (k *known) lapse(v *view, m *move) {
 func (k *known) bake(v *view, m *move) {
 	m.status.State = Baking
 	release, steady := v.rec.On.Release, k.bakeTime(v)
-	m.probe(WatchBake, release, steady)
+	if by := k.mitigatedBy(v); by != "" && steady > 0 {
+		m.probe(WatchBake, release, endlessBake)
+		if !v.fails() {
+			m.refuse(refusal{ByBalancer, by + " mitigates an anomaly of this node and sends it less traffic: its bake begins when that is over"})
+			return
+		}
+	} else {
+		m.probe(WatchBake, release, steady)
+	}
 	switch {
 	case !v.watched(WatchBake, release):
 		m.because("bakes " + steady.String())
@@ -179,6 +190,18 @@ func (k *known) bake(v *view, m *move) {
 		m.status.Since, m.status.Deadline = v.Health.Since, v.Health.Deadline
 		m.because("bakes " + steady.String() + ": " + v.Health.Reason)
 	}
+}
+
+// endlessBake is a bake without an end of its own: when it is replaced by another, that one begins anew.
+const endlessBake = 24 * time.Hour
+
+// mitigatedBy is the group that sends the node less traffic than others since it finds it anomalous; empty: none does.
+func (k *known) mitigatedBy(v *view) string {
+	i := slices.IndexFunc(v.targets, func(t actuators.Target) bool { return t.Mitigated })
+	if i < 0 {
+		return ""
+	}
+	return k.groupName(v.targets[i].Group)
 }
 
 // bakeTime is how long the node bakes: nothing where the version was proven before.

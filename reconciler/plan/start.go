@@ -34,15 +34,16 @@ type starts struct {
 type starter struct {
 	*known
 	starts
-	preparing, repairing int  // nodes in hand, those of this plan too
-	full                 bool // no more nodes may leave in this plan
+	preparing, repairing int             // nodes in hand, those of this plan too
+	full                 bool            // no more nodes may leave in this plan
+	lowZones             map[string]bool // by why nobody else may leave them
 	begun                int
 }
 
 // start begins as many journeys as the limits allow, in the order of law 8, and says why not more.
 func (k *known) start(moves []*move, left budget) starts {
-	left.left.groups, left.gone = slices.Clone(left.left.groups), slices.Clip(left.gone)
-	s := &starter{known: k, starts: starts{moves: slices.Clone(moves), left: left}}
+	left.left.groups, left.gone = copyStrengths(left.left.groups), slices.Clip(left.gone)
+	s := &starter{known: k, starts: starts{moves: slices.Clone(moves), left: left}, lowZones: map[string]bool{}}
 	candidates := s.candidates()
 	if len(candidates) == 0 {
 		return s.starts
@@ -320,14 +321,22 @@ func (s *starter) beginBake(v *view, m *move) bool {
 	return true
 }
 
-// beginLeave claims a node that is to be drained. The first refusal ends it for all that would follow; but behind no load balancer one
-// that serves nobody leaves it to one that is out already, and costs nothing.
+// beginLeave claims a node that is to be drained. The first refusal ends it for all that would follow, but for its zone alone when that is what
+// keeps it; and behind no load balancer one that serves nobody leaves it to one that is out already, and costs nothing.
 func (s *starter) beginLeave(v *view, m *move) bool {
 	if s.full {
 		return false
 	}
 	few := s.tooFew()
-	if why := cmpRefusal(few, s.left.refuse(v)); !why.none() {
+	switch why := cmpRefusal(few, s.left.refuse(v)); {
+	case why.none():
+	case why.cause == ByZone:
+		if !s.lowZones[why.why] {
+			m.refuse(why)
+		}
+		s.lowZones[why.why] = true
+		return false
+	default:
 		m.refuse(why)
 		s.full = v.serving || s.balanced() || !few.none()
 		return false
@@ -337,6 +346,7 @@ func (s *starter) beginLeave(v *view, m *move) bool {
 	}
 	m.do(Leave, s.reasonToGo(v), s.toLeave(v))
 	m.status.State = Draining
+	m.sense = s.gains(v)
 	s.left.spend(v)
 	return true
 }
@@ -377,6 +387,9 @@ func (s *starter) following(candidates []candidate) []string {
 	for _, c := range candidates {
 		if s.moves[c.at].order == 0 && !s.Now.Before(c.NotBefore) && len(names) < min(s.wave.away, MostSoon) {
 			names = append(names, c.Name)
+			if c.serving && s.gains(c.view) {
+				s.change(c.at).sense = true
+			}
 		}
 	}
 	return names

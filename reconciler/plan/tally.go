@@ -26,8 +26,9 @@ type tally struct {
 type strength struct {
 	size    int // who is in it, or was until windlass took it out
 	healthy int
-	members int // in rotation, healthy or not
-	open    int // of them, those a balancer sends traffic to where none is healthy
+	members int                 // in rotation, healthy or not
+	open    int                 // of them, those a balancer sends traffic to where none is healthy
+	zones   map[string]presence // of a zonal group
 }
 
 // count works out the strength of what is seen.
@@ -83,6 +84,7 @@ func (t tally) addTo(s *scene, v *view) {
 		if s.healthyIn(v, g) && s.steady(v) {
 			t.groups[g].healthy++
 		}
+		t.addZone(s, v, g)
 	}
 }
 
@@ -116,6 +118,7 @@ func (t tally) addStrangers(s *scene) {
 			if s.leaves(x) {
 				continue
 			}
+			t.addStranger(s.groups[g], g, x)
 			t.groups[g].members++
 			if failsOpenTo(x) {
 				t.groups[g].open++

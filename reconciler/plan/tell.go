@@ -28,12 +28,16 @@ func (k *known) tell(d decision) Plan {
 		if m.watch != nil {
 			p.Watch = append(p.Watch, *m.watch)
 		}
+		if m.sense {
+			p.Sense = append(p.Sense, k.sensed(&k.views[i])...)
+		}
 		if m.hold != nil {
 			p.Holds = append(p.Holds, *m.hold)
 		}
 		p.WakeAt = first(p.WakeAt, m.wake)
 	}
 	p.Holds = append(append(p.Holds, d.fleet...), d.prune.holds...)
+	p.Notes = k.notes(d.moves)
 	p.Phase, p.Reason = k.phase(p)
 	if !p.WakeAt.IsZero() {
 		p.WakeAt = later(p.WakeAt, k.Now.Add(atOnce))

@@ -37,7 +37,7 @@ type view struct {
 	serving  bool  // in service, whoever works on it
 	has      bool  // it has what is wanted, as far as is known
 	moving   bool  // a journey is in hand on it, or about to be
-	turn     int   // its place among those of its zone, by name
+	turn     int   // its place among those of its zone, by name; 0 where zones have their turns one after the other
 }
 
 // noRecord is what a node without a record of its own is taken to have.
@@ -71,7 +71,9 @@ func look(want Want, seen World) *scene {
 		v := &s.views[i]
 		v.has, v.moving = s.hasWanted(v), v.isMoving()
 		s.readBalancers(v)
-		v.turn = inZone[v.Zone]
+		if s.Fleet.Rollout.Zones != desired.OneZoneAtOnce {
+			v.turn = inZone[v.Zone]
+		}
 		inZone[v.Zone]++
 	}
 	s.twins, s.unread = twins(s.views), s.recordsUnread()

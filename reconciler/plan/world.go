@@ -85,14 +85,16 @@ type Node struct {
 
 	Inherited bool // Host showed this stage when this agent first saw the node: it came of something that this agent knows nothing of
 
-	Health Health
-	Busy   Kind      // the step in flight; empty: none
-	Since  time.Time // of Busy
-	Doubt  Kind      // a step that broke off and may have had its effect: it counts as in flight until Host is read again; empty: none
+	Health  Health
+	Traffic Traffic
+	Busy    Kind      // the step in flight; empty: none
+	Since   time.Time // of Busy
+	Doubt   Kind      // a step that broke off and may have had its effect: it counts as in flight until Host is read again; empty: none
 
 	Asked     Kind      // the newest request to a balancer: Drain or Add
 	AskedAt   time.Time // when it was answered
 	Served    time.Time // when a reading last showed it healthy in every group; zero: none did since this agent began
+	Left      time.Time // since when readings show it in rotation nowhere; zero: they do not
 	Out       time.Time // since when readings show it in no group; zero: they do not
 	OutSince  time.Time // when it was first seen out of rotation by nobody's order; zero: it is not
 	NotBefore time.Time // backing off after a failure that is nobody's fault, such as a lost connection
@@ -106,6 +108,25 @@ type Health struct {
 	Since   time.Time // when this watch began; zero: never watched
 	Over    bool      // nobody watches any more, and what followed from it was begun or given up
 	health.Verdict
+}
+
+// Traffic is what sensing the connections to a node has shown. The zero value shows nothing, which counts as busy.
+type Traffic struct {
+	Service actuators.Service // what was sensed; what is shown of another one does not count
+	Sees    bool              // while the node served, a sensor there listed our own connection to each of the ports
+	Others  []int             // of the ports, those with somebody else's connection while it served; sorted
+	Blind   string            // why no sensor there can be relied upon; empty: not so, as far as is known
+	Quiet   time.Time         // since when every sample has been without a connection that counts; zero: the newest has one, or there is none
+	At      time.Time         // when the newest sample came; zero: none did
+	Busy    int               // connections that count in it
+	Peer    string            // whose one of them is
+	Trouble string            // why sensing broke off, while nothing came since; empty: it did not
+}
+
+// A Sense asks for the connections to a node to be sensed.
+type Sense struct {
+	Node    string
+	Service actuators.Service
 }
 
 // A WatchPhase says what a watch is for.
