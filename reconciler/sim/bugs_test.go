@@ -19,11 +19,11 @@ import (
 // decision about the world, or spoils what was decided.
 type bug struct {
 	name  string
-	seed  uint64                                              // of a story that finds it
-	field bool                                                // a field story
-	law   string                                              // how the broken law is named
-	see   func(*plan.Want, *plan.World)                       // before the decision
-	do    func(want plan.Want, seen plan.World, p *plan.Plan) // after it
+	seed  uint64                                                           // of a story that finds it
+	story func(t *testing.T, seed uint64, d reconciler.Decider) sim.Result // plays it
+	law   string                                                           // how the broken law is named
+	see   func(*plan.Want, *plan.World)                                    // before the decision
+	do    func(want plan.Want, seen plan.World, p *plan.Plan)              // after it
 }
 
 var bugs = []bug{
@@ -139,35 +139,27 @@ var hunt = flag.Int("hunt", 0, "for planted bugs: how many seeds to look through
 
 // TestPlantedBugs shows that the laws bite: with each bug planted, its story breaks the law that is there for it.
 func TestPlantedBugs(t *testing.T) {
-	for _, b := range slices.Concat(bugs, ofTheField(fieldBugs)) {
+	for _, b := range slices.Concat(of(play, bugs), of(playField, fieldBugs), of(playTraffic, trafficBugs)) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			if *hunt > 0 {
 				b.hunt(t)
 				return
 			}
-			if r := b.play(t, b.seed); b.found(r) < 0 {
+			if r := b.story(t, b.seed, b.plant()); b.found(r) < 0 {
 				t.Errorf("seed %d does not find it any more; look for another with -hunt 500", b.seed)
 			}
 		})
 	}
 }
 
-// ofTheField makes bugs be looked for in field stories.
-func ofTheField(bugs []bug) []bug {
+// of makes bugs be looked for in stories of a kind.
+func of(story func(*testing.T, uint64, reconciler.Decider) sim.Result, bugs []bug) []bug {
 	bugs = slices.Clone(bugs)
 	for i := range bugs {
-		bugs[i].field = true
+		bugs[i].story = story
 	}
 	return bugs
-}
-
-// play plays the story of a seed with the bug planted.
-func (b bug) play(t *testing.T, seed uint64) sim.Result {
-	if b.field {
-		return playField(t, seed, b.plant())
-	}
-	return play(t, seed, b.plant())
 }
 
 // found is the index of the first broken law that is the bug's own, or -1.
@@ -177,7 +169,7 @@ func (b bug) found(r sim.Result) int {
 
 func (b bug) hunt(t *testing.T) {
 	for seed := uint64(1); seed <= uint64(*hunt); seed++ {
-		if r := b.play(t, seed); b.found(r) >= 0 {
+		if r := b.story(t, seed, b.plant()); b.found(r) >= 0 {
 			t.Logf("%s: seed %d: %s", b.name, seed, r.Broken[b.found(r)])
 			return
 		}

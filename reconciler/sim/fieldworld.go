@@ -65,7 +65,7 @@ func newField() field { return field{denied: map[string]bool{}, seen: map[string
 
 // saw counts something that stories are to hold.
 func (w *World) saw(kind string) {
-	if w.story.Field.On {
+	if w.story.Field.On || w.story.Traffic.On {
 		w.field.seen[kind]++
 	}
 }

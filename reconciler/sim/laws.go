@@ -181,10 +181,12 @@ func (l *laws) adding(w *World, p *ports, g *group, m *machine, place actuators.
 func (l *laws) installing(w *World, p *ports, m *machine, r run) {
 	for _, g := range w.groups {
 		unseen := r.asked.Sub(m.putBack) < 3*time.Second+w.story.Lag
-		if g.members[m.id] != nil && w.knows(m, g) && !unseen {
+		e := g.members[m.id]
+		if e != nil && (!w.story.Traffic.On || e.draining.IsZero()) && w.knows(m, g) && !unseen {
 			l.breaks(w, "law 9: steps start on %s while it is in %s", m.name, g.Name)
 		}
 	}
+	l.disturbed(w, m)
 	try := m.record.Try
 	verdict := verdict(try.Version.Digest, try.Retry)
 	if under, halted := l.halted[verdict]; halted && !under[m.id] && r.asked.After(l.haltedAt[verdict]) && (p.halts[verdict] || w.copied(verdict)) {

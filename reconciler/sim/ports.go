@@ -32,7 +32,7 @@ func (p *ports) Nodes(ctx context.Context, _ desired.NodeSet) (inv actuators.Inv
 			return err
 		}
 		for _, m := range w.alive() {
-			inv.Nodes = append(inv.Nodes, actuators.Node{Name: m.name, ID: m.id, Address: m.name, Zone: m.zone, Targets: actuators.Targets{Instance: m.id, IP: m.name}})
+			inv.Nodes = append(inv.Nodes, actuators.Node{Name: m.name, ID: m.id, Address: m.name, Zone: m.zone, Targets: actuators.Targets{Instance: m.id, IP: addressOf(m)}})
 		}
 		slices.SortFunc(inv.Nodes, func(a, b actuators.Node) int { return compare(a.Name, b.Name) })
 		return nil
@@ -65,7 +65,7 @@ func (p *ports) observe(ctx context.Context, id string, began time.Time) actuato
 			state.Missing = true
 			return fmt.Errorf("no target group %s", id)
 		}
-		state.Port, state.Delay, state.Members = g.port, g.delay, w.reading(g)
+		state.Port, state.Rules, state.Members = g.port, w.rulesOf(g), w.reading(g)
 		p.read[id] = w.now()
 		w.noteSayings(g)
 		return nil
@@ -153,7 +153,8 @@ func (p *ports) Deregister(ctx context.Context, m actuators.Membership) error {
 			return nil
 		}
 		w.laws.removing(w, p, g, m, began)
-		e.draining = w.now()
+		w.laws.emptied(w, g, w.machines[m.ID])
+		w.depart(g, w.machines[m.ID], e)
 		if machine := w.machines[m.ID]; machine != nil {
 			machine.byHand = false
 			w.laws.acted(machine)

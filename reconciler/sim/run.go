@@ -58,9 +58,11 @@ func newWorld(ctx context.Context, seed uint64, story Story) *World {
 	}
 	for i := range story.Groups + spare {
 		name := fmt.Sprintf("web-%c", 'a'+i)
-		w.groups = append(w.groups, &group{
-			Group: actuators.Group{ID: "arn:" + name, Name: name}, port: 8080 + i, delay: story.Delay, members: map[string]*member{},
-		})
+		g := &group{Group: actuators.Group{ID: "arn:" + name, Name: name}, port: 8080 + i, delay: story.Delay, members: map[string]*member{}}
+		if story.Traffic.On {
+			g.kind = story.Traffic.Kinds[i]
+		}
+		w.groups = append(w.groups, g)
 	}
 	for i := range story.Nodes {
 		w.bear(i)
@@ -140,6 +142,9 @@ func (w *World) newMachine(name, id string) *machine {
 	if w.story.Skew {
 		m.skew = time.Duration(w.roll("skew/"+id).IntN(7200)-3600) * time.Second
 	}
+	if w.story.Traffic.On {
+		m.sensor = []sensor{seesAll, seesAll, seesAll, seesAll, blind, sidelong}[w.roll("sensor/"+id).IntN(6)]
+	}
 	w.machines[id] = m
 	w.laws.born[id] = w.now()
 	return m
@@ -175,7 +180,7 @@ func (d *director) begin(ctx context.Context, rival int) *running {
 	r := &running{rival: rival, ports: p, cancel: cancel, states: make(chan desired.State, 4)}
 	r.agent = reconciler.New(reconciler.Deps{
 		Agent:     plan.Agent{Holder: p.holder, Epoch: d.epoch, Nonce: p.nonce},
-		Inventory: p, Balancer: p, Host: p, Prober: p, Observer: silent{}, Decide: d.decide,
+		Inventory: p, Balancer: p, Host: p, Prober: p, Sensor: p, Observer: silent{}, Decide: d.decide,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Interval: 30 * time.Second, Refresh: 5 * time.Minute,
 	})
 	r.done.Go(func() { r.agent.Run(ctx, r.states) })
@@ -457,6 +462,8 @@ func (w *World) change(e Event, m *machine) bool {
 	case "commit":
 		w.fleet = w.file(e.To)
 		return true
+	case "attributes":
+		w.groups[0].delay = time.Duration(w.roll("attributes").IntN(300)) * time.Second
 	case "pause":
 		if w.fleet.Paused == nil {
 			w.pause(&desired.Pause{Reason: "incident"})
@@ -542,7 +549,7 @@ func (w *World) takeOut(m *machine, g *group) {
 		delete(w.laws.original, m.id+g.ID) // nobody wrote it down
 	}
 	if e := g.members[m.id]; e != nil && e.draining.IsZero() {
-		e.draining = w.now()
+		w.depart(g, m, e)
 	}
 }
 

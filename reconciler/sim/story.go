@@ -39,6 +39,7 @@ type Story struct {
 	Last     string // the release that is wanted in the end
 	Wild     Wild
 	Field    Field
+	Traffic  Traffic
 }
 
 // An Event is something that happens to the world at an instant.

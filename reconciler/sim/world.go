@@ -61,11 +61,14 @@ type machine struct {
 	stepped        time.Time // when its clock did
 	putBack        time.Time // when somebody registered it by hand
 	byHand         bool      // and it was not taken out since
+	sensor         sensor
+	departures     map[string]departure // by group, of the newest time that it left it
 }
 
 // A group is a target group.
 type group struct {
 	actuators.Group
+	kind    Kind
 	port    int
 	delay   time.Duration
 	members map[string]*member // by machine id
@@ -143,6 +146,7 @@ func (w *World) settle() {
 	for _, g := range w.groups {
 		for id, e := range g.members {
 			if !e.draining.IsZero() && now.Sub(e.draining) >= g.delay {
+				w.drainEnds(g, id)
 				delete(g.members, id)
 			}
 		}
@@ -235,6 +239,7 @@ func (w *World) register(g *group, m *machine, place actuators.Membership) {
 	if e := g.members[m.id]; e != nil && e.draining.IsZero() {
 		return
 	}
+	delete(m.departures, g.ID)
 	settles := time.Second + time.Duration(w.roll("settles/"+g.ID+m.id).IntN(8000))*time.Millisecond
 	g.members[m.id] = &member{place: place, since: w.now(), settles: settles}
 }
