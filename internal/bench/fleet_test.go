@@ -49,7 +49,7 @@ configure:
     - {name: install, run: 'cd "$HOME" && %s'}
 health:
   - {name: serves, http: {port: %d, path: /version, body: "{release}"}, interval: 1s, successes: 1}
-rollout: {bake: 0s}
+rollout: {bake: 0s, drain: {settle: 0s}}
 `
 
 // A realFleet is eight nodes with real sshds behind the sandbox's balancer, with the agent that rolls them.

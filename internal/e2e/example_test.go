@@ -64,7 +64,7 @@ func openExample(t *testing.T) *world {
 		w.giveMachine(n)
 	}
 	login := regexp.MustCompile(`(?m)^  user: .*\n  port: \d+`).FindString(base)
-	names := strings.NewReplacer("  user: deploy", login, "8080", w.webPort, "bake: 5m", "bake: 1s", "bake: 30s", "bake: 300ms")
+	names := strings.NewReplacer("  user: deploy", login, "8080", w.webPort, "bake: 5m", "bake: 1s", "bake: 30s", "drain: {settle: 0s}\n  bake: 300ms")
 	for _, name := range []string{w.Repo.FleetFile, baseFile} {
 		text := names.Replace(string(must(fs.ReadFile(example.Files, name))(t)))
 		w.edit(name, func(string) string { return text })
