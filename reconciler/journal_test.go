@@ -69,6 +69,8 @@ type machine struct {
 	exits   []int         // of the next jobs; 0 when there are no more
 	takes   time.Duration // a job
 	ends    time.Time     // the newest one
+	busy    int           // connections of others
+	blind   string        // why nothing there lists them
 }
 
 // errCut is a connection that ends in the middle.
@@ -86,7 +88,7 @@ func newJournal(n int, f *desired.Fleet) *journal {
 	j.deps = Deps{
 		Decide:    func(want plan.Want, w plan.World) plan.Plan { j.learn(w); return plan.Next(want, w) },
 		Agent:     plan.Agent{Holder: "a", Epoch: 2, Nonce: "a2"},
-		Inventory: j, Balancer: j, Host: j, Prober: j, Observer: j, Interval: time.Minute, Refresh: 5 * time.Minute,
+		Inventory: j, Balancer: j, Host: j, Prober: j, Sensor: j, Observer: j, Interval: time.Minute, Refresh: 5 * time.Minute,
 		Log: slog.New(slog.NewTextHandler(logWriter{j}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Attr{}
@@ -284,6 +286,42 @@ func (j *journal) call(ctx context.Context, takes time.Duration, what, with stri
 	}
 	j.faults[what] = left[1:]
 	return left[0]
+}
+
+// traffic tells what sensing a node has shown, but for what changes with each sample.
+func (j *journal) traffic(t plan.Traffic) string {
+	return fmt.Sprintf("%s %v silent %s, sees %t, others %v, quiet %s, %d with %q, fresh %t%s%s",
+		t.Service.Address, t.Service.Ports, t.Service.Silent, t.Sees, t.Others, j.when(t.Quiet), t.Busy, t.Peer, !t.At.IsZero(), t.Blind, t.Trouble)
+}
+
+func (j *journal) Sense(ctx context.Context, at actuators.Place, service actuators.Service, tell func(actuators.Traffic)) error {
+	name := at.Node.Name
+	err := j.call(ctx, 61*time.Millisecond+own(name), "sense "+name, fmt.Sprintf(" %s %v silent %s", service.Address, service.Ports, service.Silent))
+	for n := 0; err == nil; n++ {
+		j.mu.Lock()
+		m := j.hosts[name]
+		x := actuators.Traffic{Sees: n > 2 && m.blind == "", Busy: m.busy, Blind: m.blind}
+		if m.busy > 0 {
+			x.Others, x.Peer = service.Ports, "10.9.9.9"
+		}
+		if left := j.faults["sample "+name]; len(left) > 0 {
+			err, j.faults["sample "+name] = left[0], left[1:]
+		}
+		j.mu.Unlock()
+		if err != nil {
+			break
+		}
+		if tell(x); x.Blind != "" {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(500*time.Millisecond + own(name)):
+		}
+	}
+	j.note("> sensed %s: %v", name, err)
+	return err
 }
 
 // own is the part of the time a call takes that is a machine's own.
@@ -512,9 +550,10 @@ func (j *journal) learn(w plan.World) {
 		lines = append(lines, n.Name+marks(
 			mark{"read failed: " + n.Read.Err, n.Read.Err != ""}, mark{"stale", n.Stale}, mark{"stage seen " + j.when(n.Staged), true}, mark{"claim seen " + j.when(n.Claimed), true},
 			mark{"inherited", n.Inherited}, mark{fmt.Sprintf("%s since %s", n.Busy, j.when(n.Since)), n.Busy != ""}, mark{"in doubt: " + string(n.Doubt), n.Doubt != ""},
-			mark{fmt.Sprintf("asked to %s at %s", n.Asked, j.when(n.AskedAt)), n.Asked != ""}, mark{"out " + j.when(n.Out), !n.Out.IsZero()},
+			mark{fmt.Sprintf("asked to %s at %s", n.Asked, j.when(n.AskedAt)), n.Asked != ""}, mark{"left " + j.when(n.Left), !n.Left.IsZero()}, mark{"out " + j.when(n.Out), !n.Out.IsZero()},
 			mark{"out of rotation " + j.when(n.OutSince), !n.OutSince.IsZero()}, mark{"not before " + j.when(n.NotBefore), !n.NotBefore.IsZero()}, mark{n.Trouble, n.Trouble != ""},
-			mark{fmt.Sprintf("checked with %s (%s) since %s: %s", cmp.Or(h.Release, "no release"), h.Phase, j.when(h.Since), h.Status), h.Phase != ""}, mark{"over", h.Over}))
+			mark{fmt.Sprintf("checked with %s (%s) since %s: %s", cmp.Or(h.Release, "no release"), h.Phase, j.when(h.Since), h.Status), h.Phase != ""}, mark{"over", h.Over},
+			mark{"sensed: " + j.traffic(n.Traffic), n.Traffic.Service.Address.IsValid()}))
 		j.old += fmt.Sprintf("; %s served %s, read %s", n.Name, j.when(n.Served), j.when(n.Read.At))
 	}
 	for _, l := range lines {

@@ -26,6 +26,22 @@ func simply(release string, changes ...func(*desired.Fleet)) *desired.Fleet {
 
 func repeat(err error, n int) []error { return slices.Repeat([]error{err}, n) }
 
+// leavesEarly has a fleet leave its drains as soon as a node is idle.
+func leavesEarly(f *desired.Fleet) {
+	f.Rollout.Drain = desired.Drain{Policy: desired.DrainUntilIdle, Settle: 20 * time.Second, NetworkSettle: 2 * time.Minute, IdleFor: 5 * time.Second, Timeout: 10 * time.Minute}
+}
+
+// alb makes the first group one of instances behind an ALB at its defaults, with somebody connected to each.
+func (j *journal) alb() {
+	g := j.groups[0]
+	g.TargetType, g.Rules = "instance", actuators.Rules{Protocol: "HTTP", Delay: 5 * time.Minute, IdleAfter: time.Minute}
+	for i, n := range j.nodes {
+		g.Members[i].ID = n.ID
+		m := j.hosts[n.Name]
+		m.Record.Places[0].ID, m.busy = n.ID, 1
+	}
+}
+
 // The stories of the journals, by name.
 var journals = map[string]struct {
 	machines int
@@ -39,6 +55,33 @@ var journals = map[string]struct {
 		j.wait(time.Minute)
 		j.commit(journalFleet("v2"), 5*time.Second)
 		j.wait(3 * time.Minute)
+	}},
+	// Two nodes leave as soon as they are idle: the first while its sensor breaks off, the second as it should.
+	"drains": {3, simply("v1", leavesEarly), func(j *journal) {
+		j.alb()
+		j.start()
+		j.commit(simply("v1", leavesEarly), time.Hour)
+		j.wait(20 * time.Second)
+		j.fail("sense web-1", errCut)
+		j.commit(simply("v2", leavesEarly), time.Second)
+		j.wait(15 * time.Second)
+		j.set("nobody is connected to web-1", func() { j.hosts["web-1"].busy = 0 })
+		j.wait(10 * time.Second)
+		j.fail("sample web-1", nil, nil, errCut)
+		j.wait(60 * time.Second)
+		j.set("nobody is connected to web-2, web-1 serves", func() { j.hosts["web-1"].busy, j.hosts["web-2"].busy = 1, 0 })
+		j.wait(70 * time.Second)
+	}},
+	// Nothing lists the connections to one node, another is looked at while the fleet waits, and what was seen is forgotten.
+	"blind drains": {2, simply("v1", leavesEarly), func(j *journal) {
+		j.alb()
+		j.groups[0].Delay = time.Minute
+		j.hosts["web-1"].blind = ", nothing lists our own connection"
+		j.start()
+		j.commit(simply("v2", leavesEarly), time.Second)
+		j.wait(2 * time.Minute)
+		j.set("nobody is connected to web-2", func() { j.hosts["web-2"].busy = 0 })
+		j.wait(90 * time.Second)
 	}},
 	// Nothing happens.
 	"idle": {2, journalFleet("v1"), func(j *journal) {
