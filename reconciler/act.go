@@ -381,6 +381,9 @@ func (a *actor) stageDone(n *node, s plan.NodeStatus, now time.Time) {
 		done.Corrected = correction(n.journey)
 		n.journey = ""
 	}
+	if done.Result == "success" {
+		a.timed.add(n.state, s.State, done.Took)
+	}
 	a.Observer.StepDone(done)
 }
 

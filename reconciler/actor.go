@@ -72,6 +72,7 @@ type actor struct {
 	plan      plan.Plan
 	verdict   *actuators.Halt // the newest in force since this process began
 	rollout   rollout
+	timed     timed
 	committed time.Time // of the first commit with the wanted version
 
 	passed  time.Time // when the newest pass began
@@ -112,6 +113,7 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 		nodes: map[string]*node{}, history: map[string]*search{}, lost: map[string]*node{}, strays: map[string]stray{},
 		rollout: rollout{Rollout: deps.Kept[name].Rollout, inherited: true},
 		meta:    meta{pausedAt: deps.Kept[name].PausedAt},
+		timed:   timedBefore(deps.Kept[name].Took),
 	}
 	a.tasks = newTasks(func(kind taskKind) {
 		a.news = a.news || kind != taskProbe && kind != taskSense
@@ -321,7 +323,7 @@ func (a *actor) question() plan.Want {
 func (a *actor) world() plan.World {
 	w := plan.World{
 		Now: time.Now(), Agent: a.Agent, Inventory: a.found,
-		Groups: a.groups, Former: a.former, GroupsRead: a.read, Progress: a.progress, Verdict: a.verdict, Facts: a.plan.Facts,
+		Groups: a.groups, Former: a.former, GroupsRead: a.read, Took: a.timed.took(), Progress: a.progress, Verdict: a.verdict, Facts: a.plan.Facts,
 		RollCall: a.rollCall.ended, Pruned: a.pruned,
 		Nodes: slices.Grow(a.shown[:0], len(a.order)),
 	}

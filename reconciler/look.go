@@ -80,7 +80,7 @@ func look(ctx context.Context, deps Deps, name string, o order) Sight {
 // glimpse is the status without what only an agent that stays can know: when things began.
 func (a *actor) glimpse() Status {
 	s := a.status()
-	s.Rollout, s.PausedAt = Rollout{}, time.Time{}
+	s.Rollout, s.PausedAt, s.Ends = Rollout{}, time.Time{}, time.Time{}
 	for i := range s.Nodes {
 		s.Nodes[i].Since = time.Time{}
 	}

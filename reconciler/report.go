@@ -22,7 +22,7 @@ func (a *actor) status() Status {
 		Rejected: a.meta.rejected, Released: a.want.Released, PausedAt: a.meta.pausedAt,
 		InService: a.plan.InService, Floor: a.plan.Floor, Size: a.plan.Size,
 		Releases: map[string]int{}, Holds: a.plan.Holds, WakeAt: a.plan.WakeAt,
-		Ready: a.ready(), Seen: a.seen, Rollout: a.rollout.Rollout,
+		Ready: a.ready(), Seen: a.seen, Rollout: a.rollout.Rollout, Expected: a.plan.Expected, Took: a.timed.took(),
 	}
 	if a.want.Fleet != nil {
 		v := a.want.Version
@@ -51,6 +51,9 @@ func (a *actor) status() Status {
 		if stray := a.strays[id]; time.Now().Before(stray.until) {
 			s.Holds = append(s.Holds, plan.Hold{Reason: stray.note})
 		}
+	}
+	if moves := s.Phase == plan.PhaseProgressing || s.Phase == plan.PhaseRollingBack; moves && s.Expected.Nodes > 0 {
+		s.Ends = time.Now().Add(s.Expected.Left)
 	}
 	s.holdings, s.known, s.over = a.held, a.met(), a.over(&s)
 	return s

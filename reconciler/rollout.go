@@ -10,6 +10,9 @@ import (
 type rollout struct {
 	Rollout
 	inherited bool // from an earlier start of the agent, and not compared with the nodes yet
+
+	foretold   time.Time // its end, as it was expected when two nodes were done; zero: it was not
+	foretoldAt time.Time
 }
 
 func (r *Rollout) underWay() bool { return !r.Started.IsZero() && r.Ended.IsZero() }
@@ -40,6 +43,7 @@ func (r *rollout) advance(a *actor, now time.Time) {
 		r.Completed = completed
 	}
 	r.Planned = max(r.Planned, r.Completed+lacking)
+	r.foretell(a.plan.Expected, now)
 	switch {
 	case a.plan.Phase == plan.PhaseHalted:
 		r.end(a, ResultHalted, seen)
@@ -134,6 +138,9 @@ func (r *rollout) end(a *actor, result Result, now time.Time) {
 	r.pause(false, now)
 	r.Result, r.Ended = result, now
 	done := RolloutDone{Fleet: a.name, Rollout: r.Rollout}
+	if result == ResultSucceeded || result == ResultRolledBack {
+		done.Misjudged, done.Foretold = r.misjudged(now)
+	}
 	fresh := r.Trigger == TriggerCommit || r.Trigger == TriggerRevert
 	if fresh && result != ResultHalted && result != ResultSuperseded && !r.Committed.IsZero() {
 		done.Lead = now.Sub(r.Committed)

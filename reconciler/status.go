@@ -45,6 +45,9 @@ type Status struct {
 	Seen      time.Time // when it was last completely known who belongs and who serves; zero: never
 	Checks    []string  // by name
 	Rollout   Rollout
+	Expected  plan.Expectation // of the way to what is wanted
+	Ends      time.Time        // when that way is expected to end; zero: nothing moves
+	Took      plan.Took        // how long stages took lately
 
 	holdings []holding // what it works with, sorted; for finding fleets that share something
 	known    bool      // its machines were listed once
@@ -105,10 +108,11 @@ type Rollout struct {
 type Kept struct {
 	Rollout  Rollout   `json:"rollout"`
 	PausedAt time.Time `json:"pausedAt,omitzero"`
+	Took     plan.Took `json:"took,omitempty"` // how long stages took lately, in nanoseconds
 }
 
 // Keep is what the next start is to know.
-func (s Status) Keep() Kept { return Kept{Rollout: s.Rollout, PausedAt: s.PausedAt} }
+func (s Status) Keep() Kept { return Kept{Rollout: s.Rollout, PausedAt: s.PausedAt, Took: s.Took} }
 
 // A Trigger is what began a rollout.
 type Trigger string
@@ -162,4 +166,7 @@ type RolloutDone struct {
 	Fleet   string
 	Rollout Rollout
 	Lead    time.Duration // from the commit until it was fully in service; 0: it does not apply
+	// Foretold is whether its end was, when two nodes were done, and Misjudged by how much that was wrong, as a part of the time from then on.
+	Foretold  bool
+	Misjudged float64
 }

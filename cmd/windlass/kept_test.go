@@ -3,11 +3,13 @@ package main
 import (
 	"log/slog"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"windlass/reconciler"
+	"windlass/reconciler/plan"
 )
 
 func keptDir(t *testing.T) *stateDir {
@@ -24,7 +26,7 @@ func rolling(now time.Time) reconciler.Status {
 	return reconciler.Status{Name: "web", PausedAt: now.Add(-time.Minute), Rollout: reconciler.Rollout{
 		Trigger: reconciler.TriggerRevert, Release: "v2", Digest: "d1-a", Retry: 1, Committed: now.Add(-time.Hour),
 		Started: now.Add(-time.Minute), LastProgress: now.Add(-time.Second), Planned: 4, Completed: 1, Paused: time.Second,
-	}}
+	}, Took: plan.Took{plan.Draining: 40 * time.Second}}
 }
 
 func TestTheNextStartKnowsWhatWasKept(t *testing.T) {
@@ -36,7 +38,7 @@ func TestTheNextStartKnowsWhatWasKept(t *testing.T) {
 	known := reconciler.Snapshot{Repo: reconciler.Repo{Revision: "aa"}, Fleets: []reconciler.Status{rolling(now)}}
 	written := d.keepNow(known, nil, quiet)
 	d.keepNow(reconciler.Snapshot{}, written, quiet) // the next start, before git was read
-	if kept := d.kept(quiet)["web"]; kept != rolling(now).Keep() {
+	if kept := d.kept(quiet)["web"]; !reflect.DeepEqual(kept, rolling(now).Keep()) {
 		t.Errorf("kept %+v\nwant %+v", kept, rolling(now).Keep())
 	}
 }

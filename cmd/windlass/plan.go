@@ -95,11 +95,13 @@ func look(ctx context.Context, o agentOptions, stderr io.Writer) (desired.State,
 		return desired.State{}, nil, err
 	}
 	defer hosts.CloseAll()
-	me, err := (&stateDir{path: o.stateDir}).known()
+	dir, log := &stateDir{path: o.stateDir}, newLog(stderr, "text")
+	me, err := dir.known()
 	if err != nil {
 		return desired.State{}, nil, err
 	}
-	deps := joined(o, me, hosts, repo, metrics.NewEvents(), newLog(stderr, "text"))
+	deps := joined(o, me, hosts, repo, metrics.NewEvents(), log)
+	deps.Kept = dir.kept(log) // how long stages took, where an agent's state directory is at hand
 	state, err := repo.Poll(ctx)
 	if err != nil && state.Revision == "" {
 		return desired.State{}, nil, err

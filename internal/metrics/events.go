@@ -15,10 +15,11 @@ import (
 // Buckets, in seconds. Rollouts and lead times take minutes to hours; a step takes seconds to an hour; a pass takes
 // milliseconds unless an API is slow.
 var (
-	longBuckets = []float64{30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800}
-	stepBuckets = []float64{0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200, 3600}
-	passBuckets = []float64{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30}
-	gitBuckets  = []float64{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600}
+	longBuckets  = []float64{30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800}
+	stepBuckets  = []float64{0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200, 3600}
+	passBuckets  = []float64{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30}
+	errorBuckets = []float64{0.05, 0.1, 0.25, 0.5, 1, 2}
+	gitBuckets   = []float64{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600}
 )
 
 // What may be told; every combination exists from the start.
@@ -49,6 +50,7 @@ type Events struct {
 	paused      *prometheus.HistogramVec
 	step        *prometheus.HistogramVec
 	lead        *prometheus.HistogramVec
+	misjudged   *prometheus.HistogramVec
 	pass        *prometheus.HistogramVec
 	git         *prometheus.HistogramVec
 
@@ -76,6 +78,7 @@ func NewEvents() *Events {
 		paused:      histogram("windlass_rollout_paused_duration_seconds", "How long people held rollouts up with paused.", longBuckets, "fleet", "result"),
 		step:        histogram("windlass_step_duration_seconds", "How long the stages of a node's journey took.", stepBuckets, "fleet", "step", "result"),
 		lead:        histogram("windlass_lead_time_seconds", "From a commit until it was fully in service.", longBuckets, "fleet"),
+		misjudged:   histogram("windlass_rollout_expectation_error_ratio", "By how much the end of rollouts was misjudged when two nodes were done, as a part of the time from then on.", errorBuckets, "fleet"),
 		pass:        histogram("windlass_reconcile_duration_seconds", "How long passes took to plan and to start what is due.", passBuckets, "fleet"),
 		git:         histogram("windlass_git_operation_duration_seconds", "How long exchanges with the git server took: list, fetch, or clone of the whole history.", gitBuckets, "operation", "result"),
 		known:       map[string][]string{},
@@ -124,6 +127,9 @@ func (e *Events) RolloutDone(d reconciler.RolloutDone) {
 		e.rollouts.WithLabelValues(fleet, label(string(d.Rollout.Trigger)), result).Inc()
 		e.rollout.WithLabelValues(fleet, result).Observe(d.Rollout.Ended.Sub(d.Rollout.Started).Seconds())
 		e.paused.WithLabelValues(fleet, result).Observe(d.Rollout.Paused.Seconds())
+		if d.Foretold {
+			e.misjudged.WithLabelValues(fleet).Observe(d.Misjudged)
+		}
 		if d.Lead > 0 {
 			e.lead.WithLabelValues(fleet).Observe(d.Lead.Seconds())
 		}
@@ -248,6 +254,7 @@ func (e *Events) begin(fleet string) {
 		e.rejected.WithLabelValues(fleet, string(reason))
 	}
 	e.lead.WithLabelValues(fleet)
+	e.misjudged.WithLabelValues(fleet)
 	e.pass.WithLabelValues(fleet)
 }
 
@@ -257,14 +264,14 @@ func (e *Events) end(fleet string) {
 	for _, c := range []*prometheus.CounterVec{e.rollouts, e.corrections, e.checks, e.ssh, e.rejected} {
 		c.DeletePartialMatch(match)
 	}
-	for _, h := range []*prometheus.HistogramVec{e.rollout, e.paused, e.step, e.lead, e.pass} {
+	for _, h := range []*prometheus.HistogramVec{e.rollout, e.paused, e.step, e.lead, e.misjudged, e.pass} {
 		h.DeletePartialMatch(match)
 	}
 }
 
 func (e *Events) each(do func(prometheus.Collector)) {
 	for _, c := range []prometheus.Collector{
-		e.rollouts, e.corrections, e.aws, e.checks, e.ssh, e.rejected, e.rollout, e.paused, e.step, e.lead, e.pass, e.git,
+		e.rollouts, e.corrections, e.aws, e.checks, e.ssh, e.rejected, e.rollout, e.paused, e.step, e.lead, e.misjudged, e.pass, e.git,
 	} {
 		do(c)
 	}

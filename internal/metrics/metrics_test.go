@@ -138,7 +138,7 @@ func tell(events *metrics.Events) {
 	events.StepDone(reconciler.StepDone{Fleet: "web-live", Node: "web-1", Step: "drain", Result: "success", Took: 20 * time.Second})
 	events.StepDone(reconciler.StepDone{Fleet: "web-live", Node: "web-1", Step: "bake", Result: "success", Took: 10 * time.Second, Corrected: "release"})
 	events.RolloutDone(reconciler.RolloutDone{
-		Fleet: "web-live", Lead: 7 * time.Minute,
+		Fleet: "web-live", Lead: 7 * time.Minute, Foretold: true, Misjudged: 0.12,
 		Rollout: reconciler.Rollout{Trigger: reconciler.TriggerCommit, Result: reconciler.ResultSucceeded, Started: noon.Add(-6 * time.Minute), Ended: noon, Paused: 2 * time.Minute},
 	})
 	for _, result := range []health.Result{health.Pass, health.Pass, health.Fail, health.Contradict, health.NoAnswer} {
@@ -248,6 +248,7 @@ func TestEveryCounterOfAFleetExistsBeforeItsFirstEvent(t *testing.T) {
 		"windlass_step_duration_seconds":                    6 * 2,
 		"windlass_drift_corrections_total":                  2,
 		"windlass_lead_time_seconds":                        1,
+		"windlass_rollout_expectation_error_ratio":          1,
 		"windlass_checks_total":                             2 * 3,
 		"windlass_ssh_sessions_total":                       3,
 		"windlass_revisions_rejected_total":                 len(desired.Reasons),

@@ -31,12 +31,13 @@ var (
 	rolloutStart     = desc("windlass_rollout_start_timestamp_seconds", "When the newest rollout began.", "fleet")
 	rolloutProgress  = desc("windlass_rollout_last_progress_timestamp_seconds", "When the newest rollout last made progress.", "fleet")
 	rolloutPlanned   = desc("windlass_rollout_nodes_planned", "Nodes the newest rollout has to bring to what is wanted.", "fleet")
+	rolloutExpected  = desc("windlass_rollout_expected_end_timestamp_seconds", "When the fleet is expected to have what is wanted; absent when nothing is under way.", "fleet")
 	rolloutCompleted = desc("windlass_rollout_nodes_completed", "Nodes the newest rollout has brought to what is wanted.", "fleet")
 )
 
 var stateDescs = []*prometheus.Desc{
 	fleetInfo, fleetSync, fleetPhase, fleetNodes, fleetInService, fleetFloor, fleetPaused, fleetDrift, fleetSeen, fleetRejected,
-	nodeInfo, nodeSince, rolloutStart, rolloutProgress, rolloutPlanned, rolloutCompleted,
+	nodeInfo, nodeSince, rolloutStart, rolloutProgress, rolloutPlanned, rolloutCompleted, rolloutExpected,
 }
 
 // out is where one scrape's series go.
@@ -84,6 +85,7 @@ func (o out) fleet(s reconciler.Status) {
 	}
 	o.nodes(name, s.Nodes)
 	o.rollout(name, s.Rollout)
+	o.since(rolloutExpected, s.Ends, name)
 }
 
 func (o out) nodes(fleet string, nodes []reconciler.Node) {

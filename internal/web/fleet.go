@@ -28,6 +28,15 @@ type Fleet struct {
 	Excluded  []Exclusion    `json:"excluded,omitempty"` // nodes that the file says to leave alone; not among the others
 	Plan      Plan           `json:"plan"`
 	Rollout   Rollout        `json:"rollout"`
+	Expected  *Expected      `json:"expected,omitempty"` // of nodes that lack what is wanted; null: none does
+}
+
+// Expected is how long the way to what is wanted will take, if all goes as it went.
+type Expected struct {
+	Says  string    `json:"says"`            // in words, with what the time goes into
+	Nodes int       `json:"nodes"`           // that lack what is wanted
+	Left  float64   `json:"leftSeconds"`     // from when this was said
+	Ends  time.Time `json:"endsAt,omitzero"` // while something moves
 }
 
 // Desired is what git says the fleet should be.
@@ -122,8 +131,15 @@ func (c *censor) fleet(s reconciler.Status) Fleet {
 			return Exclusion{Name: name(e.Name), Reason: c.line(e.Reason)}
 		}),
 		Plan:    Plan{Steps: each(s.Steps, c.step), Holds: each(s.Holds, func(h plan.Hold) string { return c.line(h.String()) }), WakeAt: utc(s.WakeAt)},
-		Rollout: fromRollout(s.Rollout),
+		Rollout: fromRollout(s.Rollout), Expected: fromExpectation(s.Expected, s.Ends),
 	}
+}
+
+func fromExpectation(e plan.Expectation, ends time.Time) *Expected {
+	if e.Nodes == 0 {
+		return nil
+	}
+	return &Expected{Says: e.String(), Nodes: e.Nodes, Left: e.Left.Seconds(), Ends: utc(ends)}
 }
 
 func (c *censor) repo(r reconciler.Repo) Repo {
@@ -201,12 +217,10 @@ func (f Fleet) held() []string {
 	return slices.DeleteFunc(slices.Clone(f.Plan.Holds), func(h string) bool { return strings.Contains(f.Reason, strings.TrimPrefix(h, "hold: ")) })
 }
 
-// left estimates how long the rollout still takes, from the pace of the nodes done. It is 0 when nothing can be said.
+// left is how long the rollout is expected to take still. It is 0 when nothing can be said.
 func (f Fleet) left(now time.Time) time.Duration {
-	r := f.Rollout
-	moves := f.Phase == plan.PhaseProgressing || f.Phase == plan.PhaseRollingBack
-	if !moves || !r.underWay() || r.Completed <= 0 || r.Completed >= r.Planned {
+	if f.Expected == nil || f.Expected.Ends.IsZero() || !f.Rollout.underWay() {
 		return 0
 	}
-	return now.Sub(r.Started) / time.Duration(r.Completed) * time.Duration(r.Planned-r.Completed)
+	return max(0, f.Expected.Ends.Sub(now))
 }

@@ -114,6 +114,11 @@ func progressing() reconciler.Status {
 		Trigger: reconciler.TriggerCommit, Revision: revision, Release: "v1.4.2",
 		Started: noon.Add(-5 * time.Minute), LastProgress: noon.Add(-12 * time.Second), Planned: 8, Completed: 3,
 	}
+	s.Expected = plan.Expectation{Left: 8*time.Minute + 20*time.Second, Nodes: 5, Each: 100 * time.Second, Parts: []plan.Part{
+		{Name: "settle", Takes: 20 * time.Second}, {Name: "drain", Takes: 17 * time.Second}, {Name: "steps", Takes: 30 * time.Second},
+		{Name: "verify", Takes: 3 * time.Second}, {Name: "join", Takes: 20 * time.Second}, {Name: "bake", Takes: 10 * time.Second},
+	}}
+	s.Ends = noon.Add(s.Expected.Left)
 	return s
 }
 

@@ -118,6 +118,9 @@ func (p printer) figures(f Fleet) {
 	if r := f.Rollout; !r.Started.IsZero() && r.Planned > 0 {
 		p.line(none, "  rollout     ", "%s %d of %d%s%s", bar(r.Completed, r.Planned), r.Completed, r.Planned, f.other(), p.pace(f))
 	}
+	if f.Expected != nil {
+		p.line(none, "  expected    ", "%s", f.Expected.Says)
+	}
 }
 
 func (p printer) commit(d Desired) string {

@@ -37,7 +37,7 @@ func (k *known) tell(d decision) Plan {
 		p.WakeAt = first(p.WakeAt, m.wake)
 	}
 	p.Holds = append(append(p.Holds, d.fleet...), d.prune.holds...)
-	p.Notes = k.notes(d.moves)
+	p.Notes, p.Expected = k.notes(d.moves), k.expect(d.moves)
 	p.Phase, p.Reason = k.phase(p)
 	if !p.WakeAt.IsZero() {
 		p.WakeAt = later(p.WakeAt, k.Now.Add(atOnce))

@@ -41,6 +41,7 @@ type World struct {
 	Pruned     Removal                // the newest removal of a member outside the node set
 	Verdict    *actuators.Halt        // the newest this agent saw in force, also when no record that can be read has it any more; nil: none
 	Facts      []actuators.Fact       // those of this agent's newest plan
+	Took       Took                   // how long stages took before
 	Progress   time.Time              // when a node last changed its stage, or the wanted version changed; later by as long as no plan was Stalled since
 }
 
