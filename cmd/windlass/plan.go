@@ -101,13 +101,22 @@ func look(ctx context.Context, o agentOptions, stderr io.Writer) (desired.State,
 		return desired.State{}, nil, err
 	}
 	deps := joined(o, me, hosts, repo, metrics.NewEvents(), log)
-	deps.Kept = dir.kept(log) // how long stages took, where an agent's state directory is at hand
+	deps.Kept = timesOf(dir.kept(log))
 	state, err := repo.Poll(ctx)
 	if err != nil && state.Revision == "" {
 		return desired.State{}, nil, err
 	}
 	sights, err := reconciler.Look(ctx, deps, state)
 	return state, sights, err
+}
+
+// timesOf is of what an agent keeps only how long stages took: a rollout that is under way is the agent's.
+func timesOf(kept map[string]reconciler.Kept) map[string]reconciler.Kept {
+	times := make(map[string]reconciler.Kept, len(kept))
+	for fleet, k := range kept {
+		times[fleet] = reconciler.Kept{Took: k.Took}
+	}
+	return times
 }
 
 // unread says of every source that could not be read why.
