@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"windlass/actuators"
@@ -50,16 +49,11 @@ type batched struct {
 }
 
 func rollBatch(b *testing.B, held bool) (got batched) {
-	roll := testing.InternalTest{Name: fmt.Sprintf("%d nodes, held to a rate: %t", batchNodes, held), F: func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newBatchWorld(held)
-			got.spent = w.roll(t, w, 1)
-			got.changes, got.refused = w.changes, w.refused
-		})
-	}}
-	if !testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{roll}) {
-		b.Fatalf("a fleet of %d nodes cannot be rolled", batchNodes)
-	}
+	inVirtualTime(b, fmt.Sprintf("%d nodes, held to a rate: %t", batchNodes, held), func(t *testing.T) {
+		w := newBatchWorld(held)
+		got.spent = w.roll(t, w, 1)
+		got.changes, got.refused = w.changes, w.refused
+	})
 	return got
 }
 

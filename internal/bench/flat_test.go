@@ -131,17 +131,19 @@ func (s spent) unfinished() string {
 
 // rollFlat rolls a fleet of so many nodes, as often as it takes to roll many.
 func rollFlat(b *testing.B, nodes int, atOnce desired.Amount) (s spent) {
-	roll := testing.InternalTest{Name: fmt.Sprintf("%d nodes", nodes), F: func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newFlatWorld(nodes, atOnce)
-			s = w.roll(t, w, (flatNodes+nodes-1)/nodes)
-		})
-	}}
-	always := func(string, string) (bool, error) { return true, nil }
-	if !testing.RunTests(always, []testing.InternalTest{roll}) { // virtual time is for tests alone
-		b.Fatalf("a fleet of %d nodes cannot be rolled", nodes)
-	}
+	inVirtualTime(b, fmt.Sprintf("%d nodes", nodes), func(t *testing.T) {
+		w := newFlatWorld(nodes, atOnce)
+		s = w.roll(t, w, (flatNodes+nodes-1)/nodes)
+	})
 	return s
+}
+
+// inVirtualTime does something in a time of its own, which is for tests alone.
+func inVirtualTime(b *testing.B, what string, do func(*testing.T)) {
+	test := testing.InternalTest{Name: what, F: func(t *testing.T) { synctest.Test(t, do) }}
+	if !testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{test}) {
+		b.Fatalf("it cannot be played in virtual time: %s", what)
+	}
 }
 
 // A flatWorld is a world in which every call succeeds after a time of its own. It satisfies the reconciler's ports, and none of its answers
