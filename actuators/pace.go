@@ -8,13 +8,14 @@ const (
 	fastestJoin = 20 * time.Millisecond // at first: a join is often over within a poll or two
 	slowestPoll = 15 * time.Second
 	slowestJoin = 5 * time.Second
+	promptJoin  = 2 * time.Second // within the first minute, in which most targets become healthy
 )
 
 // PollPace is how long to wait until a balancer is asked again about a target that is on its way.
 //
 // A draining target has a delay, the group's deregistration delay: within a short one it is asked at once and often, within
 // a long one rarely at first and closer together towards its end, and ever more rarely once it is overdue. With no delay the
-// target is waiting to be healthy: asked quickly at first, then slower up to five seconds. elapsed counts from the
+// target is waiting to be healthy: asked quickly at first, then slower up to two seconds, and to five after a minute. elapsed counts from the
 // deregistration or registration. A network load balancer takes minutes for either (G6), so it is never asked in a hurry.
 // The answer lies between 20 ms and 15 s.
 func PollPace(delay, elapsed time.Duration, network bool) time.Duration {
@@ -23,8 +24,10 @@ func PollPace(delay, elapsed time.Duration, network bool) time.Duration {
 		fastest, fastestJoin = time.Second, time.Second
 	}
 	switch remaining := delay - elapsed; {
+	case delay <= 0 && elapsed < time.Minute:
+		return min(max(elapsed/4, fastestJoin), promptJoin)
 	case delay <= 0:
-		return min(max(elapsed/4, fastestJoin), slowestJoin)
+		return slowestJoin
 	case delay <= 2*time.Second && remaining > 0:
 		return fastest
 	case remaining > 0:

@@ -76,6 +76,7 @@ func (k *known) drain(v *view, m *move, refused refusal) {
 		return
 	}
 	switch {
+	case k.awaitsTurn(v, m, refused):
 	case !refused.none():
 		k.stay(v, m, refused)
 	case k.calibrates(v, m):

@@ -15,6 +15,7 @@ type move struct {
 	hold   *Hold
 	wake   time.Time // when time alone may change the move; zero: never
 	reread bool      // the balancers are to be read again
+	serves bool      // it is claimed, and serves on until its turn
 	sense  bool      // the connections to the node are to be sensed
 	yields bool      // it can neither serve nor leave, and lets others go before it
 	order  int       // its step's place among those of other nodes; the same: by name

@@ -330,6 +330,11 @@ func (s *starter) beginLeave(v *view, m *move) bool {
 	few := s.tooFew()
 	switch why := cmpRefusal(few, s.left.refuse(v)); {
 	case why.none():
+	case s.claimsAhead(v, why):
+		s.full = true
+		m.do(Leave, s.reasonToGo(v)+", when its turn comes", s.toLeave(v))
+		m.sense = s.gains(v)
+		return true
 	case why.cause == ByZone:
 		if !s.lowZones[why.why] {
 			m.refuse(why)

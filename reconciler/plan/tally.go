@@ -169,7 +169,7 @@ func (s *scene) counts(v *view) bool { return v.serving && s.steady(v) && !s.cla
 
 // steady reports whether nothing is done to the node that could end its serving.
 func (s *scene) steady(v *view) bool {
-	return !s.away(v) && (!v.rec.UnderWay() || v.rec.Stage == actuators.Preparing || s.claimed(v) && !v.rec.Spoiled && !v.changed())
+	return !s.away(v) && (!v.rec.UnderWay() || s.proving(v) || v.rec.Stage == actuators.Preparing || s.claimed(v) && !v.rec.Spoiled && !v.changed())
 }
 
 // stillServes reports whether a claimed node serves as before, nothing having been asked of its balancers.
@@ -212,7 +212,7 @@ func (s *scene) away(v *view) bool {
 	case actuators.Leaving:
 		return !s.claimed(v)
 	case actuators.Configuring, actuators.Verified, actuators.Failed:
-		return len(v.rec.Taken) > 0 || !s.balanced()
+		return (len(v.rec.Taken) > 0 || !s.balanced()) && !s.proving(v)
 	}
 	return false
 }

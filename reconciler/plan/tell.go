@@ -25,6 +25,9 @@ func (k *known) tell(d decision) Plan {
 		m := d.moves[i]
 		p.Nodes = append(p.Nodes, k.told(&k.views[i], m))
 		p.Reread = p.Reread || m.reread
+		if m.serves {
+			p.InService++
+		}
 		if m.watch != nil {
 			p.Watch = append(p.Watch, *m.watch)
 		}

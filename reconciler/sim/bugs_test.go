@@ -102,6 +102,13 @@ var bugs = []bug{
 		}
 		eachNode(seen, func(n *plan.Node) { n.Asked = "" })
 	}},
+	{name: "lets the next leave while one bakes", seed: 1, law: "law 16", see: func(_ *plan.Want, seen *plan.World) {
+		eachNode(seen, func(n *plan.Node) {
+			if n.Host != nil && n.Host.Record.Stage == actuators.Verified && n.Health.Phase == plan.WatchBake {
+				n.Busy = plan.Prove
+			}
+		})
+	}},
 	{name: "lets the unproven in everywhere", seed: 4, law: "law 8", see: func(w *plan.Want, _ *plan.World) {
 		change(w, func(f *desired.Fleet) { f.Rollout.Canary = &desired.Canary{Nodes: 100} })
 	}},

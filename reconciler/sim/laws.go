@@ -15,6 +15,7 @@ type laws struct {
 	halted   map[string]map[string]bool // digest/retry → machines that were under way when it was halted
 	haltedAt map[string]time.Time
 	out      map[string]bool            // machines taken out by an agent and not back in service yet
+	back     map[string]time.Time       // when they were in service again
 	attempts map[string]map[string]bool // machine/digest/retry/journey → job keys
 	repairs  map[string]repairs         // machine → those of it
 	original map[string]string          // machine/group → its place before anybody touched it
@@ -25,7 +26,7 @@ type laws struct {
 
 func newLaws() *laws {
 	return &laws{
-		proven: map[string]bool{}, halted: map[string]map[string]bool{}, out: map[string]bool{},
+		proven: map[string]bool{}, halted: map[string]map[string]bool{}, out: map[string]bool{}, back: map[string]time.Time{},
 		attempts: map[string]map[string]bool{}, haltedAt: map[string]time.Time{}, repairs: map[string]repairs{}, original: map[string]string{}, born: map[string]time.Time{},
 		field: newFieldLaws(),
 	}
@@ -43,6 +44,7 @@ func (l *laws) check(w *World) {
 		_, excluded := w.wild.excluded[id]
 		if m := w.machines[id]; excluded && !l.strays(w, id) || m == nil || m.dead || w.inService(m) {
 			delete(l.out, id)
+			l.back[id] = w.now()
 		}
 	}
 	unproven := map[string]int{}
@@ -123,9 +125,29 @@ func (l *laws) removing(w *World, p *ports, g *group, place actuators.Membership
 	l.grouped(w, g, m)
 	l.out[m.id] = true
 	l.noteRemoval(w, m)
-	if n := l.away(w, m); n > most {
+	n, baking := l.away(w, m), l.baking(w, m)
+	switch {
+	case n > most:
 		l.breaks(w, "law 7: %d machines out by windlass's hand, at most %d may be", n, most)
+	case n+baking > most:
+		l.breaks(w, "law 16: %s leaves while %d others have not baked, and %d are out; at most %d may be", m.name, baking, n-1, most)
 	}
+}
+
+// baking counts the machines that are back in service and have not proven themselves there for as long as the fleet file asks (law 16).
+func (l *laws) baking(w *World, leaving *machine) int {
+	n := 0
+	for id, at := range l.back {
+		m := w.machines[id]
+		if m == nil || m == leaving || m.dead || l.out[id] || m.record.Stage != actuators.Verified {
+			continue
+		}
+		again := m.record.Proven.Digest == m.record.On.Digest || m.record.Previous.Digest == m.record.On.Digest
+		if !again && w.now().Sub(at) < w.fleet.Rollout.Bake {
+			n++
+		}
+	}
+	return n
 }
 
 // away counts the machines that are out, with the one that leaves. Another that failed after it was given back is a member until it leaves,
