@@ -265,7 +265,8 @@ func (w *flatWorld) Nodes(context.Context, desired.NodeSet) (actuators.Inventory
 }
 
 func (w *flatWorld) Observe(context.Context, []desired.LoadBalancer, []string) ([]actuators.GroupState, error) {
-	g := actuators.GroupState{Group: actuators.Group{ID: groupID, Name: "web"}, TargetType: "instance", Port: 8080, Rules: actuators.Rules{Delay: flatDrain}, At: time.Now()}
+	g := actuators.GroupState{Group: actuators.Group{ID: groupID, Name: "web"}, TargetType: "instance", Port: 8080, At: time.Now()}
+	g.Delay = flatDrain
 	take(100*time.Millisecond, "")
 	w.mu.Lock()
 	defer w.mu.Unlock()
