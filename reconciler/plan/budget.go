@@ -64,8 +64,8 @@ func (b *budget) refuse(v *view) refusal {
 	return cmpRefusal(b.refuseGroups(v, alike), b.otherZone(v))
 }
 
-// alike are the other nodes that are to leave with what never was proven there, and serve with the same as a node that is: either they serve as
-// well as it does, or its leaving costs nothing. For any other node they are no capacity.
+// alike are the other nodes that are to leave with what never was proven there, and serve, as a node does that is: either they serve as well as it
+// does, or its leaving costs nothing. For any other node they are no capacity.
 func (b *budget) alike(v *view) []*view {
 	unproven := func(o *view) bool { return o.serving && b.k.claimed(o) && o.changed() && !o.rec.Spoiled }
 	if !unproven(v) {
@@ -73,7 +73,7 @@ func (b *budget) alike(v *view) []*view {
 	}
 	var alike []*view
 	for i := range b.k.views {
-		if o := &b.k.views[i]; o != v && unproven(o) && o.rec.On.Digest == v.rec.On.Digest && !slices.Contains(b.gone, o) {
+		if o := &b.k.views[i]; o != v && unproven(o) && !slices.Contains(b.gone, o) {
 			alike = append(alike, o)
 		}
 	}

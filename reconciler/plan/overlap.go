@@ -59,7 +59,7 @@ func (b budget) mayFollow(v *view, finishers []*view) bool {
 	return len(finishers) > 0 && b.refuse(v).none()
 }
 
-// giveBack counts a node in again that is away.
+// giveBack counts a node in again that is away, as it will be when all goes well.
 func (b *budget) giveBack(v *view) {
 	k := b.k
 	if !k.away(v) {
@@ -67,11 +67,8 @@ func (b *budget) giveBack(v *view) {
 	}
 	b.left.away--
 	b.left.inService++
+	back := presence{members: 1, healthy: 1}
 	for g := range k.Groups {
-		back := presence{members: 1, healthy: 1}
-		if !k.healthyIn(v, g) {
-			back.healthy = 0
-		}
 		in := &b.left.groups[g]
 		in.members, in.open, in.healthy = in.members+1, in.open+1, in.healthy+back.healthy
 		if k.groups[g].Zonal {
