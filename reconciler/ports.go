@@ -53,9 +53,10 @@ type Host interface {
 // A Sensor shows who has connections to a node's service.
 //
 // Law: Sense tells of one sample after the other, each half second, from one goroutine, until ctx ends or it returns. A sample that could
-// not be taken is never told of as an empty one: Sense returns an error when none came for two seconds, when the connection to the node is
-// lost, or when the node allows no session for it. Blind is told of once, and ends it with a nil error: what it says of the node will not
-// change by itself. It changes nothing on the node but for connections to the service itself, which it opens and closes without a word.
+// not be taken is never told of as an empty one: Sense returns an error when none came for two seconds (the first may take longer), when the
+// connection to the node is lost, or when the node refuses it a session. It gives way to any other call that is refused a session beside it.
+// Blind is told of once, and ends it with a nil error: what it says of the node will not change by itself. It changes nothing on the node but
+// for connections to the service itself, which it opens and closes without a word.
 type Sensor interface {
 	Sense(ctx context.Context, at actuators.Place, service actuators.Service, tell func(actuators.Traffic)) error
 }
