@@ -5,6 +5,9 @@
 // stopped and killed as a process. A story asserts what a user would notice: that no request failed, where the fleet ended,
 // and that status, metrics, node records and balancer agree about it.
 //
+// Drains that are left early need addresses that are not loopback: their nodes have networks of their own behind a real HAProxy, all of it in
+// namespaces that the test makes and that end with it.
+//
 // What belongs here: what only shows when the parts are put together, above all bad luck. What does not: what a package can
 // prove by itself, and how the sandbox does what it does. Without sshd or git the stories are left out, and say so.
 package e2e

@@ -52,7 +52,7 @@ func (c *Cloud) open(name string, pools []*pool, idle time.Duration) (address st
 	if name == "" || c.fronts[name] != nil {
 		return "", errors.New("it needs a name that is not taken")
 	}
-	f := &front{cloud: c, transport: newTransport(idle), pools: pools, traffic: Traffic{Targets: map[Target]uint64{}}}
+	f := &front{cloud: c, transport: c.reaches.transport(idle), pools: pools, traffic: Traffic{Targets: map[Target]uint64{}}}
 	address, err = c.serve(f)
 	if err != nil {
 		return "", err

@@ -43,7 +43,7 @@ func (c *Cloud) checkOnce(ctx context.Context, p *pool, m *member) {
 	c.mu.Unlock()
 	var failure string
 	if usable {
-		failure = p.check.probe(ctx, c.transport, address)
+		failure = p.check.probe(ctx, c.reaches, c.transport, address)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,11 +57,11 @@ func (c *Cloud) checkOnce(ctx context.Context, p *pool, m *member) {
 }
 
 // probe runs one health check and returns the reason code of its failure, empty when it passed.
-func (h HealthCheck) probe(ctx context.Context, transport http.RoundTripper, address string) string {
+func (h HealthCheck) probe(ctx context.Context, reaches reach, transport http.RoundTripper, address string) string {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
 	if h.Protocol == "TCP" {
-		conn, err := dialLoopback(ctx, "tcp", address)
+		conn, err := reaches.dial(ctx, "tcp", address)
 		if err != nil {
 			return FailedHealthChecks
 		}
@@ -96,21 +96,31 @@ func isTimeout(err error) bool {
 	return errors.As(err, &network) && network.Timeout()
 }
 
-// newTransport returns what health checks and balanced requests travel over: a new connection for each, so that a dead
-// target is seen as one and nothing is retried, and to loopback only. An answer must begin in the given time; 0: whenever.
-func newTransport(idle time.Duration) *http.Transport {
+// A reach is the addresses that may be dialled; nil: those of loopback.
+type reach func(netip.Addr) bool
+
+func (r reach) includes(address netip.Addr) bool {
+	if r == nil {
+		return address.IsLoopback()
+	}
+	return r(address)
+}
+
+// transport returns what health checks and balanced requests travel over: a new connection for each, so that a dead target is seen
+// as one and nothing is retried, and to reachable addresses only. An answer must begin in the given time; 0: whenever.
+func (r reach) transport(idle time.Duration) *http.Transport {
 	return &http.Transport{
-		DialContext:           dialLoopback,
+		DialContext:           r.dial,
 		DisableKeepAlives:     true,
 		DisableCompression:    true,
 		ResponseHeaderTimeout: idle,
 	}
 }
 
-func dialLoopback(ctx context.Context, network, address string) (net.Conn, error) {
+func (r reach) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	to, err := netip.ParseAddrPort(address)
-	if err != nil || !to.Addr().IsLoopback() {
-		return nil, fmt.Errorf("cannot dial %q: the sandbox reaches loopback addresses only", address)
+	if err != nil || !r.includes(to.Addr()) {
+		return nil, fmt.Errorf("cannot dial %q: the sandbox does not reach it (by default it reaches loopback addresses only)", address)
 	}
 	dialer := net.Dialer{Timeout: 10 * time.Second}
 	return dialer.DialContext(ctx, network, address)

@@ -45,6 +45,7 @@ func (c *Cloud) AddClassic(l Classic) (address string, err error) {
 		check:        l.HealthCheck,
 		firstPass:    l.HealthCheck.Healthy,
 		instances:    c.instances,
+		reaches:      c.reaches,
 	}
 	address, err = c.open(l.Name, []*pool{p}, l.IdleTimeout)
 	if err != nil {

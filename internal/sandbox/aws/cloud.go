@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -16,12 +17,17 @@ import (
 type Config struct {
 	Region string           // default eu-central-1
 	Now    func() time.Time // default time.Now; health checks and latency keep to real time all the same
+
+	// Reaches says which addresses health checks and balanced requests may go to. By default those of loopback. Whoever runs in a network
+	// namespace of its own, with nothing in it but what is its own, may allow others.
+	Reaches func(netip.Addr) bool
 }
 
 // Cloud is instances, target groups and load balancers, the API that tells about them, and the traffic through them. Its
 // methods may be called from any goroutine.
 type Cloud struct {
 	region     string
+	reaches    reach
 	now        func() time.Time
 	transport  *http.Transport // of health checks, which have time-outs of their own
 	operations map[string]operation
@@ -47,8 +53,9 @@ type Cloud struct {
 func New(config Config) *Cloud {
 	c := &Cloud{
 		region:    orElse(config.Region, "eu-central-1"),
+		reaches:   config.Reaches,
 		now:       config.Now,
-		transport: newTransport(0),
+		transport: reach(config.Reaches).transport(0),
 		buckets:   map[string]*bucket{},
 		calls:     journal{counts: map[string]int{}},
 		changed:   make(chan struct{}),

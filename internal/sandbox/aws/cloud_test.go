@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -110,5 +111,33 @@ func TestResourcesAreCheckedWhenAdded(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: accepted", what)
 		}
+	}
+}
+
+// Only loopback is reached, unless the caller says otherwise; what is not reached is no target.
+func TestReach(t *testing.T) {
+	t.Parallel()
+	group := TargetGroup{Name: "web", Type: "ip", RegistrationTime: time.Hour}
+	for name, c := range map[string]struct {
+		reaches func(netip.Addr) bool
+		want    map[string]string // reasons by address
+	}{
+		"by default": {nil, map[string]string{"127.0.0.1": RegistrationInProgress, "10.0.0.1": IPUnusable}},
+		"others":     {netip.MustParsePrefix("10.0.0.0/8").Contains, map[string]string{"127.0.0.1": IPUnusable, "10.0.0.1": RegistrationInProgress}},
+	} {
+		cloud := New(Config{Reaches: c.reaches})
+		check(t, cloud.Start(t.Context()))
+		must(cloud.AddTargetGroup(group))(t)
+		must(cloud.AddLoadBalancer(LoadBalancer{Name: "web", TargetGroups: []string{"web"}}))(t)
+		for address, want := range c.want {
+			check(t, cloud.Register("web", Target{ID: address}))
+			if got := must(cloud.Health("web"))(t)[Target{ID: address, Port: 80}].Reason; got != want {
+				t.Errorf("%s: %s is %s, want %s", name, address, got, want)
+			}
+		}
+		if _, err := cloud.reaches.dial(t.Context(), "tcp", "192.0.2.1:80"); err == nil || !strings.Contains(err.Error(), "the sandbox does not reach it") {
+			t.Errorf("%s: %v", name, err)
+		}
+		check(t, cloud.Close())
 	}
 }

@@ -6,7 +6,8 @@
 // the whole deregistration delay, reason codes, paging, quotas, reads that lag, throttling and refused calls. All of it can
 // be adjusted while the cloud runs. What does not belong here: anything windlass itself does, the AWS SDK (the package is
 // part of the shipped program), actions that create or delete infrastructure (the Go API does that), and traffic that
-// leaves the machine: only loopback addresses are ever dialled.
+// leaves the machine: only loopback addresses are dialled, unless a caller who runs in a network namespace of its own allows
+// others ([Config.Reaches]). The API and the balancers listen on loopback always.
 //
 // The limits are known: a network load balancer balances requests, not connections; what a target has when its deregistration delay
 // is over goes on, as behind a network load balancer without connection termination; all is one zone, so that cross-zone balancing

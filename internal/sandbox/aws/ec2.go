@@ -28,7 +28,7 @@ func (s State) code() (code int, known bool) {
 }
 
 // Instance is a machine. A balancer reaches it under its private address, so that machines of the sandbox that serve on
-// the same port have different loopback addresses.
+// the same port have different addresses, on loopback unless [Config.Reaches] allows others.
 type Instance struct {
 	ID             string
 	State          State // default Running

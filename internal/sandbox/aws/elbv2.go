@@ -95,6 +95,7 @@ func (c *Cloud) AddTargetGroup(g TargetGroup) (arn string, err error) {
 		firstPass:    1,
 		failsOpen:    g.FailsOpen.among,
 		instances:    c.instances,
+		reaches:      c.reaches,
 	}}
 	return arn, nil
 }

@@ -34,6 +34,7 @@ type pool struct {
 	failsOpen    func(registered int) int // with fewer healthy members all of them get traffic; nil: never
 	inUse        bool                     // a load balancer forwards to it
 	instances    instances
+	reaches      reach
 	members      []*member // in the order of Target.compare, gone ones included until they are forgotten
 }
 
@@ -213,7 +214,7 @@ func (p *pool) unusable(m *member, asOf time.Time) string {
 		}
 		return ""
 	}
-	if ip, err := netip.ParseAddr(m.ID); err != nil || !ip.IsLoopback() {
+	if ip, err := netip.ParseAddr(m.ID); err != nil || !p.reaches.includes(ip) {
 		return IPUnusable
 	}
 	return ""
