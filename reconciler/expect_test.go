@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +35,17 @@ type ends struct {
 	done []RolloutDone
 }
 
-func (e *ends) RolloutDone(d RolloutDone) { e.done = append(e.done, d) }
+func (e *ends) RolloutDone(d RolloutDone) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.done = append(e.done, d)
+}
+
+func (e *ends) soFar() []RolloutDone {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.done)
+}
 
 // From the third node on it is known within a quarter when a rollout ends, however long its nodes take, and longer or shorter by turns.
 func TestTheEndOfARolloutIsForetold(t *testing.T) {
@@ -47,12 +58,12 @@ func TestTheEndOfARolloutIsForetold(t *testing.T) {
 			f := webFleet("v2")
 			f.Rollout.Drain.Settle = 20 * time.Second
 			g, _, end := s.begin(t, f, d)
-			for len(s.done) == 0 {
+			for len(s.soFar()) == 0 {
 				time.Sleep(time.Second)
 			}
 			status := g.Snapshot().Fleets[0]
 			end()
-			if r := s.done[0]; r.Rollout.Result != ResultSucceeded || !r.Foretold || r.Misjudged > 0.25 {
+			if r := s.soFar()[0]; r.Rollout.Result != ResultSucceeded || !r.Foretold || r.Misjudged > 0.25 {
 				t.Errorf("jobs of %s: %+v", job, r)
 			}
 			if status.Expected.Nodes != 0 || !status.Ends.IsZero() || status.Took[plan.Configuring] < job {

@@ -213,6 +213,9 @@ func (a *actor) noticeMoves(now time.Time) {
 		}
 		switch {
 		case inRotation(a.groups, named, n) || inRotation(a.former, former, n):
+			if !n.Left.IsZero() {
+				n.Traffic = plan.Traffic{} // it is back, by whose hand it may be, and what serves there may be reached in another way
+			}
 			n.Left = time.Time{}
 		case n.Left.IsZero() && complete:
 			n.Left = now

@@ -17,6 +17,7 @@ type sensing struct {
 	wanted  bool
 	service actuators.Service
 	stop    context.CancelFunc // nil: no session is under way
+	began   time.Time          // when the newest session did
 	next    time.Time          // when a session may begin, after one that broke off
 	broken  int                // sessions in a row that broke off
 }
@@ -36,7 +37,7 @@ func (a *actor) followSense() {
 			n.sensing.wanted, n.sensing.service = true, service
 		case !wanted && n.Busy == "" && n.sensing.wanted:
 			n.endSensing()
-			if n.Left.IsZero() {
+			if n.Left.IsZero() && !n.record().UnderWay() {
 				n.Traffic = plan.Traffic{} // what it shows while it serves is of now
 			}
 		}
@@ -68,7 +69,7 @@ func (a *actor) sense(ctx context.Context, n *node, now time.Time) {
 	}
 	place, service := n.place, n.sensing.service
 	session, stop := context.WithCancel(ctx)
-	n.sensing.stop = stop
+	n.sensing.stop, n.sensing.began = stop, now
 	a.tasks.begin(session, taskSense, identity(n.Node.Node), senseDeadline, func(ctx context.Context) func() {
 		err := a.Sensor.Sense(ctx, place, service, func(t actuators.Traffic) {
 			a.tasks.tell(func() {
@@ -93,7 +94,8 @@ func (a *actor) sensed(n *node, service actuators.Service, x actuators.Traffic) 
 	}
 	late := now.Sub(t.At) > plan.SampleAge
 	t.Service, t.At, t.Busy, t.Peer, t.Blind, t.Trouble = service, now, x.Busy, x.Peer, x.Blind, ""
-	if n.serving && n.Left.IsZero() && n.Busy != plan.Drain && n.Asked != plan.Drain {
+	asked := n.Busy == plan.Drain || n.Asked == plan.Drain && now.Sub(n.AskedAt) <= plan.AskAgain
+	if n.serving && n.Left.IsZero() && !asked {
 		t.Sees = t.Sees || x.Sees
 		t.Others = union(t.Others, x.Others)
 	}
@@ -104,14 +106,18 @@ func (a *actor) sensed(n *node, service actuators.Service, x actuators.Traffic) 
 		t.Quiet = now
 	}
 	was := n.Traffic
-	a.news = a.news || late || t.Sees != was.Sees || len(t.Others) != len(was.Others) || t.Quiet != was.Quiet || t.Blind != was.Blind
-	n.Traffic, n.sensing.broken = t, 0
+	turned := t.Quiet != was.Quiet && !n.Left.IsZero()
+	a.news = a.news || late || turned || t.Sees != was.Sees || len(t.Others) != len(was.Others) || t.Blind != was.Blind
+	n.Traffic = t
 }
 
 // sensedNoMore takes the end of a session: of one that broke off nobody knows what happens now, and it is tried again.
 func (a *actor) sensedNoMore(n *node, err error) {
 	now := time.Now()
 	n.sensing.stop()
+	if now.Sub(n.sensing.began) > time.Minute {
+		n.sensing.broken = 0
+	}
 	n.sensing.stop, n.sensing.next = nil, now.Add(pause(n.sensing.broken))
 	n.sensing.broken++
 	n.Traffic.Quiet, n.Traffic.At = time.Time{}, time.Time{}

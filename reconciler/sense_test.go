@@ -30,7 +30,7 @@ func TestSensorIsTriedWhileItsNodeServes(t *testing.T) {
 	good := actuators.Traffic{Sees: true, Others: []int{80}, Busy: 1, Peer: "10.0.9.1"}
 	for name, change := range map[string]func(*node){
 		"serves": func(*node) {}, "is in no rotation": func(n *node) { n.Left = time.Now() }, "is in none of its groups": func(n *node) { n.serving = false },
-		"was asked to leave": func(n *node) { n.Asked = plan.Drain }, "is being deregistered": func(n *node) { n.Busy = plan.Drain },
+		"was asked to leave": func(n *node) { n.Asked, n.AskedAt = plan.Drain, time.Now() }, "is being deregistered": func(n *node) { n.Busy = plan.Drain },
 	} {
 		a, n := sensingActor()
 		change(n)
@@ -82,10 +82,14 @@ func TestSamplesThatChangeNothingMakeNoPlan(t *testing.T) {
 			want bool
 		}{
 			{actuators.Traffic{Busy: 1}, true}, {actuators.Traffic{Busy: 2}, false}, {actuators.Traffic{Busy: 2, Sees: true}, true}, {actuators.Traffic{Busy: 2, Sees: true}, false},
-			{actuators.Traffic{Busy: 1, Others: []int{80}}, true}, {actuators.Traffic{}, true}, {actuators.Traffic{}, false}, {actuators.Traffic{Busy: 1}, true}, {actuators.Traffic{Blind: "no sensor"}, true},
+			{actuators.Traffic{Busy: 1, Others: []int{80}}, true}, {actuators.Traffic{}, false}, // it serves
+			{actuators.Traffic{Busy: 1}, true}, {actuators.Traffic{}, true}, {actuators.Traffic{}, false}, {actuators.Traffic{Busy: 1}, true}, {actuators.Traffic{Blind: "no sensor"}, true},
 		} {
 			time.Sleep(500 * time.Millisecond)
 			a.news = false
+			if i == 6 {
+				n.Left = time.Now()
+			}
 			if a.sensed(n, someService, c.x); a.news != c.want {
 				t.Errorf("sample %d, %+v: a plan is due: %t", i, c.x, a.news)
 			}
@@ -146,7 +150,7 @@ func TestSensorsAreAskedWhenTheyAreDue(t *testing.T) {
 			t.Errorf("due at %s while it goes on", due)
 		}
 		for _, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
-			n.sensing.stop = func() {}
+			n.sensing.stop, n.sensing.began = func() {}, time.Now()
 			a.sensedNoMore(n, errors.New("connection reset by peer"))
 			if wait := time.Until(a.senseDue(n)); wait != want {
 				t.Errorf("due in %s, not in %s", wait, want)

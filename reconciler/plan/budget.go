@@ -38,9 +38,8 @@ type budget struct {
 }
 
 func (k *known) budget() budget {
-	left := k.tally
+	left := k.tally.clone()
 	left.inService += left.claimed // those that stay after all still serve
-	left.groups = copyStrengths(left.groups)
 	return budget{k: k, left: left}
 }
 
@@ -127,6 +126,7 @@ func (b *budget) spend(v *view) {
 	}
 	if !k.away(v) {
 		b.left.away++
+		b.left.awayIn[v.Zone]++
 	}
 	for g := range k.Groups {
 		b.spendZone(v, g)

@@ -72,8 +72,11 @@ func (k *known) settled(v *view, m *move) bool {
 
 // settleTime is how long the balancers that the node was in take; one that never was in a group has nothing to wait for.
 func (k *known) settleTime(v *view) time.Duration {
-	drain, longest := k.Fleet.Rollout.Drain, time.Duration(0)
-	for _, m := range k.leftPlaces(v) {
+	drain, longest, left := k.Fleet.Rollout.Drain, time.Duration(0), k.leftPlaces(v)
+	if len(left) == 0 && !v.Served.IsZero() { // nobody wrote down where, and it was seen to serve
+		left = k.due(v)
+	}
+	for _, m := range left {
 		if g := k.groupOf(m.Group); g != nil && g.Network {
 			longest = max(longest, drain.NetworkSettle)
 		} else {
@@ -123,7 +126,7 @@ func (k *known) service(v *view) (actuators.Service, string) {
 		g := k.groupOf(m.Group)
 		switch {
 		case g == nil || g.Err != "":
-		case g.Unread != "":
+		case g.hidesDrains(m):
 			return s, g.Unread
 		case m.Port != 0:
 			s.Ports = append(s.Ports, m.Port)
@@ -138,6 +141,12 @@ func (k *known) service(v *view) (actuators.Service, string) {
 		return s, "it has no port that connections are seen on"
 	}
 	return s, ""
+}
+
+// hidesDrains reports whether what cannot be read of a group keeps a drain there from being understood: for how long it keeps silent
+// connections, or to which ports they are.
+func (g *group) hidesDrains(m actuators.Membership) bool {
+	return g.Unread != "" && (!g.Network && g.IdleAfter == 0 || m.Port == 0 && len(g.Ports) == 0)
 }
 
 // silentFor is how long a connection must carry nothing that no balancer uses any more, or by the file's promise no request is on; 0: nobody
@@ -169,7 +178,7 @@ func (k *known) silentFor(v *view) time.Duration {
 // own connection, and somebody else's, is believed when it lists none.
 func (k *known) calibrates(v *view, m *move) bool {
 	s, why := k.service(v)
-	if !m.sense || why != "" || v.blindTo(s) != "" || v.untold(s) == "" {
+	if !k.gainsTime(v) || why != "" || v.blindTo(s) != "" || v.untold(s) == "" {
 		return false
 	}
 	return m.waits(k.Now, v.Staged.Add(Calibrate), "its connections are looked at before it leaves: "+v.untold(s))
@@ -190,10 +199,19 @@ func (k *known) gains(v *view) bool {
 	})
 }
 
-// flowsOutliveDrain reports whether connections through the group go on when its drain is over. There is nothing to be seen of UDP.
+// gainsTime reports whether there is a drain to be left early: for that the sensor must be tried first.
+func (k *known) gainsTime(v *view) bool {
+	drain := k.Fleet.Rollout.Drain
+	return slices.ContainsFunc(v.held(), func(m actuators.Membership) bool {
+		g := k.groupOf(m.Group)
+		return g != nil && g.Err == "" && !g.Network && g.Delay > drain.Settle+drain.IdleFor
+	})
+}
+
+// flowsOutliveDrain reports whether connections through the group go on when its drain is over. There is nothing to be seen of UDP, and of TCP_UDP its half.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/network/edit-target-group-attributes.html
 func (g *group) flowsOutliveDrain() bool {
-	return g.Network && !g.Terminates && (g.Protocol == "TCP" || g.Protocol == "TLS")
+	return g.Network && !g.Terminates && g.Protocol != "UDP"
 }
 
 // blindTo is why nothing on the node can be relied upon to list the connections to a service; empty: not so, as far as is known.
@@ -288,6 +306,9 @@ func (k *known) flowsEnded(v *view, m *move) bool {
 		return true
 	}
 	k.awaitDrain(v, m, "its flows outlive its drain: "+why)
+	if !k.Now.Before(m.status.Deadline) {
+		m.refuse(refusal{ByBalancer, "its flows outlive its drain, and are not cut: " + why + "; name who stays in rollout.drain.ignorePeers, switch on the group's connection termination, or set rollout.drain.policy to delay"})
+	}
 	return false
 }
 
@@ -316,8 +337,11 @@ func (k *known) delayOf(v *view) time.Duration {
 
 // awaitDrain waits until nobody has anything to do with the node any more, and says who has.
 func (k *known) awaitDrain(v *view, m *move, why string) {
-	limit := max(k.Fleet.Rollout.Drain.Timeout, k.delayOf(v)+time.Minute)
-	m.status.Deadline = m.status.Since.Add(limit)
+	limit, since := max(k.Fleet.Rollout.Drain.Timeout, k.delayOf(v)+time.Minute), m.status.Since
+	if v.Asked == Drain {
+		since = later(since, v.AskedAt) // it may have been claimed long before
+	}
+	m.status.Deadline = since.Add(limit)
 	m.because(why)
 	if m.overdue(k.Now) {
 		m.because(fmt.Sprintf("still draining after %s: %s", limit, strings.TrimPrefix(why, "connections drain: ")))
@@ -336,7 +360,11 @@ func (k *known) addressDrains(v *view, m *move) bool {
 		over := later(v.Left, v.AskedAt).Add(g.Delay)
 		m.reread = m.reread || !k.Now.Before(over) && k.readSince().Before(over)
 		m.wakeAt(k.Now, over)
-		m.refuse(refusal{ByBalancer, fmt.Sprintf("%s registers an address again only when its deregistration delay of %s is over%s", g.Name, g.Delay, inAbout(over.Sub(k.Now)))})
+		when := inAbout(over.Sub(k.Now))
+		if v.Left.IsZero() && v.AskedAt.IsZero() {
+			when = ""
+		}
+		m.refuse(refusal{ByBalancer, fmt.Sprintf("%s registers an address again only when its deregistration delay of %s is over%s", g.Name, g.Delay, when)})
 		return true
 	}
 	return false
@@ -354,7 +382,11 @@ func inAbout(left time.Duration) string {
 func (k *known) notes(moves []*move) []string {
 	var notes []string
 	for _, g := range k.groups {
-		if g.named && g.Err == "" && g.Unread != "" {
+		switch {
+		case !g.named || g.Err != "" || g.Unread == "":
+		case g.Network:
+			notes = append(notes, fmt.Sprintf("whether zones of %s stand by themselves is not known, and they have no floor: %s", g.Name, g.Unread))
+		case k.Fleet.Rollout.Drain.Policy == desired.DrainUntilIdle:
 			notes = append(notes, fmt.Sprintf("%s waits out its deregistration delay of %s at each drain: %s", g.Name, g.Delay, g.Unread))
 		}
 	}

@@ -78,7 +78,8 @@ func (k *known) expect(moves []*move) Expectation {
 	under, waiting := []time.Duration{}, 0
 	for i, m := range moves {
 		switch s := m.status; {
-		case s.UnderWay && s.State != Preparing:
+		case k.proving(&k.views[i]):
+		case s.UnderWay && s.State != Preparing && !m.waitsTurn:
 			under = append(under, k.remaining(&k.views[i], m))
 		case (s.Outdated || s.UnderWay) && s.State != Failed:
 			waiting++
@@ -95,7 +96,8 @@ func (k *known) expect(moves []*move) Expectation {
 
 // schedule is how long nodes take that go as many at a time as may: the first of them prove the version before the rest follows.
 func (k *known) schedule(under []time.Duration, waiting int, each time.Duration) time.Duration {
-	slots := append(slices.Clone(under), make([]time.Duration, max(0, k.wave.away-len(under)))...)
+	slots := append(slices.Sorted(slices.Values(under)), make([]time.Duration, max(0, k.wave.away-len(under)))...)
+	slots = slots[max(0, len(slots)-max(1, k.wave.away)):]
 	first := max(0, min(waiting, k.wave.unproven-k.wave.proofs-len(under)))
 	if k.wave.proven() {
 		first = 0

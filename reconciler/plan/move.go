@@ -9,16 +9,17 @@ import (
 
 // A move is what is decided for one node, and how it stands.
 type move struct {
-	status NodeStatus
-	step   *Step
-	watch  *Watch
-	hold   *Hold
-	wake   time.Time // when time alone may change the move; zero: never
-	reread bool      // the balancers are to be read again
-	serves bool      // it is claimed, and serves on until its turn
-	sense  bool      // the connections to the node are to be sensed
-	yields bool      // it can neither serve nor leave, and lets others go before it
-	order  int       // its step's place among those of other nodes; the same: by name
+	status    NodeStatus
+	step      *Step
+	watch     *Watch
+	hold      *Hold
+	wake      time.Time // when time alone may change the move; zero: never
+	reread    bool      // the balancers are to be read again
+	waitsTurn bool      // it is claimed, or is to be, before others have finished
+	serves    bool      // it is claimed, and serves on until its turn
+	sense     bool      // the connections to the node are to be sensed
+	yields    bool      // it can neither serve nor leave, and lets others go before it
+	order     int       // its step's place among those of other nodes; the same: by name
 }
 
 // because says what the node is at.

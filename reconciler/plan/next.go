@@ -31,13 +31,14 @@ func Next(want Want, seen World) Plan {
 // known is what is known when journeys are decided on.
 type known struct {
 	*scene
-	facts   []actuators.Fact
-	lasting []actuators.Fact // those that other nodes' records are to hold
-	tally   tally
-	verdict verdict
-	wave    wave
-	blocked string          // why nothing new starts on this fleet; empty: nothing
-	untried map[string]bool // nodes under way that do not get the wanted version yet
+	facts    []actuators.Fact
+	lasting  []actuators.Fact // those that other nodes' records are to hold
+	tally    tally
+	verdict  verdict
+	wave     wave
+	blocked  string          // why nothing new starts on this fleet; empty: nothing
+	untried  map[string]bool // nodes under way that do not get the wanted version yet
+	whenBack *budget         // what may be spent when those that are on their way back are; nil: nobody is whom others may follow
 }
 
 func know(s *scene) *known {
@@ -47,6 +48,7 @@ func know(s *scene) *known {
 	k.wave = waveOf(s.Fleet.Rollout, k.tally.size, k.verdict.proofs)
 	k.blocked = k.hindrance()
 	k.untried = k.awaitProof()
+	k.whenBack = k.following()
 	return k
 }
 

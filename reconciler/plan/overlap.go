@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"windlass/actuators"
@@ -21,7 +22,7 @@ func (s *scene) proving(v *view) bool {
 
 // finishing reports whether the node is back in rotation, and its bake is about to end.
 func (k *known) finishing(v *view) bool {
-	if v.rec.Stage != actuators.Verified || v.rotation != member || v.fails() || v.unsure != "" {
+	if v.rec.Stage != actuators.Verified || v.fails() || v.unsure != "" || k.mitigatedBy(v) != "" || !v.serving && !k.justJoins(v) {
 		return false
 	}
 	bake := k.bakeTime(v)
@@ -31,32 +32,33 @@ func (k *known) finishing(v *view) bool {
 	return bake <= claimAhead
 }
 
-// finishers are the nodes that others may follow soon, by what tells that they are about to finish.
-func (k *known) finishers(tells func(*view) bool) []*view {
-	var all []*view
-	for i := range k.views {
-		if v := &k.views[i]; k.wave.proven() && k.balanced() && tells(v) {
-			all = append(all, v)
-		}
+// justJoins reports whether the node was registered a moment ago, and its balancers are just finding out how it is.
+func (k *known) justJoins(v *view) bool {
+	waits := func(t actuators.Target) bool {
+		return t.Status == actuators.TargetInitial || t.Status == actuators.TargetHealthy
 	}
-	return all
+	return v.Asked == Add && k.Now.Sub(v.AskedAt) < claimAhead && len(v.targets) > 0 &&
+		!slices.ContainsFunc(v.targets, func(t actuators.Target) bool { return !waits(t) })
 }
 
-// returns reports whether the node is on its way back, or is being claimed and serves: who waits keeps waiting, whatever is known of it at the
+// isBack reports whether the node is on its way back, or is being claimed and serves: who waits keeps waiting, whatever is known of it at the
 // moment.
-func (v *view) returns() bool {
-	return v.rec.Stage == actuators.Verified || v.isBeingClaimed()
-}
+func (v *view) isBack() bool { return v.rec.Stage == actuators.Verified || v.isBeingClaimed() }
 
 func (v *view) isBeingClaimed() bool { return v.doing() == Leave && v.serving && !v.rec.UnderWay() }
 
-// mayFollow reports whether a node that must not leave yet may when those that are about to finish have.
-func (b budget) mayFollow(v *view, finishers []*view) bool {
-	b.left.groups = copyStrengths(b.left.groups)
-	for _, o := range finishers {
-		b.giveBack(o)
+// following is what of the fleet's strength may be spent when those that are on their way back are; nil: nobody is whom others may follow.
+func (k *known) following() *budget {
+	if !k.wave.proven() || !k.balanced() || !slices.ContainsFunc(k.views, func(v view) bool { return v.isBack() }) {
+		return nil
 	}
-	return len(finishers) > 0 && b.refuse(v).none()
+	b := k.budget()
+	for i := range k.views {
+		if v := &k.views[i]; v.isBack() {
+			b.giveBack(v)
+		}
+	}
+	return &b
 }
 
 // giveBack counts a node in again that is away, as it will be when all goes well.
@@ -66,36 +68,41 @@ func (b *budget) giveBack(v *view) {
 		return
 	}
 	b.left.away--
+	b.left.awayIn[v.Zone]--
 	b.left.inService++
 	back := presence{members: 1, healthy: 1}
 	for g := range k.Groups {
 		in := &b.left.groups[g]
-		in.members, in.open, in.healthy = in.members+1, in.open+1, in.healthy+back.healthy
-		if k.groups[g].Zonal {
-			zone := k.zoneOf(v, g)
-			in.zones[zone] = in.zones[zone].with(back, 1)
+		in.members, in.open, in.healthy = in.members+1, in.open+1, in.healthy+1
+		if zone := k.zoneOf(v, g); k.groups[g].Zonal && in.zones != nil {
+			in.zones[zone] = in.zones[zone].with(presence{healthy: back.healthy}, 1)
 		}
 	}
 }
 
 // claimsAhead reports whether a node that must not leave yet is claimed all the same: somebody is about to finish whom nobody follows yet.
 func (s *starter) claimsAhead(v *view, why refusal) bool {
-	finishers, claimed := s.finishers(s.finishing), 0
+	if why.cause != ByBudget || !v.serving || v.changed() || v.rec.Spoiled || s.whenBack == nil {
+		return false
+	}
+	finishing, claimed := 0, 0
 	for i := range s.views {
-		if v := &s.views[i]; s.claimed(v) || v.isBeingClaimed() {
+		switch o := &s.views[i]; {
+		case s.claimed(o) || o.isBeingClaimed():
 			claimed++
+		case s.finishing(o):
+			finishing++
 		}
 	}
-	return why.cause == ByBudget && v.serving && claimed < len(finishers) && s.left.mayFollow(v, finishers)
+	return claimed < finishing && s.whenBack.refuse(v).none()
 }
 
 // awaitsTurn reports whether a claimed node that must not leave yet keeps its claim, since another that is away is about to finish.
 func (k *known) awaitsTurn(v *view, m *move, why refusal) bool {
-	finishers := k.finishers((*view).returns)
-	if why.none() || v.rec.Spoiled || v.changed() || !k.claimed(v) || !k.budget().mayFollow(v, finishers) {
+	if why.none() || v.rec.Spoiled || v.changed() || k.whenBack == nil || !k.claimed(v) || !k.whenBack.refuse(v).none() {
 		return false
 	}
-	m.status.State, m.serves = Outdated, true
+	m.status.State, m.serves, m.waitsTurn = Outdated, true, true
 	m.because("claimed, and leaves when its turn comes: " + why.why)
 	return true
 }

@@ -14,7 +14,8 @@ import (
 // first goes.
 func (k *known) refuseToServe(v *view) refusal {
 	digest := v.rec.On.Digest
-	if k.verdict.proven[digest] {
+	unchanged := v.rec.Stage == actuators.Leaving && !v.rec.Spoiled && !v.changed() // it goes back with what it had, known or not
+	if k.verdict.proven[digest] || unchanged {
 		return refusal{}
 	}
 	serving := 0

@@ -42,7 +42,7 @@ type starter struct {
 
 // start begins as many journeys as the limits allow, in the order of law 8, and says why not more.
 func (k *known) start(moves []*move, left budget) starts {
-	left.left.groups, left.gone = copyStrengths(left.left.groups), slices.Clip(left.gone)
+	left.left, left.gone = left.left.clone(), slices.Clip(left.gone)
 	s := &starter{known: k, starts: starts{moves: slices.Clone(moves), left: left}, lowZones: map[string]bool{}}
 	candidates := s.candidates()
 	if len(candidates) == 0 {
@@ -331,7 +331,7 @@ func (s *starter) beginLeave(v *view, m *move) bool {
 	switch why := cmpRefusal(few, s.left.refuse(v)); {
 	case why.none():
 	case s.claimsAhead(v, why):
-		s.full = true
+		s.full, m.waitsTurn = true, true
 		m.do(Leave, s.reasonToGo(v)+", when its turn comes", s.toLeave(v))
 		m.sense = s.gains(v)
 		return true

@@ -13,8 +13,9 @@ type tally struct {
 	size      int // the largest of what is expected, what is found, and who is in the fleet's groups
 	floor     int // how many must serve
 	inService int
-	claimed   int // serve, and are to leave: nobody has asked a balancer yet
-	away      int // out by windlass's hand
+	claimed   int            // serve, and are to leave: nobody has asked a balancer yet
+	away      int            // out by windlass's hand
+	awayIn    map[string]int // of them, by zone, those that are not given up
 	groups    []strength
 	strangers []actuators.Target
 	failed    []string // nodes that stay out
@@ -24,16 +25,17 @@ type tally struct {
 
 // strength is that of one group that the fleet names, by itself: a node that serves in it alone counts here, and not in the whole.
 type strength struct {
-	size    int // who is in it, or was until windlass took it out
-	healthy int
-	members int                 // in rotation, healthy or not
-	open    int                 // of them, those a balancer sends traffic to where none is healthy
-	zones   map[string]presence // of a zonal group
+	size       int // who is in it, or was until windlass took it out
+	healthy    int
+	members    int                 // in rotation, healthy or not
+	open       int                 // of them, those a balancer sends traffic to where none is healthy
+	registered int                 // members that do not drain
+	zones      map[string]presence // of a zonal group
 }
 
 // count works out the strength of what is seen.
 func (s *scene) count(strayed []string) tally {
-	t := tally{strangers: s.strangers(), strayed: strayed, away: len(strayed), groups: make([]strength, len(s.Groups))}
+	t := tally{strangers: s.strangers(), strayed: strayed, away: len(strayed), groups: make([]strength, len(s.Groups)), awayIn: map[string]int{}}
 	for i := range s.views {
 		v := &s.views[i]
 		switch {
@@ -44,6 +46,9 @@ func (s *scene) count(strayed []string) tally {
 		}
 		if s.away(v) {
 			t.away++
+			if v.rec.Stage != actuators.Failed {
+				t.awayIn[v.Zone]++
+			}
 		}
 		switch {
 		case v.rec.Stage == actuators.Failed:

@@ -101,8 +101,8 @@ func (k *known) standstill(p Plan) string {
 	}
 	first := ""
 	for i, s := range p.Nodes {
-		if !s.UnderWay || k.views[i].foreign != nil {
-			continue
+		if !s.UnderWay || k.views[i].foreign != nil || s.State == Outdated {
+			continue // one that is claimed waits for the others
 		}
 		held := slices.ContainsFunc(p.Holds, func(h Hold) bool { return h.Node == s.Name })
 		if !held && s.State != Unreachable && s.State != OutOfService {

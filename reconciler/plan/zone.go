@@ -12,7 +12,7 @@ import (
 
 // presence is how strong a group is, or a zone of it.
 type presence struct {
-	members int // in rotation, healthy or not
+	members int // registered and not draining, healthy or not
 	healthy int // of them, those that can be counted on
 }
 
@@ -26,6 +26,7 @@ func (s *scene) zoneOf(v *view, g int) string {
 
 // addZone counts the node in its zone of a group whose zones stand by themselves.
 func (t tally) addZone(s *scene, v *view, g int) {
+	t.groups[g].registered += s.presenceIn(v, g).members
 	if !s.groups[g].Zonal {
 		return
 	}
@@ -35,9 +36,10 @@ func (t tally) addZone(s *scene, v *view, g int) {
 	t.groups[g].zones[s.zoneOf(v, g)] = t.groups[g].zones[s.zoneOf(v, g)].with(s.presenceIn(v, g), 1)
 }
 
-// addStranger counts a member outside the node set that stays in rotation.
+// addStranger counts a member outside the node set that stays in rotation, in its zone where that is known.
 func (t tally) addStranger(g group, at int, x actuators.Target) {
-	if !g.Zonal {
+	t.groups[at].registered++
+	if !g.Zonal || x.Zone == "" {
 		return
 	}
 	if t.groups[at].zones == nil {
@@ -59,17 +61,24 @@ func (b *budget) refuseStrangerZone(t actuators.Target, g int) refusal {
 	if t.Status != actuators.TargetHealthy || k.Fleet.Rollout.AllowOutage {
 		return refusal{}
 	}
-	left := presence{in.members, in.healthy}
-	if k.groups[g].Zonal {
-		left = in.zones[t.Zone]
+	if !k.groups[g].Zonal {
+		return k.groups[g].tooLow(presence{in.registered, in.healthy}.with(presenceOf(t), -1), "")
 	}
-	return k.groups[g].tooLow(left.with(presenceOf(t), -1), t.Zone)
+	if t.Zone != "" {
+		return k.groups[g].tooLow(in.zones[t.Zone].with(presenceOf(t), -1), t.Zone)
+	}
+	for _, zone := range slices.Sorted(maps.Keys(in.zones)) { // it may be in any of them, and none counts on it
+		if why := k.groups[g].tooLow(in.zones[zone], zone); !why.none() {
+			return why
+		}
+	}
+	return refusal{}
 }
 
 // presenceIn is what a node adds to a group.
 func (s *scene) presenceIn(v *view, g int) presence {
 	var p presence
-	if s.memberIn(v, g) {
+	if slices.ContainsFunc(v.places[g], func(t actuators.Target) bool { return t.Status != actuators.TargetDraining }) {
 		p.members = 1
 	}
 	if s.healthyIn(v, g) && s.steady(v) {
@@ -89,7 +98,7 @@ func (b *budget) refuseZone(v *view, g int, alike []*view) refusal {
 	if !k.healthyIn(v, g) || k.Fleet.Rollout.AllowOutage {
 		return refusal{}
 	}
-	zone, left := k.zoneOf(v, g), presence{in.members, in.healthy}
+	zone, left := k.zoneOf(v, g), presence{in.registered, in.healthy}
 	if k.groups[g].Zonal {
 		left = in.zones[zone]
 	}
@@ -107,13 +116,16 @@ func (g *group) tooLow(left presence, zone string) refusal {
 		name string
 		actuators.Threshold
 	}{{"dns_failover", g.InDNS}, {"unhealthy_state_routing", g.FailsOpen}} {
-		need := t.Of(left.members)
+		need, name := t.Of(left.members), t.name
+		if g.Zonal && need == 0 {
+			need, name = 1, "cross-zone balancing is off"
+		}
 		switch {
 		case left.healthy >= need:
 		case g.Zonal:
-			return refusal{ByZone, fmt.Sprintf("%s needs %d healthy per zone (%s), %d would be left in %s; rollout.allowOutage lets it leave", g.Name, need, t.name, left.healthy, cmp.Or(zone, "its zone, which is not known"))}
+			return refusal{ByZone, fmt.Sprintf("%s needs %d healthy per zone (%s), %d would be left in %s; rollout.allowOutage lets it leave", g.Name, need, name, left.healthy, cmp.Or(zone, "its zone, which is not known"))}
 		default:
-			return refusal{ByZone, fmt.Sprintf("%s needs %d healthy (%s), %d would be left; rollout.allowOutage lets it leave", g.Name, need, t.name, left.healthy)}
+			return refusal{ByZone, fmt.Sprintf("%s needs %d healthy (%s), %d would be left; rollout.allowOutage lets it leave", g.Name, need, name, left.healthy)}
 		}
 	}
 	return refusal{}
@@ -121,30 +133,33 @@ func (g *group) tooLow(left presence, zone string) refusal {
 
 // spendZone counts a node out of its zone.
 func (b *budget) spendZone(v *view, g int) {
-	if k := b.k; k.groups[g].Zonal {
+	k := b.k
+	b.left.groups[g].registered -= k.presenceIn(v, g).members
+	if k.groups[g].Zonal {
 		zone := k.zoneOf(v, g)
 		b.left.groups[g].zones[zone] = b.left.groups[g].zones[zone].with(k.presenceIn(v, g), -1)
 	}
 }
 
-// otherZone returns why a node must not leave while one of another zone is away, where the fleet file asks for one zone at a time.
+// otherZone returns why a node must not leave while one of another zone is away, where the fleet file asks for one zone at a time. Nodes that
+// failed and stay out hold nobody up.
 func (b *budget) otherZone(v *view) refusal {
 	if b.k.Fleet.Rollout.Zones != desired.OneZoneAtOnce {
 		return refusal{}
 	}
-	for i := range b.k.views {
-		if o := &b.k.views[i]; o.Zone != v.Zone && (b.k.away(o) || slices.Contains(b.gone, o)) {
-			return refusal{ByBudget, fmt.Sprintf("%s is away in %s, and rollout.zones is one-at-a-time", o.Name, cmp.Or(o.Zone, "a zone that is not known"))}
+	for _, zone := range slices.Sorted(maps.Keys(b.left.awayIn)) {
+		if zone != v.Zone && b.left.awayIn[zone] > 0 {
+			return refusal{ByBudget, fmt.Sprintf("%d are away in %s, and rollout.zones is one-at-a-time", b.left.awayIn[zone], cmp.Or(zone, "a zone that is not known"))}
 		}
 	}
 	return refusal{}
 }
 
-// copyStrengths returns what shares nothing with groups.
-func copyStrengths(groups []strength) []strength {
-	groups = slices.Clone(groups)
-	for i := range groups {
-		groups[i].zones = maps.Clone(groups[i].zones)
+// clone returns what shares nothing that is spent with t.
+func (t tally) clone() tally {
+	t.groups, t.awayIn = slices.Clone(t.groups), maps.Clone(t.awayIn)
+	for i := range t.groups {
+		t.groups[i].zones = maps.Clone(t.groups[i].zones)
 	}
-	return groups
+	return t
 }

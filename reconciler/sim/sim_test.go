@@ -87,6 +87,9 @@ func TestFoundSeeds(t *testing.T) {
 	for _, seed := range foundField {
 		report(t, seed, playField(t, seed, nil))
 	}
+	for _, seed := range foundTraffic {
+		report(t, seed, playTraffic(t, seed, nil))
+	}
 	for _, seed := range found {
 		report(t, seed, play(t, seed, nil))
 	}
