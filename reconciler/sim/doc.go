@@ -4,6 +4,7 @@
 // effect, keep it waiting, or never answer; after every effect the laws of the design are checked. The same seed gives the
 // same story, so a seed that broke a law is kept in sim_test.go. It is imported by tests only, inside a synctest bubble.
 //
-// Stories come in three families, each with seeds of its own: small fleets with every kind of fault (story.go), the same with more bad
-// luck and rollouts of every kind (wild.go), and larger fleets with what is reported from the field (field.go).
+// Stories come in four families, each with seeds of its own: small fleets with every kind of fault (story.go), the same with more bad
+// luck and rollouts of every kind (wild.go), larger fleets with what is reported from the field (field.go), and fleets
+// whose balancers spread a deregistration late, keep idle connections and have requests in hand (traffic.go).
 package sim
