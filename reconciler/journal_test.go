@@ -320,6 +320,9 @@ func (j *journal) Sense(ctx context.Context, at actuators.Place, service actuato
 		case <-time.After(500*time.Millisecond + own(name)):
 		}
 	}
+	if err == nil {
+		time.Sleep(3*time.Millisecond + own(name)) // its end is an event of its own
+	}
 	j.note("> sensed %s: %v", name, err)
 	return err
 }
