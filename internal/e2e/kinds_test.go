@@ -42,7 +42,7 @@ func TestStaticNodesWithoutBalancer(t *testing.T) {
 func TestClassicBalancer(t *testing.T) {
 	w := newWorld(t, 2)
 	address, err := w.Cloud.AddClassic(aws.Classic{
-		Name: "old", InstancePort: w.port(), ConnectionDraining: time.Second,
+		Name: "old", InstancePort: w.port(), ConnectionDraining: time.Second, CrossZone: true, // each node is alone in its zone
 		HealthCheck: aws.HealthCheck{Path: "/healthz", Interval: 500 * time.Millisecond, Healthy: 2, Unhealthy: 6},
 	})
 	check(t, err)
