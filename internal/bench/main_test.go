@@ -71,7 +71,7 @@ func (r *report) print() {
 	for _, row := range r.rows {
 		then := ""
 		if at != "" {
-			then = before[row.what] + "\t"
+			then = before[strings.TrimSpace(row.what)] + "\t"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s%s\t%s\n", row.what, row.got, then, row.target, row.mark())
 	}
@@ -93,7 +93,7 @@ func earlier() (heading string, results map[string]string) {
 	results = map[string]string{}
 	for line := range strings.Lines(rows) {
 		what, got, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		results[what] = got
+		results[strings.TrimSpace(what)] = got
 	}
 	return heading + "\t", results
 }

@@ -76,7 +76,7 @@ func comparePace(ours, theirs time.Duration) {
 	const what = "  per node, what overlaps counted once"
 	got := fmt.Sprintf("%s : %s", millis(ours), millis(theirs))
 	_, earlier := earlier()
-	then, _, _ := strings.Cut(earlier[what], " ms")
+	then, _, _ := strings.Cut(earlier[strings.TrimSpace(what)], " ms")
 	was, err := strconv.ParseFloat(then, 64)
 	if err != nil {
 		table.note(what, got)
