@@ -263,8 +263,7 @@ func (a *actor) acted(n *node, s plan.Step, done outcome, err error) {
 			a.progress = now // it had an end of its own until now
 		}
 	case plan.Prove, plan.Adopt, plan.Restore:
-		n.tail, n.problem = "", ""
-		a.rest(n)
+		n.tail, n.problem, n.rests = "", "", true
 	}
 	if err != nil {
 		a.stumbled(n, s, err, now)

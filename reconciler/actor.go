@@ -208,6 +208,7 @@ func (a *actor) decide(ctx context.Context) {
 	if !a.ReadOnly {
 		a.start(ctx)
 	}
+	a.rest()
 	a.publish(a.status())
 	a.planned = time.Now()
 }

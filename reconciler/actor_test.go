@@ -445,7 +445,7 @@ func TestOldReadingDoesNotLoseTheClaim(t *testing.T) {
 	})
 }
 
-// the same through the whole loop: the pass that sees a drain end starts a reading (noticeMoves) and the next step together.
+// the same through the whole loop, where a reading that began before a step is answered late.
 func TestClaimIsRenewedThroughALongStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := stageOf(3, "v1")

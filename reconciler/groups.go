@@ -196,7 +196,7 @@ func (a *actor) network() bool {
 	return slices.ContainsFunc(a.groups, func(g actuators.GroupState) bool { return g.Network })
 }
 
-// noticeMoves remembers since when an idle node is out of rotation, and reads the host of one that just left or came: who
+// noticeMoves remembers since when an idle node is out of rotation, and reads the host of one that others let leave or come: who
 // did that may have written there.
 func (a *actor) noticeMoves(now time.Time) {
 	named, former, complete := presencesIn(a.groups), presencesIn(a.former), a.allRead()
@@ -221,7 +221,10 @@ func (a *actor) noticeMoves(now time.Time) {
 			n.Left = now
 		}
 		if in != n.serving {
-			n.serving, n.nextRead = in, earlier(n.nextRead, now)
+			n.serving = in
+			if !a.moves(n, in) {
+				n.nextRead = earlier(n.nextRead, now)
+			}
 		}
 		switch r := n.record(); {
 		case in || r.UnderWay() || n.Busy != "":
@@ -230,6 +233,15 @@ func (a *actor) noticeMoves(now time.Time) {
 			n.OutSince = now
 		}
 	}
+}
+
+// moves reports whether this agent is who takes the node into rotation or out of it: nobody else writes there meanwhile.
+func (a *actor) moves(n *node, in bool) bool {
+	claim, asked := n.record().Claim, plan.Drain
+	if in {
+		asked = plan.Add
+	}
+	return n.record().UnderWay() && n.Asked == asked && claim != nil && claim.Nonce == a.Agent.Nonce
 }
 
 // allRead reports whether every group the fleet names said something.

@@ -109,7 +109,7 @@ func (a *actor) tookReading(n *node, state actuators.HostState, err error, began
 	if a.othersWork(n, now) {
 		a.rollCall = rollCall{foreign: now}
 	}
-	a.rest(n)
+	n.warm, n.rests = true, true
 }
 
 // readPace is when to read a host again.
@@ -126,13 +126,18 @@ func (a *actor) readPace(n *node) time.Duration {
 	return a.Refresh
 }
 
-// rest closes the connection to a node that has no work left, unless its turn comes next.
-func (a *actor) rest(n *node) {
-	if n.warm = slices.Contains(a.plan.Soon, n.Name); n.warm {
-		return
-	}
-	if !n.record().UnderWay() && n.Busy == "" && n.watch.since.IsZero() {
-		a.Host.Close(n.place)
+// rest closes the connections to nodes that have no work left, unless their turn comes next. What was read of each has been planned with:
+// one that was read for a step has that step by now.
+func (a *actor) rest() {
+	for _, n := range a.order {
+		if !n.rests {
+			continue
+		}
+		n.rests = false
+		if !n.record().UnderWay() && n.Busy == "" && n.watch.since.IsZero() && !slices.Contains(a.plan.Soon, n.Name) {
+			n.warm = false
+			a.Host.Close(n.place)
+		}
 	}
 }
 

@@ -29,7 +29,8 @@ type node struct {
 	claimedAt  time.Time // when this agent's claim was last written
 	searchedAt time.Time // when the deploy repo's history was last searched for its sake
 	excluded   bool      // the fleet file says to leave it alone: nothing it says is built on
-	warm       bool      // its connection is kept open for its turn
+	warm       bool      // its connection is open since it was read
+	rests      bool      // it may have no work left
 
 	claim   actuators.Claim // as first seen at Claimed
 	stage   actuators.Stage // as first seen at Staged

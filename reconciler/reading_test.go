@@ -194,6 +194,16 @@ func TestMovesAreNoticed(t *testing.T) {
 		gone := nowhere
 		gone.Err, gone.Missing = "none", true
 		under := func(n *node) { n.changedTo(func(r *actuators.NodeRecord) { r.Stage = actuators.Configuring }) }
+		asked := func(kind plan.Kind, nonce string) func(*node) {
+			return func(n *node) {
+				n.Asked = kind
+				n.changedTo(func(r *actuators.NodeRecord) {
+					r.Stage, r.Claim = actuators.Configuring, &actuators.Claim{Nonce: nonce}
+				})
+			}
+		}
+		own := quietActor(1).Agent.Nonce
+		comes := func(n *node) { asked(plan.Add, own)(n); n.serving, n.Out = false, before }
 		for name, c := range map[string]struct {
 			group, former                    actuators.GroupState
 			change                           func(*node)
@@ -208,6 +218,11 @@ func TestMovesAreNoticed(t *testing.T) {
 			"has no group":         {gone, nowhere, nil, false, false, false, false},
 			"is being changed":     {nowhere, nowhere, under, false, true, false, true},
 			"is being worked on":   {nowhere, nowhere, func(n *node) { n.Busy = plan.Drain }, false, true, false, true},
+			"is taken out by us":   {draining, nowhere, asked(plan.Drain, own), false, false, false, false},
+			"by another agent":     {draining, nowhere, asked(plan.Drain, "another"), false, false, false, true},
+			"out, and we add it":   {draining, nowhere, asked(plan.Add, own), false, false, false, true},
+			"is added by us":       {in, nowhere, comes, true, false, false, false},
+			"in, and we drain it":  {in, nowhere, func(n *node) { comes(n); n.Asked = plan.Drain }, true, false, false, true},
 			"was out before":       {nowhere, nowhere, func(n *node) { n.serving, n.Out, n.OutSince = false, before, before }, false, true, true, false},
 			"is back":              {in, nowhere, func(n *node) { n.serving, n.Out, n.OutSince = false, before, before }, true, false, false, true},
 		} {
@@ -474,14 +489,17 @@ func TestConnectionsAreClosedWhereThereIsNoWorkLeft(t *testing.T) {
 		"under way":  {func(_ *actor, n *node) { n.changedTo(func(r *actuators.NodeRecord) { r.Stage = actuators.Leaving }) }, false},
 		"worked on":  {func(_ *actor, n *node) { n.Busy = plan.Leave }, false},
 		"watched":    {func(_ *actor, n *node) { n.watch.since = time.Now() }, false},
+		"untouched":  {func(_ *actor, n *node) { n.rests = false }, false},
 	} {
 		a := quietActor(1)
 		h := &closing{stage: a.stub()}
 		a.Host = h
-		c.change(a, a.order[0])
-		a.rest(a.order[0])
-		if (h.closed == 1) != c.closed || a.order[0].warm != (name == "next") {
-			t.Errorf("%s: closed %d times, warm %t", name, h.closed, a.order[0].warm)
+		n := a.order[0]
+		n.warm, n.rests = true, true
+		c.change(a, n)
+		a.rest()
+		if (h.closed == 1) != c.closed || n.warm == c.closed {
+			t.Errorf("%s: closed %d times, warm %t", name, h.closed, n.warm)
 		}
 	}
 }

@@ -157,8 +157,7 @@ func (a *actor) judge(n *node) {
 		a.news = true
 	}
 	if w.quiet() {
-		n.watch = watch{}
-		a.rest(n)
+		n.watch, n.rests = watch{}, true
 	}
 }
 
