@@ -84,6 +84,7 @@ func (a *actor) start(ctx context.Context) {
 			n.Busy, n.Since, n.Health.Over = s.Kind, time.Now(), true
 			n.renewAt = n.Since.Add(actuators.RenewEvery)
 			a.news = true
+			a.again = a.again || s.Kind == plan.Add || s.Kind == plan.Prove // whom others may follow by now
 		}
 	}
 }

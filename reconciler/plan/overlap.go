@@ -7,8 +7,8 @@ import (
 	"windlass/actuators"
 )
 
-// What may overlap overlaps, once the version is proven on the fleet: the next node is claimed while the one before it proves itself in
-// service, and leaves while that proof is written down. A claim takes nothing away, and who waits for a proof to be written has its checks and
+// What may overlap overlaps, once the version is proven on the fleet: the next node is claimed while the one before it is registered and proves
+// itself in service, and leaves while that proof is written down. A claim takes nothing away, and who waits for a proof to be written has its checks and
 // its balancers for it (laws 9, 16, 17).
 
 // claimAhead is how long before another node's bake ends the next one is claimed: long enough for a write, shorter than what people wait for.
@@ -20,9 +20,9 @@ func (s *scene) proving(v *view) bool {
 	return v.Busy == Prove && v.rec.Stage == actuators.Verified && s.balanced() && v.serving
 }
 
-// finishing reports whether the node is back in rotation, and its bake is about to end.
+// finishing reports whether the node is back in rotation or is being registered, and its bake is about to end.
 func (k *known) finishing(v *view) bool {
-	if v.rec.Stage != actuators.Verified || v.fails() || v.unsure != "" || k.mitigatedBy(v) != "" || !v.serving && !k.justJoins(v) {
+	if !v.returns() || v.fails() || v.unsure != "" || k.mitigatedBy(v) != "" || !v.serving && !k.justJoins(v) {
 		return false
 	}
 	bake := k.bakeTime(v)
@@ -32,8 +32,14 @@ func (k *known) finishing(v *view) bool {
 	return bake <= claimAhead
 }
 
-// justJoins reports whether the node was registered a moment ago, and its balancers are just finding out how it is.
+// returns reports whether the node has passed its checks, and is on its way back.
+func (v *view) returns() bool { return v.rec.Stage == actuators.Verified || v.doing() == Add }
+
+// justJoins reports whether the node is being registered or was a moment ago, and its balancers are just finding out how it is.
 func (k *known) justJoins(v *view) bool {
+	if v.Busy == Add {
+		return true
+	}
 	waits := func(t actuators.Target) bool {
 		return t.Status == actuators.TargetInitial || t.Status == actuators.TargetHealthy
 	}
@@ -43,7 +49,7 @@ func (k *known) justJoins(v *view) bool {
 
 // isBack reports whether the node is on its way back, or is being claimed and serves: who waits keeps waiting, whatever is known of it at the
 // moment.
-func (v *view) isBack() bool { return v.rec.Stage == actuators.Verified || v.isBeingClaimed() }
+func (v *view) isBack() bool { return v.returns() || v.isBeingClaimed() }
 
 func (v *view) isBeingClaimed() bool { return v.doing() == Leave && v.serving && !v.rec.UnderWay() }
 

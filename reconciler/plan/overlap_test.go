@@ -42,6 +42,22 @@ func TestLaw16NextNodeIsClaimedWhileOneBakes(t *testing.T) {
 	}
 }
 
+// A node that is being registered is followed as well, whether its record says yet that it passed its checks or not.
+func TestNextNodeIsClaimedWhileOneIsAdded(t *testing.T) {
+	for _, stage := range []actuators.Stage{actuators.Configuring, actuators.Verified} {
+		s := baking(0, under(0, stage), place(0, "", actuators.TargetDraining, true))
+		n := &s.world.Nodes[0]
+		n.Health = checks(plan.WatchVerify, "v2", health.Passing)
+		if p := plan.Next(s.want, s.world); strings.Contains(kindsOf(p, ""), "leave") {
+			t.Errorf("%s, before it is added: %q", stage, kindsOf(p, ""))
+		}
+		n.Busy, n.Since = plan.Add, start
+		if p := plan.Next(s.want, s.world); kindsOf(p, "") != "leave web-2" || p.InService != 3 {
+			t.Errorf("%s: %q, %d in service: %v", stage, kindsOf(p, ""), p.InService, p.Holds)
+		}
+	}
+}
+
 // Nobody is claimed ahead who could not follow: before the version is proven, long before the bake ends, where the floor is reached anyway, or
 // when one waits already.
 func TestNobodyIsClaimedAheadInVain(t *testing.T) {
