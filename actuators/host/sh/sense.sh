@@ -85,6 +85,8 @@ BEGIN {
 	}
 	pattern = "^ *[0-9]+: [0-9A-F]+:(" substr(pattern, 2) ") "
 }
+# First and without a look at its fields, since there may be very many lines of others.
+part == "tcp" && $0 !~ pattern && !/^ *sl / { last = $0; next }
 part == "own4" {
 	if ($1 == "|--") a = $2
 	if ($3 == "LOCAL" && $1 == "/32") here[four(a)] = 1
@@ -108,7 +110,7 @@ part == "ss" {
 }
 part == "tcp" {
 	if ($1 == "sl") { parts++; next }
-	if ($0 !~ pattern || $4 == "0A") next
+	if ($4 == "0A") next
 	note(hex[end($2)], key(start($3)), end($3), known($4))
 }
 part == "flow" {
