@@ -7,11 +7,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+
+	"windlass/internal/nettest"
 )
 
 // A network is a network namespace, with nothing but loopback at first. It goes with the last thing in it.
@@ -24,7 +25,7 @@ type network struct {
 func newNetwork(t testing.TB) *network {
 	t.Helper()
 	n := &network{TB: t}
-	err := onThread(func() (err error) {
+	err := nettest.OnThread(func() (err error) {
 		if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
 			return err
 		}
@@ -42,40 +43,12 @@ func newNetwork(t testing.TB) *network {
 	return n
 }
 
-// onThread runs f on a thread of its own, which is not used again.
-func onThread(f func() error) (err error) {
-	var done sync.WaitGroup
-	done.Go(func() {
-		runtime.LockOSThread() // for ever: the thread ends with its goroutine
-		err = f()
-	})
-	done.Wait()
-	return err
-}
-
-// within runs f in the network: what it opens and starts, unless from other goroutines, is in it for good.
+// within runs f in the network.
 func (n *network) within(f func() error) {
 	n.Helper()
-	err := onThread(func() error {
-		if err := n.enter(); err != nil {
-			return err
-		}
-		return f()
-	})
-	if err != nil {
+	if err := nettest.Within(n.file, f); err != nil {
 		n.Fatal(err)
 	}
-}
-
-// setns is the system call's number, which package syscall does not have.
-var setns = map[string]uintptr{"amd64": 308, "arm64": 268}[runtime.GOARCH]
-
-// enter moves this thread into the network.
-func (n *network) enter() error {
-	if _, _, errno := syscall.RawSyscall(setns, n.file.Fd(), syscall.CLONE_NEWNET, 0); errno != 0 {
-		return fmt.Errorf("setns: %w", errno)
-	}
-	return nil
 }
 
 // run runs a program in the network.
@@ -153,13 +126,7 @@ func (n *network) outside(address string) *net.TCPAddr {
 				return
 			}
 			var to net.Conn
-			err = onThread(func() error {
-				if err := n.enter(); err != nil {
-					return err
-				}
-				to, err = net.Dial("tcp", address)
-				return err
-			})
+			err = nettest.Within(n.file, func() (err error) { to, err = net.Dial("tcp", address); return err })
 			if err != nil {
 				from.Close()
 				continue

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"windlass/internal/nettest"
 )
 
 // apart runs the test again, in a process with networks, a process table and a /run of its own, and reports whether this is that one. Nothing of
@@ -93,27 +94,12 @@ func listenIn(network, address string) (l net.Listener, err error) {
 	return l, err
 }
 
-// setns is the system call's number, which package syscall does not have.
-var setns = map[string]uintptr{"amd64": 308, "arm64": 268}[runtime.GOARCH]
-
-// within runs f on a thread of its own that is in a network: what it opens is there for good.
+// within runs f in a network: what it opens is there for good.
 func within(network string, f func() error) error {
-	ended := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for ever: the thread ends with its goroutine
-		ended <- enter(network, f)
-	}()
-	return <-ended
-}
-
-func enter(network string, f func() error) error {
 	file, err := os.Open("/run/netns/" + network)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if _, _, errno := syscall.RawSyscall(setns, file.Fd(), syscall.CLONE_NEWNET, 0); errno != 0 {
-		return fmt.Errorf("setns: %w", errno)
-	}
-	return f()
+	return nettest.Within(file, f)
 }

@@ -1,4 +1,4 @@
-// Package nettest makes addresses on loopback that behave as bad networks do. Only tests may import it.
+// Package nettest makes networks for tests: addresses on loopback that behave as bad ones do, and namespaces. Only tests may import it.
 package nettest
 
 import (
