@@ -83,7 +83,7 @@ var fieldBugs = []bug{
 			}
 		})
 	}},
-	{name: "takes a node that one of its groups likes for healthy", seed: 7, law: "law 9", see: func(_ *plan.Want, seen *plan.World) {
+	{name: "takes a node that one of its groups likes for healthy", seed: 11, law: "law 9", see: func(_ *plan.Want, seen *plan.World) {
 		well := map[string]bool{}
 		eachTarget(seen, func(t *actuators.Target) { well[t.ID] = well[t.ID] || t.Status == actuators.TargetHealthy })
 		eachTarget(seen, func(t *actuators.Target) {
