@@ -370,7 +370,7 @@ func (a *actor) stageDone(n *node, s plan.NodeStatus, now time.Time) {
 	if s.UnderWay && n.journey == "" {
 		n.journey = journeyOf(n, s)
 	}
-	if !staged {
+	if !staged || n.state == plan.Draining && s.State == plan.Outdated { // claimed, and its turn has not come
 		return
 	}
 	done := StepDone{Fleet: a.name, Node: n.Name, Step: name, Result: "success", Took: now.Sub(n.stateAt)}
@@ -382,7 +382,11 @@ func (a *actor) stageDone(n *node, s plan.NodeStatus, now time.Time) {
 		n.journey = ""
 	}
 	if done.Result == "success" {
-		a.timed.add(n.state, s.State, done.Took)
+		took := done.Took
+		if n.state == plan.Draining {
+			took = max(0, took-a.settling())
+		}
+		a.timed.add(n.state, s.State, took)
 	}
 	a.Observer.StepDone(done)
 }

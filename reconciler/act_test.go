@@ -153,6 +153,7 @@ func TestStagesAreToldWithHowTheyEnded(t *testing.T) {
 	}{
 		{at(plan.InService, plan.NodeStatus{State: plan.Draining, UnderWay: true}), ""},
 		{at(plan.Draining, plan.NodeStatus{State: plan.Configuring, UnderWay: true}), "drain success 1m0s "},
+		{at(plan.Draining, plan.NodeStatus{State: plan.Outdated, UnderWay: true}), ""},
 		{at(plan.Configuring, plan.NodeStatus{State: plan.Failed}), "configure failure 1m0s "},
 		{at(plan.Configuring, plan.NodeStatus{State: plan.Draining, UnderWay: true}, fails("web-1", plan.Fail)), "configure failure 1m0s "},
 		{at(plan.Configuring, plan.NodeStatus{State: plan.Verifying, UnderWay: true}, fails("web-2", plan.Fail)), "configure success 1m0s "},
@@ -168,6 +169,14 @@ func TestStagesAreToldWithHowTheyEnded(t *testing.T) {
 	} {
 		if x.got != x.want {
 			t.Errorf("told %q, want %q", x.got, x.want)
+		}
+	}
+	for _, network := range []bool{false, true} { // it is known how long a node settles: what is timed is the rest
+		a.timed, a.groups[0].Network = timed{}, network
+		a.want.Fleet.Rollout.Drain.Settle, a.want.Fleet.Rollout.Drain.NetworkSettle = 20*time.Second, 50*time.Second
+		at(plan.Draining, plan.NodeStatus{State: plan.Configuring, UnderWay: true})
+		if got, want := a.timed.took()[plan.Draining], map[bool]time.Duration{false: 40 * time.Second, true: 10 * time.Second}[network]; got != want {
+			t.Errorf("behind a network load balancer (%t): %s, want %s", network, got, want)
 		}
 	}
 }

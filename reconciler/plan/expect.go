@@ -9,8 +9,8 @@ import (
 	"windlass/desired"
 )
 
-// Took is how long the stages of a journey took on this fleet lately, by the state that shows each. One that is missing was never timed. It is
-// for people: nothing is decided by it.
+// Took is how long the stages of a journey took on this fleet lately, by the state that shows each; of a drain, what came after it had settled. One that
+// is missing was never timed. It is for people: nothing is decided by it.
 type Took map[State]time.Duration
 
 // An Expectation is how long a rollout will still take, if all goes as it went. The zero value: nothing is to be expected.
@@ -147,30 +147,31 @@ func (k *known) parts(bake time.Duration) (parts []Part, untimed []State) {
 
 var partNames = map[State]string{Configuring: "steps", Verifying: "verify", Joining: "join"}
 
-// drainParts are the settling and the rest of a drain. One that was never timed lasts as long as its group says, or where it may be left early as
-// long as it must at the least.
+// drainParts are the settling, as the fleet file has it, and the rest of a drain: what that took before, within what the groups say. One that was
+// never timed lasts for the delay, or where it may be left early as long as it must at the least.
 func (k *known) drainParts(takes time.Duration, timed bool) []Part {
 	drain, settle, delay := k.Fleet.Rollout.Drain, time.Duration(0), time.Duration(0)
-	early := drain.Policy == desired.DrainUntilIdle
+	early, network := drain.Policy == desired.DrainUntilIdle, false
 	for _, g := range k.groups {
 		if !g.named {
 			continue
 		}
-		delay, early = max(delay, g.Delay), early && !g.Network && g.Unread == ""
+		delay, early, network = max(delay, g.Delay), early && !g.Network && g.Unread == "", network || g.Network
 		if g.Network {
 			settle = max(settle, drain.NetworkSettle)
 		} else {
 			settle = max(settle, drain.Settle)
 		}
 	}
-	switch {
-	case timed:
-	case early:
-		takes = settle + min(drain.IdleFor, max(0, delay-settle))
-	default:
-		takes = max(settle, delay)
+	most := max(0, delay-settle)
+	least := most
+	if early {
+		least = min(drain.IdleFor, most)
 	}
-	return []Part{{"settle", min(settle, takes)}, {"drain", max(0, takes-settle)}}
+	if !timed || !network {
+		takes = min(takes, most)
+	}
+	return []Part{{"settle", settle}, {"drain", max(takes, least)}}
 }
 
 // remaining is how long a node under way still takes.

@@ -11,7 +11,7 @@ import (
 
 // What is expected follows from what stages took before, else from the fleet file and the groups, and counts as many at a time as may be out.
 func TestWhatIsExpected(t *testing.T) {
-	timed := plan.Took{plan.Draining: 40 * time.Second, plan.Configuring: 30 * time.Second, plan.Verifying: 2 * time.Second, plan.Joining: 18 * time.Second}
+	timed := plan.Took{plan.Draining: 20 * time.Second, plan.Configuring: 30 * time.Second, plan.Verifying: 2 * time.Second, plan.Joining: 18 * time.Second}
 	two := func(_ *plan.World, f *desired.Fleet) { f.Rollout.MaxUnavailable.Count = 2 }
 	proven := func(w *plan.World, _ *desired.Fleet) {
 		w.Nodes[3].Host.Record.On, w.Nodes[3].Host.Record.Proven = version("v2"), version("v2")
@@ -36,6 +36,14 @@ func TestWhatIsExpected(t *testing.T) {
 		{"two at a time, the first by itself", with(two), timed, "about 5m0s for 4 nodes, each 1m40s: settle 20s, drain 20s, steps 30s, verify 2s, join 18s, bake 10s"},
 		{"two at a time, proven", with(two, proven), timed, "about 3m20s for 3 nodes, each 1m40s: settle 20s, drain 20s, steps 30s, verify 2s, join 18s, bake 10s"},
 		{"a canary", with(canary), timed, "about 8m30s for 4 nodes, each 1m40s: settle 20s, drain 20s, steps 30s, verify 2s, join 18s, bake 10s"},
+		{"timed before it was to settle for longer", with(func(_ *plan.World, f *desired.Fleet) { f.Rollout.Drain.Settle = time.Minute }), timed,
+			"about 9m20s for 4 nodes, each 2m20s: settle 1m0s, drain 20s, steps 30s, verify 2s, join 18s, bake 10s"},
+		{"timed before the delay was to be waited out", with(func(_ *plan.World, f *desired.Fleet) { f.Rollout.Drain.Policy = desired.DrainForDelay }), timed,
+			"about 24m for 4 nodes, each 6m0s: settle 20s, drain 4m40s, steps 30s, verify 2s, join 18s, bake 10s"},
+		{"timed before the delay was short", []twist{behind("", actuators.Rules{Protocol: "HTTP", Delay: 30 * time.Second})}, timed,
+			"about 6m0s for 4 nodes, each 1m30s: settle 20s, drain 10s, steps 30s, verify 2s, join 18s, bake 10s"},
+		{"timed with flows that stay", []twist{behind("", actuators.Rules{Protocol: "TCP", Network: true, Delay: 5 * time.Minute})}, plan.Took{plan.Draining: 20 * time.Minute},
+			"about 1h29m for 4 nodes, each 22m: settle 2m0s, drain 20m, bake 10s; not timed yet: configuring, verifying, joining"},
 		{"never timed", with(), nil, "about 2m20s for 4 nodes, each 35s: settle 20s, drain 5s, bake 10s; not timed yet: configuring, verifying, joining"},
 		{"never timed, by the delay", with(func(_ *plan.World, f *desired.Fleet) { f.Rollout.Drain.Policy = desired.DrainForDelay }), nil,
 			"about 21m for 4 nodes, each 5m10s: settle 20s, drain 4m40s, bake 10s; not timed yet: configuring, verifying, joining"},
@@ -63,7 +71,7 @@ func TestWhatIsExpected(t *testing.T) {
 
 // What a node under way still takes shrinks as its stages pass, and never below nothing.
 func TestWhatIsLeftOfAJourney(t *testing.T) {
-	took := plan.Took{plan.Draining: 40 * time.Second, plan.Configuring: 30 * time.Second, plan.Verifying: 2 * time.Second, plan.Joining: 18 * time.Second}
+	took := plan.Took{plan.Draining: 20 * time.Second, plan.Configuring: 30 * time.Second, plan.Verifying: 2 * time.Second, plan.Joining: 18 * time.Second}
 	left := func(stage actuators.Stage, ago time.Duration, also ...func(*plan.World)) time.Duration {
 		s := quiet("v2", behind("", web), under(0, stage))
 		s.world.Took, s.world.Nodes = took, s.world.Nodes[:1]
