@@ -60,8 +60,17 @@ func checkAddress(s string) error {
 }
 
 func checkCIDR(s string) error {
-	if prefix, err := netip.ParsePrefix(s); err != nil || prefix != prefix.Masked() {
+	prefix, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		if a, err := netip.ParseAddr(s); err == nil {
+			return fmt.Errorf("one address is written %s/%d", a, a.BitLen())
+		}
 		return errors.New("it must be a network such as 10.0.3.0/24, or one address such as 10.0.3.7/32")
+	case prefix != prefix.Masked():
+		return fmt.Errorf("it names one address of the network %s; write that, or %s/%d", prefix.Masked(), prefix.Addr(), prefix.Addr().BitLen())
+	case prefix.Bits() == 0:
+		return errors.New("it must not be everybody")
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func TestTheSchemaIsStable(t *testing.T) {
 	}
 }
 
-// Editors show a description for every key.
+// Editors show a description for every key, whole.
 func TestEveryKeyIsDescribed(t *testing.T) {
 	var walk func(path string, at any)
 	walk = func(path string, at any) {
@@ -34,11 +34,14 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 			properties, _ := at["properties"].(map[string]any)
 			for key, part := range properties {
 				part := part.(map[string]any)
-				if _, described := part["description"]; !described && len(part) > 1 {
-					t.Errorf("%s/%s has no description", path, key)
+				if said, _ := part["description"].(string); !strings.HasSuffix(said, ".") && len(part) > 1 {
+					t.Errorf("%s/%s has no description, or it ends early: %q", path, key, said)
 				}
 			}
 			for key, part := range at {
+				if part == nil {
+					t.Errorf("%s has a stray key: %q", path, key)
+				}
 				walk(path+"/"+key, part)
 			}
 		case []any:

@@ -36,7 +36,10 @@ func (a *actor) status() Status {
 		s.Phase = plan.PhaseRollingBack
 	}
 	if s.Rejected != nil && rests(s.Phase) {
-		s.Phase, s.Reason = plan.PhaseInvalid, s.Rejected.Errors.Error()
+		s.Phase, s.Reason = plan.PhaseInvalid, s.Rejected.Errors[:min(1, len(s.Rejected.Errors))].Error()
+		if more := len(s.Rejected.Errors) - 1; more > 0 {
+			s.Reason += fmt.Sprintf("; and %d more", more)
+		}
 	}
 	s.Nodes = make([]Node, 0, len(a.plan.Nodes))
 	for n, p := range a.plannedNodes() {

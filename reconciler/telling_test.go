@@ -150,7 +150,7 @@ func TestNodesAreToldWithWhatWentWrong(t *testing.T) {
 
 // What a fleet's phase is called, where a broken file or a rollout back says more than the plan.
 func TestPhasesAreTold(t *testing.T) {
-	broken := &desired.Rejection{Errors: desired.Errors{{Message: "no release"}}}
+	broken := &desired.Rejection{Errors: desired.Errors{{Message: "no release"}, {Message: "no nodes"}, {Message: "no checks"}}}
 	back := Rollout{Trigger: TriggerRevert, Started: time.Now()}
 	ended := back
 	ended.Ended = time.Now()
@@ -174,7 +174,7 @@ func TestPhasesAreTold(t *testing.T) {
 	} {
 		a := quietActor(1)
 		a.plan.Phase, a.meta.rejected, a.rollout.Rollout = c.phase, c.rejected, c.rollout
-		if got := a.status(); got.Phase != c.want || (c.want == plan.PhaseInvalid) != strings.Contains(got.Reason, "no release") {
+		if got := a.status(); got.Phase != c.want || (c.want == plan.PhaseInvalid) != strings.HasSuffix(got.Reason, "no release; and 2 more") {
 			t.Errorf("%s: %s (%s), want %s", name, got.Phase, got.Reason, c.want)
 		}
 	}

@@ -67,6 +67,8 @@ func (o Options) withDefaults() (Options, error) {
 // maxNodes leaves addresses for nodes that are added later.
 const maxNodes = 100
 
+const agentDir = "agent" // the state directory of a fleet's own agent
+
 // A Site is where another SSH server than a node's own listens, and what it must do: present HostKey, let in Authorized, and
 // run commands in Home with Env.
 type Site struct {
@@ -203,7 +205,7 @@ func (f *Fleet) openRepo(ctx context.Context) (err error) {
 }
 
 func (f *Fleet) openAgent(context.Context) (err error) {
-	f.Agent, err = f.NewAgent("agent")
+	f.Agent, err = f.NewAgent(agentDir)
 	return err
 }
 

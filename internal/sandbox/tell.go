@@ -171,7 +171,7 @@ func (t *teller) farewell(f *Fleet) {
 	t.say("\n%s\n", t.paint(bold, "The fleet goes on until Ctrl-C. In another terminal:"))
 	t.say("%s status --watch --server %s", f.options.Executable, f.Agent.URL)
 	environment := strings.Join(f.Cloud.Environment(), " ")
-	t.say("env %s %s plan --repo %s --ssh-key %s --ssh-known-hosts %s   # what would be done, also of a branch: --branch NAME", environment, f.options.Executable, f.Repo.URL, f.path("id"), f.path("known_hosts"))
+	t.say("env %s %s plan --repo %s --state-dir %s --ssh-key %s --ssh-known-hosts %s   # what would be done, also of a branch: --branch NAME", environment, f.options.Executable, f.Repo.URL, f.path(agentDir), f.path("id"), f.path("known_hosts"))
 	t.say("curl %s", f.URL)
 	t.say("cd %s   # a clone of %s", f.Repo.Work, f.Repo.URL)
 	t.say("sed -i 's/^release:.*/release: v4/' %s && git commit -am 'web v4' && git push   # v1, v2 and v4 are good; v3 has failed already, and is tried again only with a line retry: 1", f.Repo.FleetFile)

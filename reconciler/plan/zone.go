@@ -149,7 +149,7 @@ func (b *budget) otherZone(v *view) refusal {
 	}
 	for _, zone := range slices.Sorted(maps.Keys(b.left.awayIn)) {
 		if zone != v.Zone && b.left.awayIn[zone] > 0 {
-			return refusal{ByBudget, fmt.Sprintf("%d are away in %s, and rollout.zones is one-at-a-time", b.left.awayIn[zone], cmp.Or(zone, "a zone that is not known"))}
+			return refusal{ByBudget, fmt.Sprintf("%d away in %s, and rollout.zones is one-at-a-time", b.left.awayIn[zone], cmp.Or(zone, "a zone that is not known"))}
 		}
 	}
 	return refusal{}
