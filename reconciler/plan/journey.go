@@ -37,6 +37,9 @@ func (k *known) move(t turns) []*move {
 func (k *known) journey(v *view, refused refusal, sure recheck) move {
 	m := move{status: NodeStatus{Name: v.Name, UnderWay: true, Since: v.when(v.rec.StageAt), Attempt: k.failures(v) + 1, State: busyState(v)}}
 	if !k.canWork(v, &m) {
+		if k.claimedAhead(v) {
+			k.servesOn(v, &m)
+		}
 		return m
 	}
 	switch v.rec.Stage {

@@ -108,7 +108,24 @@ func (k *known) awaitsTurn(v *view, m *move, why refusal) bool {
 	if why.none() || v.rec.Spoiled || v.changed() || k.whenBack == nil || !k.claimed(v) || !k.whenBack.refuse(v).none() {
 		return false
 	}
-	m.status.State, m.serves, m.waitsTurn = Outdated, true, true
+	k.servesOn(v, m)
 	m.because("claimed, and leaves when its turn comes: " + why.why)
 	return true
+}
+
+// servesOn says that a node which waits for its turn goes on serving; or that it does not serve, by nobody's order.
+func (k *known) servesOn(v *view, m *move) {
+	m.status.State, m.serves, m.waitsTurn = Outdated, v.serving, true
+	if !v.serving {
+		m.status.State = OutOfService
+	}
+}
+
+// claimedAhead reports whether the node is just being claimed before its turn has come.
+func (k *known) claimedAhead(v *view) bool {
+	if v.Busy != Leave || !v.isBeingClaimed() || k.whenBack == nil {
+		return false
+	}
+	b := k.budget()
+	return b.refuse(v).cause == ByBudget
 }
