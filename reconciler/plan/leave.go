@@ -10,6 +10,8 @@ import (
 func (k *known) leaving(v *view, m *move, refused refusal, sure recheck) {
 	onward := v.rec.Spoiled || k.isToGet(v) || k.untried[v.Name] && v.rotation != member && !v.rec.Known()
 	switch {
+	case k.othersTook(v):
+		m.do(Restore, "somebody else takes it out: "+k.said(v), k.toIdle(v))
 	case !onward && v.changed():
 		m.do(Restore, k.whyBack(v)+": it goes back and bakes", k.at(v, actuators.Verified))
 	case !onward:

@@ -129,3 +129,15 @@ func (k *known) claimedAhead(v *view) bool {
 	b := k.budget()
 	return b.refuse(v).cause == ByBudget
 }
+
+// othersTook reports whether somebody else takes a node out, or has, that is claimed: it was seen to serve since, and this agent has not asked
+// for it to leave. What it was proven in tells where it belongs (law 13).
+func (k *known) othersTook(v *view) bool {
+	asked := v.Asked == Drain && !v.AskedAt.Before(v.Staged)
+	if !k.balanced() || v.Inherited || asked || v.Served.IsZero() || v.Served.Before(v.Staged) || v.rec.Spoiled || v.changed() {
+		return false
+	}
+	known := func(m actuators.Membership) bool { return slices.Contains(v.rec.Places, m) }
+	left := func(m actuators.Membership) bool { return !v.isIn(m) }
+	return !slices.ContainsFunc(v.rec.Taken, func(m actuators.Membership) bool { return !known(m) }) && slices.ContainsFunc(v.rec.Taken, left)
+}

@@ -1,10 +1,12 @@
 package plan_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"windlass/actuators"
+	"windlass/desired"
 	"windlass/reconciler/plan"
 )
 
@@ -16,6 +18,52 @@ func claimedAhead(twists ...twist) situation {
 		n.Asked, n.AskedAt = plan.Add, start.Add(-time.Hour)
 	})
 	return baking(5*time.Second, append([]twist{under(1, actuators.Leaving), claimed}, twists...)...)
+}
+
+// Law 13: who is claimed ahead and is then taken out by somebody else is let go, and not changed or put back while it is to be left alone.
+func TestLaw13ClaimedNodeThatOthersTakeOutIsLetGo(t *testing.T) {
+	inTwo := twist{"", func(w *plan.World, _ *desired.Fleet) {
+		for i := range 2 {
+			w.Nodes[i].Host.Record.Taken = append(w.Nodes[i].Host.Record.Taken, w.Groups[1].Members[i].Membership)
+		}
+	}}
+	for name, s := range map[string]situation{
+		"drains": claimedAhead(place(1, "", actuators.TargetDraining, false)),
+		"is out": claimedAhead(gone(1, "", 8*time.Second)),
+		"drains from one of two groups": claimedAhead(twist{"", func(w *plan.World, f *desired.Fleet) { twoGroups(w)(f) }}, inTwo, twist{"", func(w *plan.World, _ *desired.Fleet) {
+			w.Groups[1].Members[1].Status = actuators.TargetDraining
+		}}),
+	} {
+		p := plan.Next(s.want, s.world)
+		if kindsOf(p, "") != "restore web-2" {
+			t.Errorf("one that %s: %q, %s", name, kindsOf(p, ""), p.Nodes[1].Reason)
+			continue
+		}
+		n := &s.world.Nodes[1]
+		n.Host.Record, n.Staged, n.OutSince = *p.Steps[0].Record, start, start
+		if p = plan.Next(s.want, s.world); kindsOf(p, "") != "" || !p.Nodes[1].Foreign {
+			t.Errorf("one that %s, afterwards: %q, %s", name, kindsOf(p, ""), p.Nodes[1].Reason)
+		}
+	}
+}
+
+// Laws 10, 17: a claimed node leaves by this agent's hand where it was asked to, where an agent before may have asked, where it was out when it
+// was claimed, and where nothing else says in which places it belongs.
+func TestLaw17ClaimedNodeThatLeftByOurHandGoesOn(t *testing.T) {
+	for name, change := range map[string]func(*plan.Node){
+		"was asked":                        func(n *plan.Node) { n.Asked, n.AskedAt = plan.Drain, start.Add(-9*time.Second) },
+		"may have been asked":              func(n *plan.Node) { n.Inherited, n.Asked = true, "" },
+		"has not served since":             func(n *plan.Node) { n.Served = start.Add(-time.Minute) },
+		"never served":                     func(n *plan.Node) { n.Served = time.Time{} },
+		"has a record that names no place": func(n *plan.Node) { n.Host.Record.Places = nil },
+		"failed":                           func(n *plan.Node) { n.Host.Record.Spoiled = true },
+	} {
+		s := claimedAhead(gone(1, "", 8*time.Second))
+		change(&s.world.Nodes[1])
+		if p := plan.Next(s.want, s.world); strings.Contains(kindsOf(p, ""), "restore") {
+			t.Errorf("one that %s: %q, %s", name, kindsOf(p, ""), p.Nodes[1].Reason)
+		}
+	}
 }
 
 // Law 23: a node that is being claimed before its turn serves on, and is told and counted so; and one that is sick while it waits is not.
@@ -32,5 +80,17 @@ func TestLaw23ClaimedNodeIsToldAsItServes(t *testing.T) {
 	s = claimedAhead(place(1, "", actuators.TargetUnhealthy, true))
 	if p := plan.Next(s.want, s.world); p.InService != 2 || p.Nodes[1].State != plan.OutOfService || kindsOf(p, "") != "" {
 		t.Errorf("when it is sick: %d in service, %s, %q", p.InService, p.Nodes[1].State, kindsOf(p, ""))
+	}
+}
+
+// Law 13: a node that somebody else takes out of one of its groups is left alone while it drains there, as when it is out.
+func TestLaw13NodeThatDrainsFromOneGroupIsLeftAlone(t *testing.T) {
+	s := quiet("v2", twist{"", func(w *plan.World, f *desired.Fleet) {
+		twoGroups(w)(f)
+		w.Groups[1].Members[0].Status = actuators.TargetDraining
+		w.Nodes[0].OutSince = start.Add(-10 * time.Second)
+	}})
+	if p := plan.Next(s.want, s.world); strings.Contains(kindsOf(p, ""), "web-1") || !p.Nodes[0].Foreign {
+		t.Errorf("%q, %s", kindsOf(p, ""), p.Nodes[0].Reason)
 	}
 }

@@ -294,7 +294,9 @@ func (s *scene) foreignOut(v *view) bool {
 	if !s.balanced() || v.rec.Stage != actuators.Idle {
 		return false
 	}
-	return v.rotation == draining && v.rec.Known() || slices.ContainsFunc(v.absent, func(i int) bool { return v.wasIn(s.Groups[i].ID) })
+	leaves := func(t actuators.Target) bool { return t.Status == actuators.TargetDraining && v.wasIn(t.Group) }
+	return v.rotation == draining && v.rec.Known() || slices.ContainsFunc(v.targets, leaves) ||
+		slices.ContainsFunc(v.absent, func(i int) bool { return v.wasIn(s.Groups[i].ID) })
 }
 
 // restoreDue reports whether a node that somebody else took out was left alone for long enough.
