@@ -175,7 +175,7 @@ func (k *known) takeTurns() turns {
 	for _, failed := range []bool{true, false} {
 		for i := range k.views {
 			v := &k.views[i]
-			if !v.isToLeave() || v.rec.Spoiled != failed {
+			if !k.isToLeave(v) || v.rec.Spoiled != failed {
 				continue
 			}
 			if why := cmpRefusal(k.tooFew(), t.left.refuse(v)); !why.none() {
@@ -189,8 +189,11 @@ func (k *known) takeTurns() turns {
 }
 
 // isToLeave reports whether the node is claimed to leave the places that it has, all or the rest of them. One that has none left, or that
-// nothing can be done to now, is counted out already: nothing is spent on it, and a refusal is not looked at.
-func (v *view) isToLeave() bool { return v.rec.Stage == actuators.Leaving }
+// nothing can be done to now, is counted out already: nothing is spent on it, and a refusal is not looked at. One that serves on and cannot be
+// read does not leave.
+func (k *known) isToLeave(v *view) bool {
+	return v.rec.Stage == actuators.Leaving && !(v.unsure != "" && k.claimed(v))
+}
 
 // cmpRefusal returns the first refusal that is one.
 func cmpRefusal(all ...refusal) refusal {

@@ -40,6 +40,7 @@ func (k *known) journey(v *view, refused refusal, sure recheck) move {
 		if k.claimedAhead(v) {
 			k.servesOn(v, &m)
 		}
+		m.serves = m.serves || v.unsure != "" && k.stillServes(v)
 		return m
 	}
 	switch v.rec.Stage {

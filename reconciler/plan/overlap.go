@@ -133,8 +133,7 @@ func (k *known) claimedAhead(v *view) bool {
 // othersTook reports whether somebody else takes a node out, or has, that is claimed: it was seen to serve since, and this agent has not asked
 // for it to leave. What it was proven in tells where it belongs (law 13).
 func (k *known) othersTook(v *view) bool {
-	asked := v.Asked == Drain && !v.AskedAt.Before(v.Staged)
-	if !k.balanced() || v.Inherited || asked || v.Served.IsZero() || v.Served.Before(v.Staged) || v.rec.Spoiled || v.changed() {
+	if !k.balanced() || v.Inherited || v.askedToLeave() || v.Served.IsZero() || v.Served.Before(v.Staged) || v.rec.Spoiled || v.changed() {
 		return false
 	}
 	known := func(m actuators.Membership) bool { return slices.Contains(v.rec.Places, m) }

@@ -94,3 +94,41 @@ func TestLaw13NodeThatDrainsFromOneGroupIsLeftAlone(t *testing.T) {
 		t.Errorf("%q, %s", kindsOf(p, ""), p.Nodes[0].Reason)
 	}
 }
+
+// Law 1: a node that cannot be read any more after it was claimed serves on and is not taken, and others go on. One that may have been asked to
+// leave does not count.
+func TestLaw1ClaimedNodeThatCannotBeReadServesOn(t *testing.T) {
+	unread := func(change func(*plan.Node)) (s situation) {
+		s = claimedAhead()
+		n := &s.world.Nodes[1]
+		n.Read.Err = "connection timed out"
+		change(n)
+		return s
+	}
+	s := unread(func(*plan.Node) {})
+	p := plan.Next(s.want, s.world)
+	if p.InService != 3 || p.Nodes[1].State != plan.Unreachable || strings.Contains(holds(p), "web-2 is out") {
+		t.Errorf("%d in service, web-2 is %s, %s", p.InService, p.Nodes[1].State, holds(p))
+	}
+	own(&s.world, 0, actuators.Idle).Claim = nil
+	s.world.Nodes[0].Host.Record.Proven = version("v2")
+	if p = plan.Next(s.want, s.world); kindsOf(p, "") != "leave web-4" {
+		t.Errorf("when nobody is out: %q, %s", kindsOf(p, ""), holds(p))
+	}
+	for name, change := range map[string]func(*plan.Node){
+		"was asked to leave":  func(n *plan.Node) { n.Asked, n.AskedAt = plan.Drain, start.Add(-9*time.Second) },
+		"may have been asked": func(n *plan.Node) { n.Inherited, n.Asked = true, "" },
+		"is being asked":      func(n *plan.Node) { n.Busy, n.Since = plan.Drain, start },
+		"is another agent's": func(n *plan.Node) {
+			n.Host.Record.Claim = &actuators.Claim{Holder: "agent-b", Epoch: 1, Nonce: "b", Expires: start.Add(-time.Hour)}
+		},
+		"failed": func(n *plan.Node) { n.Host.Record.Spoiled = true },
+	} {
+		s := unread(change)
+		own(&s.world, 0, actuators.Idle).Claim = nil
+		s.world.Nodes[0].Host.Record.Proven = version("v2")
+		if p := plan.Next(s.want, s.world); strings.Contains(kindsOf(p, ""), "web-4") {
+			t.Errorf("one that %s: %q", name, kindsOf(p, ""))
+		}
+	}
+}

@@ -57,6 +57,9 @@ func (k *known) stuck(d decision) int {
 		if !m.status.UnderWay || m.status.State == OutOfService || v.provenOnce(v.rec.On) && k.Is(v.rec.On) {
 			continue // one that has what it had before says nothing about the version
 		}
+		if v.unsure != "" && k.claimed(v) && k.wave.proven() {
+			continue // nor does one that was not touched
+		}
 		if v.provenOnce(k.Version) && (v.unsure != "" || m.hold != nil && m.hold.Cause.isOthers()) {
 			continue // nor does one that cannot be reached, or that others keep, on its way back to what it had
 		}

@@ -183,7 +183,7 @@ func (s *scene) stillServes(v *view) bool { return v.serving && s.claimed(v) && 
 // claimed reports whether the node is to leave and has not begun to: it has all its places, and no balancer was asked, as far as can be
 // known. It counts as away only when it may go.
 func (s *scene) claimed(v *view) bool {
-	if v.rec.Stage != actuators.Leaving || v.doing() != "" || v.unsure != "" || v.foreign != nil {
+	if v.rec.Stage != actuators.Leaving || v.doing() != "" || v.unsure != "" && !s.servesUnread(v) || v.foreign != nil {
 		return false
 	}
 	if !s.balanced() {
@@ -191,6 +191,16 @@ func (s *scene) claimed(v *view) bool {
 	}
 	return s.inAllPlaces(v) && !s.drainUnseen(v)
 }
+
+// servesUnread reports whether a node cannot be read that this agent claimed, and has not asked to leave: as long as its balancers call it
+// healthy it serves as before, and cannot be taken (law 1).
+func (s *scene) servesUnread(v *view) bool {
+	ours := v.rec.Claim != nil && v.rec.Claim.Nonce == s.Agent.Nonce && !v.Inherited && !v.askedToLeave()
+	return ours && v.Read.Err != "" && !v.Stale && s.balanced() && v.serving && !v.rec.Spoiled && !v.changed()
+}
+
+// askedToLeave reports whether this agent asked the node's balancers to let it go since it was claimed.
+func (v *view) askedToLeave() bool { return v.Asked == Drain && !v.AskedAt.Before(v.Staged) }
 
 // inAllPlaces reports whether the node has every place that its record says it is to leave, in groups that exist. One that has left some of
 // them and was given back has not until its load balancers send it traffic again.
