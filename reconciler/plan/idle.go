@@ -103,7 +103,7 @@ func (k *known) give(v *view, m *move) {
 // adoptable reports whether a node nobody wrote down may prove that it has what is wanted (law 12).
 func (k *known) adoptable(v *view) bool {
 	return !v.rec.Known() && v.rec.Stage == actuators.Idle && k.Fleet.Adopt && k.Fleet.Unproven == "" && (v.rotation == member || !k.balanced()) &&
-		!(v.Health.Release == k.Version.Release && (v.Health.Phase == WatchVerify || v.Health.Phase == WatchFirst) && v.fails())
+		!(v.Health.Release == k.Version.Release && (v.Health.Phase == WatchVerify || v.Health.Phase == WatchFirst || v.Health.Phase == WatchAgain) && v.fails())
 }
 
 // firstPhase is how a node that nobody wrote down is checked. One that its balancers call healthy may take its time; of any other a certain
