@@ -20,9 +20,10 @@ func (s *scene) proving(v *view) bool {
 	return v.Busy == Prove && v.rec.Stage == actuators.Verified && s.balanced() && v.serving
 }
 
-// finishing reports whether the node is back in rotation or is being registered, and its bake is about to end.
+// finishing reports whether the node is back in rotation or is being registered, and its bake is about to end. One whose last step broke off may
+// break off again.
 func (k *known) finishing(v *view) bool {
-	if !v.returns() || v.fails() || v.unsure != "" || k.mitigatedBy(v) != "" || !v.serving && !k.justJoins(v) {
+	if !v.returns() || v.fails() || v.unsure != "" || v.Trouble != "" || k.mitigatedBy(v) != "" || !v.serving && !k.justJoins(v) {
 		return false
 	}
 	bake := k.bakeTime(v)

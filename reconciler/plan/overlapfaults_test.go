@@ -7,6 +7,7 @@ import (
 
 	"windlass/actuators"
 	"windlass/desired"
+	"windlass/health"
 	"windlass/reconciler/plan"
 )
 
@@ -129,6 +130,39 @@ func TestLaw1ClaimedNodeThatCannotBeReadServesOn(t *testing.T) {
 		s.world.Nodes[0].Host.Record.Proven = version("v2")
 		if p := plan.Next(s.want, s.world); strings.Contains(kindsOf(p, ""), "web-4") {
 			t.Errorf("one that %s: %q", name, kindsOf(p, ""))
+		}
+	}
+}
+
+// Law 7: a node that was registered again with what is not proven on it, and that its balancers do not call healthy by no fault of its own, is out
+// by windlass's hand as before when it is claimed for another version.
+func TestLaw7ClaimedNodeThatNeverCameBackIsAway(t *testing.T) {
+	s := quiet("v3", under(0, actuators.Leaving), place(0, "", actuators.TargetUnhealthy, false), on(0, "", func(n *plan.Node, r *actuators.NodeRecord) {
+		r.On, r.Try = version("v2"), actuators.Try{Version: version("v2"), ID: "x"}
+		n.Asked, n.AskedAt = plan.Add, start.Add(-10*time.Minute)
+	}), under(1, actuators.Leaving), place(1, "", actuators.TargetUnhealthy, true), on(3, "", func(_ *plan.Node, r *actuators.NodeRecord) {
+		r.On, r.Proven = version("v3"), version("v3")
+	}))
+	if p := plan.Next(s.want, s.world); strings.Contains(kindsOf(p, ""), "drain") {
+		t.Errorf("web-1 is out, and %q; %s", kindsOf(p, ""), holds(p))
+	}
+}
+
+// A node that nobody wrote down and that serves something else is not asked whether it has what is wanted whenever it was checked for another's
+// sake: it would count as out meanwhile, and the other be claimed and let go without end.
+func TestRecheckIsNoReasonToAskForAdoptionAgain(t *testing.T) {
+	w := unbalanced(3, "v1")
+	w.Nodes[0].Host.Record = actuators.NodeRecord{}
+	for i, v := range []string{"v2", "v1", "v1"} {
+		w.Nodes[i].Health = checks(plan.WatchAgain, v, health.Passing)
+	}
+	w.Nodes[0].Health.Verdict.Status = health.Contradicted
+	r := own(&w, 1, actuators.Leaving)
+	r.StageAt = start.Add(-time.Minute)
+	w.Nodes[1].Staged = r.StageAt
+	for _, x := range plan.Next(wants("v2", noBalancers), w).Watch {
+		if x.Node == "web-1" && x.Phase == plan.WatchFirst {
+			t.Errorf("asked again: %+v", x)
 		}
 	}
 }

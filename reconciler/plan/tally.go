@@ -189,14 +189,15 @@ func (s *scene) claimed(v *view) bool {
 	if !s.balanced() {
 		return !v.rec.Spoiled // one that failed has been out since
 	}
-	return s.inAllPlaces(v) && !s.drainUnseen(v)
+	back := v.serving || !v.changed() || v.rec.Spoiled // else it was never seen to be back since it was taken out
+	return back && s.inAllPlaces(v) && !s.drainUnseen(v)
 }
 
 // servesUnread reports whether a node cannot be read that this agent claimed, and has not asked to leave: as long as its balancers call it
 // healthy it serves as before, and cannot be taken (law 1).
 func (s *scene) servesUnread(v *view) bool {
 	ours := v.rec.Claim != nil && v.rec.Claim.Nonce == s.Agent.Nonce && !v.Inherited && !v.askedToLeave()
-	return ours && v.Read.Err != "" && !v.Stale && s.balanced() && v.serving && !v.rec.Spoiled && !v.changed()
+	return ours && s.balanced() && v.serving && !v.rec.Spoiled && !v.changed()
 }
 
 // askedToLeave reports whether this agent asked the node's balancers to let it go since it was claimed.
