@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -143,7 +144,17 @@ func (s *scene) sourcesIncomplete() string {
 			return s.namedByRecord(g)
 		}
 	}
-	return s.unread
+	return cmp.Or(s.unread, s.neverRead())
+}
+
+// neverRead returns which node was not read yet, or "": an agent before this one may have it under way.
+func (s *scene) neverRead() string {
+	for i := range s.views {
+		if v := &s.views[i]; v.Host == nil && v.Read.Err == "" {
+			return v.Name + " was not read yet"
+		}
+	}
+	return ""
 }
 
 // namedByRecord says why a group that only records name could not be read, and whose record that is.

@@ -78,15 +78,11 @@ func (k *known) hindrance() string {
 		return "paused: " + k.Fleet.Paused.Reason
 	}
 	for i := range k.views {
-		v := &k.views[i]
-		switch {
-		case v.foreign != nil:
+		if v := &k.views[i]; v.foreign != nil {
 			return fmt.Sprintf("agent %s works on %s; leave the fleet to one agent, and give plan the --state-dir of that one", v.foreign.Holder, v.Name)
-		case v.Host == nil && v.Read.Err == "":
-			return v.Name + " was not read yet"
 		}
 	}
-	return ""
+	return k.neverRead()
 }
 
 // A decision is what all nodes do next, and what is said of the fleet as a whole.

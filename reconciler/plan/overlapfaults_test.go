@@ -166,3 +166,14 @@ func TestRecheckIsNoReasonToAskForAdoptionAgain(t *testing.T) {
 		}
 	}
 }
+
+// Law 1: an agent that takes over lets nobody leave who was claimed ahead before it has read every node: one that it has not may be the one that is
+// to prove itself first.
+func TestLaw1ClaimedNodeWaitsUntilAllWereRead(t *testing.T) {
+	s := claimedAhead(on(1, "", func(n *plan.Node, _ *actuators.NodeRecord) { n.Inherited, n.Asked = true, "" }))
+	n := &s.world.Nodes[0]
+	n.Host, n.Read, n.Health = nil, plan.Source{}, plan.Health{}
+	if p := plan.Next(s.want, s.world); kindsOf(p, "") != "" || !strings.Contains(p.Nodes[1].Reason, "web-1 was not read yet") {
+		t.Errorf("%q, %s", kindsOf(p, ""), p.Nodes[1].Reason)
+	}
+}
