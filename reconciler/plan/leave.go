@@ -111,7 +111,7 @@ func (v *view) listed() bool {
 // one on its way back that does not serve yet stays counted as out; one that has left a group already goes back there.
 func (k *known) stay(v *view, m *move, why refusal) {
 	switch {
-	case v.rec.Spoiled || v.changed() && k.claimed(v):
+	case v.rec.Spoiled || v.changed() && (k.claimed(v) || k.balanced() && k.inAllPlaces(v)):
 		m.refuse(why)
 		if !k.balanced() && !v.rec.Spoiled && !v.watched(WatchAgain, v.rec.On.Release) {
 			m.probe(WatchAgain, v.rec.On.Release, 0) // nothing else tells whether it serves
