@@ -160,6 +160,10 @@ func TestUnrecordedNodeSettles(t *testing.T) {
 	if kindsOf(p, "web-1") != "" {
 		t.Errorf("it served 8 s ago, and left 6 s ago: %q, %s", kindsOf(p, "web-1"), p.Nodes[0].Reason)
 	}
+	n.Served = time.Time{}
+	if p := plan.Next(s.want, s.world); kindsOf(p, "web-1") != "configure web-1" {
+		t.Errorf("it never served: %q, %s", kindsOf(p, "web-1"), p.Nodes[0].Reason)
+	}
 }
 
 // a node of an unknown release that was drained and is to go straight back is held for ever.
@@ -227,6 +231,81 @@ func TestNoteOfUnreadNLB(t *testing.T) {
 	for _, n := range p.Notes {
 		if strings.Contains(n, "waits out its deregistration delay") {
 			t.Errorf("every NLB does; what is lost is the floor of its zones: %q", n)
+		}
+	}
+}
+
+// Members outside the node set stand for a zone, and for a group, as far as they are known to be there and to be healthy.
+func TestStrangersInZones(t *testing.T) {
+	one, all := actuators.Threshold{Count: 1}, actuators.Threshold{Percent: 80}
+	zonal, shared := actuators.Rules{Zonal: true, InDNS: one}, actuators.Rules{Protocol: "HTTP", FailsOpen: all}
+	stranger := func(zone string, status actuators.TargetStatus) twist {
+		return twist{"", func(w *plan.World, f *desired.Fleet) {
+			m := memberOf("zz", status)
+			m.Zone, f.LoadBalancers[0].Prune, f.Nodes.Expect = zone, false, 4
+			w.Groups[0].Members = append(w.Groups[0].Members, m)
+		}}
+	}
+	prunes := twist{"", func(_ *plan.World, f *desired.Fleet) { f.LoadBalancers[0].Prune = true }}
+	rules := func(r actuators.Rules) twist {
+		return twist{"", func(w *plan.World, f *desired.Fleet) { w.Groups[0].Rules, f.Rollout.MaxUnavailable.Count = r, 2 }}
+	}
+	next := on(0, "", func(_ *plan.Node, r *actuators.NodeRecord) { r.On, r.Proven = version("v2"), version("v2") })
+	after := func(have ...int) twist { // web-2 is alone in b
+		return twist{"", func(w *plan.World, f *desired.Fleet) {
+			for _, i := range have {
+				w.Nodes[i].Host.Record.On, w.Nodes[i].Host.Record.Proven = version("v2"), version("v2")
+			}
+		}}
+	}
+	nowhere := on(1, "", func(n *plan.Node, _ *actuators.NodeRecord) { n.Zone = "" })
+	sick := place(1, "", actuators.TargetUnhealthy, true)
+	for name, c := range map[string]struct {
+		release string
+		twists  []twist
+		want    string
+	}{
+		"one that is healthy stays in its zone":      {"v2", []twist{rules(zonal), stranger("b", actuators.TargetHealthy), after(0, 2, 3)}, "leave web-2"},
+		"one that is sick is no help there":          {"v2", []twist{rules(zonal), stranger("b", actuators.TargetUnhealthy), after(0, 2, 3)}, ""},
+		"nor one that registers":                     {"v2", []twist{rules(zonal), stranger("b", actuators.TargetInitial), after(0, 2, 3)}, ""},
+		"nor one of no known zone":                   {"v2", []twist{rules(zonal), stranger("", actuators.TargetHealthy), after(0, 2, 3), nowhere}, ""},
+		"a sick one counts among those registered":   {"v2", []twist{rules(shared), stranger("", actuators.TargetUnhealthy), next}, ""},
+		"a sick one leaves as it is":                 {"v1", []twist{rules(zonal), stranger("b", actuators.TargetUnhealthy), sick, prunes}, "prune "},
+		"a healthy one is the last of its zone":      {"v1", []twist{rules(zonal), stranger("d", actuators.TargetHealthy), prunes}, ""},
+		"is, and outages are allowed":                {"v1", []twist{rules(zonal), stranger("d", actuators.TargetHealthy), prunes, {"", func(_ *plan.World, f *desired.Fleet) { f.Rollout.AllowOutage = true }}}, "prune "},
+		"may be in a zone that is too low":           {"v1", []twist{rules(zonal), stranger("", actuators.TargetHealthy), sick, prunes}, ""},
+		"keeps a group above its number":             {"v1", []twist{rules(actuators.Rules{FailsOpen: actuators.Threshold{Count: 5}}), stranger("", actuators.TargetHealthy), prunes}, ""},
+		"keeps no group above it that has enough":    {"v1", []twist{rules(actuators.Rules{FailsOpen: actuators.Threshold{Count: 4}}), stranger("", actuators.TargetHealthy), prunes}, "prune "},
+		"makes a part of those registered no larger": {"v1", []twist{rules(shared), stranger("", actuators.TargetHealthy), prunes}, "prune "},
+	} {
+		s := quiet(c.release, c.twists...)
+		if p := plan.Next(s.want, s.world); kindsOf(p, "") != c.want {
+			t.Errorf("%s: %q, want %q; %s", name, kindsOf(p, ""), c.want, holds(p))
+		}
+	}
+}
+
+// Nodes with something unproven that are to leave stand for each other where they serve: in their zone, and where zones share their targets in
+// all of them. They make none of the registered more.
+func TestUnprovenNodesStandForEachOther(t *testing.T) {
+	for name, c := range map[string]struct {
+		rules actuators.Rules
+		want  string
+	}{
+		"in their zone":         {actuators.Rules{Zonal: true, InDNS: actuators.Threshold{Count: 1}}, "drain web-1"}, // web-4 stays, and web-2 is alone in b
+		"in all zones":          {actuators.Rules{InDNS: actuators.Threshold{Count: 3}}, "drain web-1"},
+		"all that are left":     {actuators.Rules{FailsOpen: actuators.Threshold{Percent: 100}}, "drain web-1, drain web-2"}, // as many as may
+		"where four are needed": {actuators.Rules{InDNS: actuators.Threshold{Count: 4}}, ""},
+	} {
+		s := quiet("v2", under(0, actuators.Leaving), under(1, actuators.Leaving), under(3, actuators.Leaving))
+		s.want.Fleet.Rollout.MaxUnavailable.Count = 2
+		for i := range s.world.Nodes {
+			s.world.Nodes[i].Host.Record.On = version("v0")
+		}
+		r := &s.world.Nodes[2].Host.Record
+		r.On, r.Proven, s.world.Groups[0].Rules = version("v2"), version("v2"), c.rules
+		if p := plan.Next(s.want, s.world); kindsOf(p, "") != c.want {
+			t.Errorf("%s: %q, want %q; %s", name, kindsOf(p, ""), c.want, holds(p))
 		}
 	}
 }

@@ -210,7 +210,7 @@ func TestG45FlowsThatOutliveTheDrainAreNotCut(t *testing.T) {
 
 // A node that was left early and verified waits for its address, without a call and without an attempt, and joins when the delay is over.
 func TestAddressIsRegisteredWhenItsDelayIsOver(t *testing.T) {
-	at := func(ago time.Duration) plan.Plan {
+	at := func(ago time.Duration, also ...func(*plan.World)) plan.Plan {
 		w := fleetOf(4, "v1")
 		want := wants("v2", func(f *desired.Fleet) { f.Rollout.Drain = leavesEarly })
 		w.Groups[0].Rules = web
@@ -220,6 +220,9 @@ func TestAddressIsRegisteredWhenItsDelayIsOver(t *testing.T) {
 		w.Nodes[0].Host.Job = ended("d1-v2-x-0-activate", 0)
 		w.Nodes[0].Health = checks(plan.WatchVerify, "v2", health.Passing)
 		w.Groups[0].At = start.Add(-90 * time.Second)
+		for _, change := range also {
+			change(&w)
+		}
 		return plan.Next(want, w)
 	}
 	early := at(time.Minute)
@@ -228,6 +231,27 @@ func TestAddressIsRegisteredWhenItsDelayIsOver(t *testing.T) {
 	}
 	if due := at(6 * time.Minute); !due.Reread {
 		t.Errorf("when the delay is over nobody looks: %s", due.Nodes[0].Reason)
+	}
+	unseen := at(time.Minute, func(w *plan.World) { w.Nodes[0].Left, w.Nodes[0].AskedAt = time.Time{}, start.Add(-time.Minute) })
+	if kindsOf(unseen, "") != "" || !strings.Contains(unseen.Nodes[0].Reason, "is over, in about 4m0s") {
+		t.Errorf("not seen to leave, after a minute: %q, %s", kindsOf(unseen, ""), unseen.Nodes[0].Reason)
+	}
+	for name, change := range map[string]func(*plan.World){
+		"of instances": func(w *plan.World) {
+			w.Groups[0].TargetType, w.Nodes[0].Targets.Instance = "instance", "web-1"
+		},
+		"that the file does not name": func(w *plan.World) {
+			former := w.Groups[0]
+			former.ID, former.Name, former.At = "arn:old", "old", start
+			former.Members = []actuators.Target{former.Members[0]}
+			former.Members[0].Group = "arn:old"
+			w.Former, w.Groups[0].Members = []actuators.GroupState{former}, w.Groups[0].Members[1:]
+			w.Nodes[0].Host.Record.Taken = append(w.Nodes[0].Host.Record.Taken, former.Members[0].Membership)
+		},
+	} {
+		if p := at(time.Minute, change); kindsOf(p, "web-1") != "add web-1" {
+			t.Errorf("a group %s: %q, %s", name, kindsOf(p, "web-1"), p.Nodes[0].Reason)
+		}
 	}
 }
 
@@ -274,9 +298,22 @@ func TestWhatSlowsDrainsDownIsTold(t *testing.T) {
 			behind("", web).do(w, f)
 			sees("", 0, func(t *plan.Traffic) { t.Blind = "ss lists nothing" }).do(w, f)
 		}}, "web-1 waits out its deregistration delay: ss lists nothing"},
+		{twist{"", func(w *plan.World, f *desired.Fleet) {
+			behind("", unread).do(w, f)
+			f.Rollout.Drain.Policy = desired.DrainForDelay
+		}}, ""},
+		{twist{"", func(w *plan.World, f *desired.Fleet) {
+			behind("", unread).do(w, f)
+			w.Groups[0].Err = "throttled"
+		}}, ""},
+		{twist{"", func(w *plan.World, f *desired.Fleet) {
+			behind("", web).do(w, f)
+			w.Former = []actuators.GroupState{{Group: actuators.Group{ID: "arn:old", Name: "old"}, Rules: unread, At: start}}
+			w.Nodes[3].Host.Record.Places = append(w.Nodes[3].Host.Record.Places, actuators.Membership{Group: "arn:old", ID: "web-4"})
+		}}, ""},
 	} {
 		s := quiet("v2", c.twist)
-		if p := plan.Next(s.want, s.world); len(p.Notes) != 1 || !strings.HasPrefix(p.Notes[0], c.want) {
+		if p := plan.Next(s.want, s.world); c.want == "" && len(p.Notes) > 0 || c.want != "" && (len(p.Notes) != 1 || !strings.HasPrefix(p.Notes[0], c.want)) {
 			t.Errorf("notes %q, want %q", p.Notes, c.want)
 		}
 	}

@@ -58,9 +58,88 @@ func TestNextNodeIsClaimedWhileOneIsAdded(t *testing.T) {
 	}
 }
 
+// addedSince is baking, of which web-1 is not in rotation yet: its groups were asked for it some time ago.
+func addedSince(ago time.Duration, asked plan.Kind, status actuators.TargetStatus) situation {
+	return baking(0, twist{"", func(w *plan.World, _ *desired.Fleet) {
+		n := &w.Nodes[0]
+		n.Health, n.Asked, n.AskedAt = checks(plan.WatchVerify, "v2", health.Passing), asked, start.Add(-ago)
+		if memberIn(w, 0).Status = status; status == "" {
+			w.Groups[0].Members = w.Groups[0].Members[1:]
+		}
+	}})
+}
+
+// The next node is claimed as soon as its turn is near: towards the end of a long bake, or when some of the groups have found the one before
+// it healthy; and with what its own zone has then.
+func TestNextNodeIsClaimedInGoodTime(t *testing.T) {
+	have := func(twists ...int) twist {
+		return twist{"", func(w *plan.World, _ *desired.Fleet) {
+			for _, i := range twists {
+				w.Nodes[i].Host.Record.On, w.Nodes[i].Host.Record.Proven = version("v2"), version("v2")
+			}
+		}}
+	}
+	two := addedSince(5*time.Second, plan.Add, actuators.TargetHealthy)
+	twoGroups(&two.world)(two.want.Fleet)
+	two.world.Groups[1].Members[0].Status = actuators.TargetInitial
+	for name, c := range map[string]struct {
+		s    situation
+		want string
+	}{
+		"towards the end of a long bake": {baking(40*time.Second, twist{"", func(_ *plan.World, f *desired.Fleet) { f.Rollout.Bake = time.Minute }}), "leave web-2"},
+		"which registers":                {addedSince(5*time.Second, plan.Add, actuators.TargetInitial), "leave web-2"},
+		"healthy in one of two":          {two, "leave web-2"},
+		"another zone, one at a time":    {baking(5*time.Second, have(3), twist{"", func(_ *plan.World, f *desired.Fleet) { f.Rollout.Zones = desired.OneZoneAtOnce }}), "leave web-2"},
+		"its own zone": {baking(5*time.Second, have(1), twist{"", func(w *plan.World, _ *desired.Fleet) {
+			w.Groups[0].Rules = actuators.Rules{Zonal: true, InDNS: actuators.Threshold{Count: 1}}
+		}}), "leave web-4"},
+	} {
+		if p := plan.Next(c.s.want, c.s.world); kindsOf(p, "") != c.want || p.InService != 3 {
+			t.Errorf("%s: %q, %d in service; %s", name, kindsOf(p, ""), p.InService, holds(p))
+		}
+	}
+}
+
+// What is expected of those that come back is spent on claims alone: nobody leaves before they are back.
+func TestLaw7NobodyLeavesForWhoIsNotBack(t *testing.T) {
+	two := func(more func(*plan.World, *desired.Fleet)) twist {
+		return twist{"", func(w *plan.World, f *desired.Fleet) {
+			f.Rollout.MaxUnavailable.Count = 2
+			more(w, f)
+		}}
+	}
+	for name, s := range map[string]situation{
+		"in its zone": baking(5*time.Second, two(func(w *plan.World, _ *desired.Fleet) {
+			w.Groups[0].Rules = actuators.Rules{Zonal: true, InDNS: actuators.Threshold{Count: 1}}
+			under(3, actuators.Leaving).do(w, nil)
+		})),
+		"in another zone, one at a time": baking(5*time.Second, two(func(w *plan.World, f *desired.Fleet) {
+			f.Rollout.Zones = desired.OneZoneAtOnce
+			under(1, actuators.Leaving).do(w, nil)
+		})),
+	} {
+		if p := plan.Next(s.want, s.world); strings.Contains(kindsOf(p, ""), "drain") {
+			t.Errorf("%s: %q", name, kindsOf(p, ""))
+		}
+	}
+	alone := baking(5 * time.Second)
+	alone.want.Fleet.LoadBalancers, alone.world.Groups = nil, nil
+	for i := range alone.world.Nodes {
+		n := &alone.world.Nodes[i]
+		n.Host.Record.Places, n.Host.Record.Taken = nil, nil
+		n.Health = checks(plan.WatchIdle, n.Host.Record.On.Release, health.Passing)
+	}
+	alone.world.Nodes[0].Health = checks(plan.WatchBake, "v2", health.Passing)
+	alone.world.Nodes[0].Busy, alone.world.Nodes[0].Since = plan.Prove, start
+	if p := plan.Next(alone.want, alone.world); kindsOf(p, "") != "" {
+		t.Errorf("behind no load balancer: %q", kindsOf(p, ""))
+	}
+}
+
 // Nobody is claimed ahead who could not follow: before the version is proven, long before the bake ends, where the floor is reached anyway, or
 // when one waits already.
 func TestNobodyIsClaimedAheadInVain(t *testing.T) {
+	long := twist{"", func(_ *plan.World, f *desired.Fleet) { f.Rollout.Bake = time.Minute }}
 	for name, s := range map[string]situation{
 		"of a version that is not proven": baking(5*time.Second, on(2, "", func(_ *plan.Node, r *actuators.NodeRecord) { r.On, r.Proven = version("v1"), version("v1") })),
 		"long before its bake ends":       baking(5*time.Second, twist{"", func(_ *plan.World, f *desired.Fleet) { f.Rollout.Bake = time.Minute }}),
@@ -71,7 +150,20 @@ func TestNobodyIsClaimedAheadInVain(t *testing.T) {
 			r.On, r.Proven = version("v2"), version("v2")
 		})),
 		"whose proof is not written yet": baking(5*time.Second, on(0, "", func(n *plan.Node, _ *actuators.NodeRecord) { n.Health.Verdict.Status = health.Pending }), under(1, actuators.Leaving)),
-		"that is paused":                 baking(5*time.Second, twist{"", func(_ *plan.World, f *desired.Fleet) { f.Paused = &desired.Pause{Reason: "freeze"} }}),
+		"that is to be tried later": baking(5*time.Second, on(0, "", func(n *plan.Node, _ *actuators.NodeRecord) {
+			n.Health.Verdict, n.NotBefore, n.Trouble = health.Verdict{Status: health.Failing, Reason: "503"}, start.Add(3*time.Second), "throttled"
+		})),
+		"of which one cannot be read":                       baking(5*time.Second, on(0, "", func(n *plan.Node, _ *actuators.NodeRecord) { n.Read.Err = "connection timed out" })),
+		"whose bake has not begun":                          baking(time.Hour, long, on(0, "", func(n *plan.Node, _ *actuators.NodeRecord) { n.Health.Phase = plan.WatchVerify })),
+		"that was asked to add it and says that it is sick": addedSince(5*time.Second, plan.Add, actuators.TargetUnhealthy),
+		"that was asked for long ago":                       addedSince(31*time.Second, plan.Add, actuators.TargetInitial),
+		"that does not show it yet":                         addedSince(5*time.Second, plan.Add, ""),
+		"with another sick one, of which two may be out": baking(5*time.Second, place(3, "", actuators.TargetUnhealthy, true), twist{"", func(w *plan.World, f *desired.Fleet) {
+			f.Rollout.MaxUnavailable.Count = 2
+			w.Nodes[3].Host.Record.On, w.Nodes[3].Host.Record.Proven = version("v2"), version("v2")
+		}}),
+		"in which one is being claimed": baking(5*time.Second, on(1, "", func(n *plan.Node, _ *actuators.NodeRecord) { n.Busy, n.Since = plan.Leave, start })),
+		"that is paused":                baking(5*time.Second, twist{"", func(_ *plan.World, f *desired.Fleet) { f.Paused = &desired.Pause{Reason: "freeze"} }}),
 	} {
 		if p := plan.Next(s.want, s.world); strings.Contains(kindsOf(p, ""), "leave") || strings.Contains(kindsOf(p, ""), "drain") {
 			t.Errorf("in a fleet %s: %q", name, kindsOf(p, ""))
@@ -88,14 +180,31 @@ func TestClaimedNodeIsLetGoWhenNobodyComesBack(t *testing.T) {
 		return plan.Next(s.want, s.world)
 	}
 	for name, change := range map[string]func(*plan.World){
-		"cannot be read":             func(w *plan.World) { w.Nodes[0].Read.Err = "connection timed out" },
-		"is to be read again":        func(w *plan.World) { w.Nodes[0].Stale = true },
-		"is not healthy yet":         func(w *plan.World) { w.Groups[0].Members[0].Status = actuators.TargetInitial },
-		"bakes":                      func(*plan.World) {},
+		"cannot be read":      func(w *plan.World) { w.Nodes[0].Read.Err = "connection timed out" },
+		"is to be read again": func(w *plan.World) { w.Nodes[0].Stale = true },
+		"is not healthy yet":  func(w *plan.World) { w.Groups[0].Members[0].Status = actuators.TargetInitial },
+		"bakes":               func(*plan.World) {},
+		"is being claimed": func(w *plan.World) {
+			w.Nodes[0].Host.Record = w.Nodes[3].Host.Record
+			w.Nodes[0].Host.Record.Instance, w.Nodes[0].Host.Record.Places = "m-web-1", []actuators.Membership{memberIn(w, 0).Membership}
+			w.Nodes[0].Busy, w.Nodes[0].Since = plan.Leave, start
+		},
 		"is checked by its balancer": func(w *plan.World) { w.Groups[0].Members[0].Status = actuators.TargetUnhealthy },
 	} {
 		if p := waiting(change); kindsOf(p, "web-2") != "" || p.Nodes[1].State != plan.Outdated {
 			t.Errorf("while the other %s: %q, %s", name, kindsOf(p, "web-2"), p.Nodes[1].Reason)
+		}
+	}
+	for name, change := range map[string]func(*plan.World){
+		"another is sick, so that it could not follow": func(w *plan.World) {
+			w.Nodes[3].Host.Record.On, w.Nodes[3].Host.Record.Proven = version("v2"), version("v2")
+			memberIn(w, 3).Status, memberIn(w, 3).AtFault = actuators.TargetUnhealthy, true
+		},
+		"what it has was never proven": func(w *plan.World) { w.Nodes[1].Host.Record.On = version("v0") },
+		"its attempt failed":           func(w *plan.World) { w.Nodes[1].Host.Record.Spoiled = true },
+	} {
+		if p := waiting(change); strings.HasPrefix(p.Nodes[1].Reason, "claimed, and leaves when its turn comes") {
+			t.Errorf("%s: %q, %s", name, kindsOf(p, "web-2"), p.Nodes[1].Reason)
 		}
 	}
 	failed := waiting(func(w *plan.World) {
