@@ -27,6 +27,12 @@ func TestStagesAreTimed(t *testing.T) {
 	if took := all.took()[plan.Draining]; took != 5*time.Second || len(all[plan.Draining]) != mostTimed {
 		t.Errorf("the newest took %s, of %d", took, len(all[plan.Draining]))
 	}
+	for range mostTimed/2 + 1 {
+		all.add(plan.Draining, plan.Configuring, 7*time.Second)
+	}
+	if took := all.took()[plan.Draining]; took != 7*time.Second {
+		t.Errorf("most of the newest took %s", took)
+	}
 }
 
 // ends keeps the rollouts that ended.
@@ -80,6 +86,10 @@ func TestWhoMisjudgesWhat(t *testing.T) {
 	if r.foretell(plan.Expectation{Nodes: 3, Left: time.Minute}, at); !r.foretold.IsZero() {
 		t.Error("foretold after one node")
 	}
+	r.Completed = 4
+	if r.foretell(plan.Expectation{Nodes: 1, Left: time.Minute}, at); !r.foretold.IsZero() {
+		t.Error("foretold when it is over")
+	}
 	r.Completed = 2
 	r.foretell(plan.Expectation{}, at)
 	if _, foretold := r.misjudged(at.Add(time.Minute)); foretold {
@@ -91,6 +101,9 @@ func TestWhoMisjudgesWhat(t *testing.T) {
 		if ratio, foretold := r.misjudged(at.Add(took)); ratio != want || !foretold {
 			t.Errorf("misjudged by %v (%t), want %v", ratio, foretold, want)
 		}
+	}
+	if ratio, foretold := r.misjudged(at); foretold {
+		t.Errorf("over at once, and misjudged by %v", ratio)
 	}
 	r.Paused = time.Second
 	if _, foretold := r.misjudged(at.Add(time.Minute)); foretold {

@@ -223,8 +223,12 @@ func TestMovesAreNoticed(t *testing.T) {
 			"out, and we add it":   {draining, nowhere, asked(plan.Add, own), false, false, false, true},
 			"is added by us":       {in, nowhere, comes, true, false, false, false},
 			"in, and we drain it":  {in, nowhere, func(n *node) { comes(n); n.Asked = plan.Drain }, true, false, false, true},
-			"was out before":       {nowhere, nowhere, func(n *node) { n.serving, n.Out, n.OutSince = false, before, before }, false, true, true, false},
-			"is back":              {in, nowhere, func(n *node) { n.serving, n.Out, n.OutSince = false, before, before }, true, false, false, true},
+			"is at rest, and comes": {in, nowhere, func(n *node) {
+				comes(n)
+				n.changedTo(func(r *actuators.NodeRecord) { r.Stage = actuators.Idle })
+			}, true, false, false, true},
+			"was out before": {nowhere, nowhere, func(n *node) { n.serving, n.Out, n.OutSince = false, before, before }, false, true, true, false},
+			"is back":        {in, nowhere, func(n *node) { n.serving, n.Out, n.OutSince = false, before, before }, true, false, false, true},
 		} {
 			a := quietActor(1)
 			n, now := a.order[0], time.Now()
@@ -237,8 +241,11 @@ func TestMovesAreNoticed(t *testing.T) {
 			if n.Served.Equal(now) != c.served || n.Out.IsZero() == c.out || n.OutSince.IsZero() == c.outSince || n.nextRead.Equal(now) != c.readAgain {
 				t.Errorf("%s: served %v, out %v, out of rotation %v, read %v", name, n.Served, n.Out, n.OutSince, n.nextRead.Sub(now))
 			}
-			if c.out && !since.IsZero() && !n.Out.Equal(since) {
-				t.Errorf("%s: out since %v, and it was before", name, n.Out)
+			if since.IsZero() {
+				since = now
+			}
+			if c.out && !n.Out.Equal(since) {
+				t.Errorf("%s: out since %v, not %v", name, n.Out, since)
 			}
 		}
 	})
@@ -498,8 +505,8 @@ func TestConnectionsAreClosedWhereThereIsNoWorkLeft(t *testing.T) {
 		n.warm, n.rests = true, true
 		c.change(a, n)
 		a.rest()
-		if (h.closed == 1) != c.closed || n.warm == c.closed {
-			t.Errorf("%s: closed %d times, warm %t", name, h.closed, n.warm)
+		if (h.closed == 1) != c.closed || n.warm == c.closed || n.rests {
+			t.Errorf("%s: closed %d times, warm %t, rests %t", name, h.closed, n.warm, n.rests)
 		}
 	}
 }
@@ -542,8 +549,8 @@ func TestReadingsOfHostsAreTaken(t *testing.T) {
 			if got := said.String(); !strings.Contains(got, c.said) || (got == "") != (c.said == "") {
 				t.Errorf("%s: said %q", name, got)
 			}
-			if (n.problem != "") != (name == "set aside") {
-				t.Errorf("%s: problem %q", name, n.problem)
+			if (n.problem != "") != (name == "set aside") || n.rests != c.read || n.warm != c.read {
+				t.Errorf("%s: problem %q; rests %t, warm %t", name, n.problem, n.rests, n.warm)
 			}
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,22 @@ func TestSensorIsTriedWhileItsNodeServes(t *testing.T) {
 	}
 }
 
+// What was seen once stays seen, of this service alone: another may be reached in another way.
+func TestWhatWasSeenIsOfItsService(t *testing.T) {
+	a, n := sensingActor()
+	two := someService
+	two.Ports = []int{80, 443}
+	for _, x := range []actuators.Traffic{{Sees: true, Others: []int{443}}, {Others: []int{80}}, {Others: []int{80, 443}}} {
+		a.sensed(n, two, x)
+	}
+	if !n.Traffic.Sees || !slices.Equal(n.Traffic.Others, two.Ports) {
+		t.Errorf("%+v", n.Traffic)
+	}
+	if a.sensed(n, someService, actuators.Traffic{}); n.Traffic.Sees || len(n.Traffic.Others) > 0 {
+		t.Errorf("of another service: %+v", n.Traffic)
+	}
+}
+
 // A node is quiet since its first sample without anybody, and a gap between samples is as good as somebody.
 func TestGapInTheSamplesEndsTheQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -70,6 +87,9 @@ func TestGapInTheSamplesEndsTheQuiet(t *testing.T) {
 		if !n.Traffic.Quiet.IsZero() || !n.Traffic.At.IsZero() || n.Traffic.Trouble == "" {
 			t.Errorf("after a session that broke off: %+v", n.Traffic)
 		}
+		if a.sensed(n, someService, actuators.Traffic{}); n.Traffic.Trouble != "" {
+			t.Errorf("after the next sample: %+v", n.Traffic)
+		}
 	})
 }
 
@@ -83,7 +103,7 @@ func TestSamplesThatChangeNothingMakeNoPlan(t *testing.T) {
 		}{
 			{actuators.Traffic{Busy: 1}, true}, {actuators.Traffic{Busy: 2}, false}, {actuators.Traffic{Busy: 2, Sees: true}, true}, {actuators.Traffic{Busy: 2, Sees: true}, false},
 			{actuators.Traffic{Busy: 1, Others: []int{80}}, true}, {actuators.Traffic{}, false}, // it serves
-			{actuators.Traffic{Busy: 1}, true}, {actuators.Traffic{}, true}, {actuators.Traffic{}, false}, {actuators.Traffic{Busy: 1}, true}, {actuators.Traffic{Blind: "no sensor"}, true},
+			{actuators.Traffic{Busy: 1}, true}, {actuators.Traffic{}, true}, {actuators.Traffic{}, false}, {actuators.Traffic{Busy: 1}, true}, {actuators.Traffic{Busy: 1, Blind: "no sensor"}, true},
 		} {
 			time.Sleep(500 * time.Millisecond)
 			a.news = false
@@ -156,6 +176,21 @@ func TestSensorsAreAskedWhenTheyAreDue(t *testing.T) {
 				t.Errorf("due in %s, not in %s", wait, want)
 			}
 		}
+		for lasts, want := range map[time.Duration]time.Duration{time.Minute: 8 * time.Second, time.Minute + time.Second: time.Second} {
+			n.sensing.broken, n.sensing.stop, n.sensing.began = 3, func() {}, time.Now()
+			time.Sleep(lasts)
+			a.sensedNoMore(n, errors.New("connection reset by peer"))
+			if wait := time.Until(a.senseDue(n)); wait != want {
+				t.Errorf("after a session of %s due in %s, not in %s", lasts, wait, want)
+			}
+		}
+		wanted := a.plan.Sense
+		a.plan.Sense = nil
+		a.followSense()
+		a.plan.Sense = wanted
+		if a.followSense(); !time.Now().Before(a.senseDue(n)) {
+			t.Error("a sensor that broke off a moment ago is due at once, as it was not wanted meanwhile")
+		}
 		a.sensed(n, someService, actuators.Traffic{Blind: "nothing lists our own connection"})
 		if due := a.senseDue(n); due != never {
 			t.Errorf("a blind one is due at %s", due)
@@ -213,6 +248,45 @@ func TestSessionsEndWithWhatTheyAreFor(t *testing.T) {
 	}
 }
 
+// lingering is a sensor that tells a last sample when it was ended long ago.
+type lingering struct{ sensors }
+
+func (s *lingering) Sense(ctx context.Context, _ actuators.Place, _ actuators.Service, tell func(actuators.Traffic)) error {
+	s.told++
+	<-ctx.Done()
+	time.Sleep(time.Second)
+	tell(actuators.Traffic{Sees: true, Others: []int{80}})
+	return errors.New("late")
+}
+
+// A session that was ended tells nothing any more, and until it is over no other begins.
+func TestEndedSessionIsNotHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &lingering{}
+		a, n := sensingActor()
+		a.Sensor = s
+		ctx := context.Background()
+		a.followSense()
+		a.sense(ctx, n, time.Now())
+		synctest.Wait()
+		n.endSensing()
+		n.sensing.wanted, n.sensing.service = true, someService
+		if due := a.senseDue(n); due != never {
+			t.Errorf("due at %s while the one before is not over", due)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		a.tasks.drain()
+		for len(a.tasks.done) > 0 {
+			(<-a.tasks.done)()
+		}
+		if n.Traffic.Sees || n.Traffic.Trouble != "" || s.told != 1 || time.Now().Before(a.senseDue(n)) {
+			t.Errorf("%+v, told %d times", n.Traffic, s.told)
+		}
+		a.tasks.wait()
+	})
+}
+
 // A node that is to return is looked at anew: what serves there then may be reached in another way.
 func TestWhatReturnsIsLookedAtAnew(t *testing.T) {
 	a, n := sensingActor()
@@ -234,11 +308,23 @@ func TestLeftIsSinceReadingsShowIt(t *testing.T) {
 		read := func(status actuators.TargetStatus, problem string) time.Duration {
 			time.Sleep(time.Second)
 			g := actuators.GroupState{Group: actuators.Group{ID: "arn:web"}, TargetType: "ip", Err: problem}
-			if status != "gone" {
+			a.former = nil
+			switch status {
+			case "gone":
+			case "in a former group":
+				old := g
+				old.Members = []actuators.Target{{Membership: actuators.Membership{Group: "arn:old", ID: "web-1"}, Status: actuators.TargetHealthy}}
+				a.former = []actuators.GroupState{old}
+			default:
 				g.Members = []actuators.Target{{Membership: actuators.Membership{Group: "arn:web", ID: "web-1"}, Status: status}}
 			}
 			a.groups = []actuators.GroupState{g}
+			seen := n.Left.IsZero()
+			n.Traffic = plan.Traffic{Service: someService, Sees: true}
 			if a.noticeMoves(time.Now()); n.Left.IsZero() {
+				if n.Traffic.Sees != seen {
+					t.Errorf("it serves, as before %t: %+v", seen, n.Traffic)
+				}
 				return -1
 			}
 			return time.Since(n.Left)
@@ -250,6 +336,7 @@ func TestLeftIsSinceReadingsShowIt(t *testing.T) {
 		}{
 			{actuators.TargetHealthy, "", -1}, {actuators.TargetDraining, "throttled", -1}, {actuators.TargetDraining, "", 0}, {actuators.TargetDraining, "", time.Second},
 			{actuators.TargetHealthy, "throttled", 2 * time.Second}, {"gone", "", 3 * time.Second}, {actuators.TargetInitial, "", -1}, {"gone", "", 0},
+			{"in a former group", "", -1}, {"gone", "", 0},
 		} {
 			if got := read(c.status, c.problem); got != c.want {
 				t.Errorf("reading %d: left for %s, not %s", i, got, c.want)
