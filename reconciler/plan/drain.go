@@ -119,7 +119,7 @@ func (k *known) service(v *view) (actuators.Service, string) {
 		return s, "rollout.drain.policy is delay"
 	case err != nil:
 		return s, fmt.Sprintf("its own address is not known (%q is none); name it as its target or address", v.Targets.IP)
-	case address.Unmap().IsLoopback():
+	case address.IsLoopback():
 		return s, "its balancers reach it by a loopback address, where nobody can be told from the node itself"
 	}
 	for _, m := range k.leftPlaces(v) {
@@ -186,17 +186,10 @@ func (k *known) calibrates(v *view, m *move) bool {
 
 // gains reports whether anything depends on what is sensed of the node: there is a drain to be left early, or flows that outlive theirs.
 func (k *known) gains(v *view) bool {
-	drain := k.Fleet.Rollout.Drain
 	return slices.ContainsFunc(v.held(), func(m actuators.Membership) bool {
 		g := k.groupOf(m.Group)
-		switch {
-		case g == nil || g.Err != "":
-			return false
-		case g.Network:
-			return g.flowsOutliveDrain()
-		}
-		return g.Delay > drain.Settle+drain.IdleFor
-	})
+		return g != nil && g.flowsOutliveDrain()
+	}) || k.gainsTime(v)
 }
 
 // gainsTime reports whether there is a drain to be left early: for that the sensor must be tried first.
@@ -204,7 +197,7 @@ func (k *known) gainsTime(v *view) bool {
 	drain := k.Fleet.Rollout.Drain
 	return slices.ContainsFunc(v.held(), func(m actuators.Membership) bool {
 		g := k.groupOf(m.Group)
-		return g != nil && g.Err == "" && !g.Network && g.Delay > drain.Settle+drain.IdleFor
+		return g != nil && !g.Network && g.Delay > drain.Settle+drain.IdleFor
 	})
 }
 
@@ -284,7 +277,7 @@ func (k *known) busy(v *view, m *move) string {
 	s, _ := k.service(v)
 	t, want := v.Traffic, k.Fleet.Rollout.Drain.IdleFor
 	switch {
-	case !t.Service.Equal(s) || t.At.IsZero() || k.Now.Sub(t.At) > SampleAge:
+	case !t.Service.Equal(s) || k.Now.Sub(t.At) > SampleAge:
 		return strings.TrimSuffix("its connections cannot be seen just now; "+t.Trouble, "; ")
 	case t.Quiet.IsZero():
 		return fmt.Sprintf("%d connections, one with %s", t.Busy, cmp.Or(t.Peer, "somebody"))
