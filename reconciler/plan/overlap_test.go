@@ -201,6 +201,7 @@ func TestClaimedNodeIsLetGoWhenNobodyComesBack(t *testing.T) {
 			memberIn(w, 3).Status, memberIn(w, 3).AtFault = actuators.TargetUnhealthy, true
 		},
 		"what it has was never proven": func(w *plan.World) { w.Nodes[1].Host.Record.On = version("v0") },
+		"it serves nobody yet":         func(w *plan.World) { memberIn(w, 1).Status = actuators.TargetInitial },
 		"its attempt failed":           func(w *plan.World) { w.Nodes[1].Host.Record.Spoiled = true },
 	} {
 		if p := waiting(change); strings.HasPrefix(p.Nodes[1].Reason, "claimed, and leaves when its turn comes") {
