@@ -65,7 +65,7 @@ func (g *group) networkAttributes() []attribute {
 		{"preserve_client_ip.enabled", strconv.FormatBool(g.ofInstances || datagrams)},
 		{"proxy_protocol_v2.enabled", "false"},
 		{"stickiness.type", "source_ip"},
-		{"target_health_state.unhealthy.connection_termination.enabled", strconv.FormatBool(!datagrams)},
+		{"target_health_state.unhealthy.connection_termination.enabled", strconv.FormatBool(g.endsUnhealthy())},
 		{"target_health_state.unhealthy.draining_interval_seconds", "0"},
 	}
 }

@@ -110,34 +110,11 @@ func TestTargetGroupFailsOpenBelowItsThreshold(t *testing.T) {
 func TestABalancerThatWaitsTooLongAnswers504(t *testing.T) {
 	w := newWorld(t)
 	n := newNode(t)
-	must(w.AddTargetGroup(TargetGroup{Name: "web", Type: "ip", HealthCheck: quick}))(t)
-	address := must(w.AddLoadBalancer(LoadBalancer{Name: "web", TargetGroups: []string{"web"}, IdleTimeout: 50 * time.Millisecond}))(t)
+	_, url := w.balanced(TargetGroup{Name: "web"}, LoadBalancer{IdleTimeout: 50 * time.Millisecond})
 	check(t, w.Register("web", n.target))
 	w.awaitState("web", n.target, Healthy)
-	if status := w.status("http://" + address + "/never"); status != http.StatusGatewayTimeout {
+	if status := w.status(url + "/never"); status != http.StatusGatewayTimeout {
 		t.Errorf("answered %d", status)
-	}
-}
-
-// Neither a network load balancer without connection termination nor this one with it ends what a target has.
-func TestWhatATargetHasGoesOnWhenItsDelayIsOver(t *testing.T) {
-	w := newWorld(t)
-	n := newNode(t)
-	arn := must(w.AddTargetGroup(TargetGroup{Name: "web", Type: "ip", Protocol: "TCP", DeregistrationDelay: time.Minute, HealthCheck: quick}))(t)
-	url := "http://" + must(w.AddLoadBalancer(LoadBalancer{Name: "web", Type: Network, TargetGroups: []string{"web"}}))(t)
-	check(t, w.Register("web", n.target))
-	w.awaitState("web", n.target, Healthy)
-	inFlight := make(chan int)
-	go func() { inFlight <- w.status(url + "/hold") }()
-	<-n.held
-	check(t, w.Deregister("web", n.target))
-	w.advance(time.Minute)
-	if left := w.healthOf(arn); len(left) != 0 {
-		t.Errorf("after its delay the group has %v", left)
-	}
-	close(n.hold)
-	if status := <-inFlight; status != http.StatusOK {
-		t.Errorf("the request in flight ended with %d", status)
 	}
 }
 
@@ -207,7 +184,7 @@ func TestSlowStartRamps(t *testing.T) {
 	for _, warm := range []time.Duration{0, 50 * time.Second, 100 * time.Second} {
 		served := 0
 		for range 300 {
-			if p.pick(later.Add(warm)) == fresh {
+			if p.pick("", later.Add(warm)) == fresh {
 				served++
 			}
 		}

@@ -52,6 +52,9 @@ func (c *Cloud) checkOnce(ctx context.Context, p *pool, m *member) {
 	case !usable:
 		p.begin(m, c.now())
 	case p.record(m, failure, c.now()):
+		if p.cutsUnhealthy && failure != "" {
+			p.connections.cut(address)
+		}
 		c.announce()
 	}
 }
@@ -106,15 +109,9 @@ func (r reach) includes(address netip.Addr) bool {
 	return r(address)
 }
 
-// transport returns what health checks and balanced requests travel over: a new connection for each, so that a dead target is seen
-// as one and nothing is retried, and to reachable addresses only. An answer must begin in the given time; 0: whenever.
-func (r reach) transport(idle time.Duration) *http.Transport {
-	return &http.Transport{
-		DialContext:           r.dial,
-		DisableKeepAlives:     true,
-		DisableCompression:    true,
-		ResponseHeaderTimeout: idle,
-	}
+// transport returns what health checks travel over: a new connection for each, to reachable addresses only.
+func (r reach) transport() *http.Transport {
+	return &http.Transport{DialContext: r.dial, DisableKeepAlives: true, DisableCompression: true}
 }
 
 func (r reach) dial(ctx context.Context, network, address string) (net.Conn, error) {

@@ -12,9 +12,10 @@ import (
 type Classic struct {
 	Name               string
 	InstancePort       int           // default 80
-	ConnectionDraining time.Duration // 0: disabled
-	IdleTimeout        time.Duration // how long it waits for an answer to begin; default 60 s
-	CrossZone          bool          // told, but all is one zone here
+	ConnectionDraining time.Duration // after which it cuts what an instance that was deregistered has in hand; 0: disabled, and it is cut at once
+	IdleTimeout        time.Duration // how long it waits for an answer to begin, and keeps an idle connection to an instance; default 60 s
+	CrossZone          bool          // otherwise a zone sends to its own instances only
+	Spread             time.Duration // for how long an instance that was deregistered still gets requests, at most a minute; 0: not at all
 	RegistrationTime   time.Duration // from being registered to the first health check
 	HealthCheck        HealthCheck
 }
@@ -44,10 +45,14 @@ func (c *Cloud) AddClassic(l Classic) (address string, err error) {
 		registration: l.RegistrationTime,
 		check:        l.HealthCheck,
 		firstPass:    l.HealthCheck.Healthy,
+		inDNS:        Minimum{}.among,
+		cuts:         true,
+		zonal:        !l.CrossZone,
 		instances:    c.instances,
 		reaches:      c.reaches,
+		connections:  newConnections(c.reaches),
 	}
-	address, err = c.open(l.Name, []*pool{p}, l.IdleTimeout)
+	address, err = c.open(l.Name, []*pool{p}, l.IdleTimeout, l.Spread)
 	if err != nil {
 		return "", fmt.Errorf("cannot add classic load balancer %q: %w", l.Name, err)
 	}

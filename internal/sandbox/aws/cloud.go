@@ -16,7 +16,7 @@ import (
 // Config is what a Cloud is made with. The zero Config is ready for use.
 type Config struct {
 	Region string           // default eu-central-1
-	Now    func() time.Time // default time.Now; health checks and latency keep to real time all the same
+	Now    func() time.Time // default time.Now; health checks, latency and the end of connections keep to real time all the same
 
 	// Reaches says which addresses health checks and balanced requests may go to. By default those of loopback. Whoever runs in a network
 	// namespace of its own, with nothing in it but what is its own, may allow others.
@@ -55,7 +55,7 @@ func New(config Config) *Cloud {
 		region:    orElse(config.Region, "eu-central-1"),
 		reaches:   config.Reaches,
 		now:       config.Now,
-		transport: reach(config.Reaches).transport(0),
+		transport: reach(config.Reaches).transport(),
 		buckets:   map[string]*bucket{},
 		calls:     journal{counts: map[string]int{}},
 		changed:   make(chan struct{}),

@@ -1,6 +1,6 @@
 // Package aws is an AWS endpoint on loopback: it speaks the query protocols of EC2, Elastic Load Balancing v2 and
 // Classic Load Balancing, so that unmodified SDK clients with AWS_ENDPOINT_URL set to [Cloud.URL] work against it, and it
-// really balances HTTP traffic over the targets it holds.
+// really balances traffic over the targets it holds: HTTP requests, or the TCP connections of a network load balancer.
 //
 // What belongs here is the behaviour of AWS that a rolling release meets: registration and its health checks, draining for
 // the whole deregistration delay, reason codes, paging, quotas, reads that lag, throttling and refused calls. All of it can
@@ -9,8 +9,11 @@
 // leaves the machine: only loopback addresses are dialled, unless a caller who runs in a network namespace of its own allows
 // others ([Config.Reaches]). The API and the balancers listen on loopback always.
 //
-// The limits are known: a network load balancer balances requests, not connections; what a target has when its deregistration delay
-// is over goes on, as behind a network load balancer without connection termination; all is one zone, so that cross-zone balancing
-// and the thresholds of DNS are told and have no effect; and durations are reported over the API in whole seconds, rounded to the
-// nearest, because that is all the protocol can say.
+// A target that leaves is treated as by real load balancers: it still gets requests while its deregistration spreads, idle connections to
+// it are kept, a request is never sent twice, and what it has in hand is cut when its deregistration delay is over, but for flows of a
+// network load balancer without connection termination.
+//
+// The limits are known: each load balancer has one address, at which the zones that are in DNS take turns, so that a zone gets no more
+// traffic as soon as it leaves DNS; a network load balancer carries TCP whatever the protocol of its group, and a silent flow for ever; and
+// durations are reported over the API in whole seconds, rounded to the nearest, because that is all the protocol can say.
 package aws

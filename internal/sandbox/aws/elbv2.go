@@ -17,19 +17,20 @@ type TargetGroup struct {
 	Type                string        // instance or ip; default instance
 	Protocol            string        // HTTP, HTTPS, TCP, TLS, UDP, TCP_UDP or GENEVE; default HTTP, which all of them carry here
 	Port                int           // of targets registered without one; default 80
-	DeregistrationDelay time.Duration // how long a target drains; 0: not at all
+	DeregistrationDelay time.Duration // how long a target drains; then an Application load balancer cuts what it has in hand; 0: not at all
 	SlowStart           time.Duration // how long a new target's share of the traffic rises; 0: not at all
 	RegistrationTime    time.Duration // from being registered to the first health check
 	MaxTargets          int           // default 1000
 	HealthCheck         HealthCheck
 
-	CrossZone             string  // true, false or use_load_balancer_configuration, which is the default; told, but all is one zone here
-	InDNS                 Minimum // of healthy targets, below which a zone leaves DNS; told, but there is no DNS here
+	CrossZone             string  // true, false or use_load_balancer_configuration, which is the default; false: a zone sends to its own targets only
+	InDNS                 Minimum // of healthy targets, below which a zone gets no traffic unless all zones are below theirs
 	FailsOpen             Minimum // of healthy targets, below which the unhealthy get traffic as well
-	ConnectionTermination bool    // of a network load balancer's group (AWS sets it for new ones of UDP); told, but what a target has is never ended here
+	ConnectionTermination bool    // a Network load balancer cuts flows when the delay of their target is over (AWS sets it for new groups of UDP)
 }
 
-// Minimum is how many targets must be healthy for something.
+// Minimum is how many targets must be healthy for something: in each zone when cross-zone balancing is off, otherwise in all together.
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health.html
 type Minimum struct {
 	Count   int // default 1; negative: off
 	Percent int // of those registered; 0: off
@@ -51,20 +52,25 @@ var protocols = []string{"HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEV
 // balancesRequests tells groups of application load balancers from others.
 func (g TargetGroup) balancesRequests() bool { return strings.HasPrefix(g.Protocol, "HTTP") }
 
+// endsUnhealthy tells groups whose Network load balancer cuts the flows of an unhealthy target.
+func (g TargetGroup) endsUnhealthy() bool { return g.Protocol == "TCP" || g.Protocol == "TLS" }
+
 // The types of a load balancer.
 const (
 	Application = "application"
 	Network     = "network"
 )
 
-// LoadBalancer has one listener that forwards to its target groups in turn.
+// LoadBalancer has one listener that forwards to its target groups in turn: requests that of an Application one, TCP connections that of a
+// Network one, whatever the protocol of the group.
 type LoadBalancer struct {
 	Name         string
 	Type         string   // Application or Network; default Application
 	TargetGroups []string // names; none may belong to another load balancer
 
-	IdleTimeout time.Duration // of an Application one: how long it waits for an answer to begin; default 60 s
-	CrossZone   bool          // of a Network one; always on for Application. Told, but all is one zone here
+	IdleTimeout time.Duration // of an Application one: how long it waits for an answer to begin, and keeps an idle connection to a target; default 60 s
+	CrossZone   bool          // of a Network one, whose zones otherwise send to their own targets only; always on for Application
+	Spread      time.Duration // for how long a target that was deregistered still gets requests or connections, at most a minute; 0: not at all
 }
 
 type loadBalancer struct {
@@ -94,8 +100,10 @@ func (c *Cloud) AddTargetGroup(g TargetGroup) (arn string, err error) {
 		check:        g.HealthCheck,
 		firstPass:    1,
 		failsOpen:    g.FailsOpen.among,
+		inDNS:        g.InDNS.among,
 		instances:    c.instances,
 		reaches:      c.reaches,
+		connections:  newConnections(c.reaches),
 	}}
 	return arn, nil
 }
@@ -143,10 +151,15 @@ func (c *Cloud) AddLoadBalancer(b LoadBalancer) (address string, err error) {
 	}
 	if b.Type == Application {
 		b.IdleTimeout, b.CrossZone = orElse(b.IdleTimeout, time.Minute), true
+	} else {
+		b.IdleTimeout = 0 // it has connections, and nothing that would be waited for in them
 	}
-	address, err = c.open(b.Name, pools, b.IdleTimeout)
+	address, err = c.open(b.Name, pools, b.IdleTimeout, b.Spread)
 	if err != nil {
 		return "", fmt.Errorf("cannot add load balancer %q: %w", b.Name, err)
+	}
+	for _, name := range b.TargetGroups {
+		c.groups[name].follow(b)
 	}
 	c.balancers[b.Name] = &loadBalancer{
 		LoadBalancer: b,
@@ -154,6 +167,13 @@ func (c *Cloud) AddLoadBalancer(b LoadBalancer) (address string, err error) {
 		created:      c.now(),
 	}
 	return address, nil
+}
+
+// follow has the group's targets get traffic in the way of a load balancer.
+func (g *group) follow(b LoadBalancer) {
+	g.zonal = g.CrossZone == "false" || g.CrossZone == inherited && !b.CrossZone
+	g.cuts = b.Type == Application || g.ConnectionTermination
+	g.cutsUnhealthy = b.Type == Network && g.endsUnhealthy()
 }
 
 // freePools returns the pools of target groups that no load balancer has yet.

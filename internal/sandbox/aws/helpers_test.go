@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -132,28 +133,55 @@ type node struct {
 	status atomic.Int64
 	served atomic.Int64 // without health checks
 	hold   chan struct{}
-	held   chan struct{} // gets a value when a request to /hold has arrived
+	held   chan struct{} // gets a value when a request to /hold or /stream has arrived
+	broken atomic.Bool   // a request to /once was dropped
+	from   chan string   // the address that each of the first requests came from, without health checks
+	closed chan string   // the address of each of the first connections that ended
 }
 
 func newNode(t *testing.T) *node {
 	t.Helper()
-	n := &node{hold: make(chan struct{}), held: make(chan struct{}, 1)}
+	n := &node{hold: make(chan struct{}), held: make(chan struct{}, 1), from: make(chan string, 100), closed: make(chan string, 1000)}
 	n.status.Store(http.StatusOK)
-	n.Server = httptest.NewServer(n)
+	n.Server = httptest.NewUnstartedServer(n)
+	n.Config.ConnState = func(conn net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			offer(n.closed, conn.RemoteAddr().String())
+		}
+	}
+	n.Start()
 	address := netip.MustParseAddrPort(n.Listener.Addr().String())
 	n.target = Target{ID: address.Addr().String(), Port: int(address.Port())}
 	t.Cleanup(n.Close)
 	return n
 }
 
+// offer sends a value unless there is no room for it.
+func offer(to chan<- string, value string) {
+	select {
+	case to <- value:
+	default:
+	}
+}
+
 func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.UserAgent() != "ELB-HealthChecker/2.0" {
 		n.served.Add(1)
+		offer(n.from, r.RemoteAddr)
 	}
 	switch r.URL.Path {
 	case "/hold":
 		n.held <- struct{}{}
 		<-n.hold
+	case "/stream":
+		w.Write([]byte("half "))
+		w.(http.Flusher).Flush()
+		n.held <- struct{}{}
+		<-n.hold
+	case "/once":
+		if n.broken.CompareAndSwap(false, true) {
+			panic(http.ErrAbortHandler)
+		}
 	case "/never":
 		<-r.Context().Done()
 		return
@@ -172,10 +200,17 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // balancer's URL.
 func (w *world) ipGroup(g TargetGroup) (arn, url string) {
 	w.t.Helper()
+	return w.balanced(g, LoadBalancer{})
+}
+
+// balanced is ipGroup with a load balancer of the caller's choice.
+func (w *world) balanced(g TargetGroup, b LoadBalancer) (arn, url string) {
+	w.t.Helper()
 	g.Type = "ip"
 	g.HealthCheck = orElse(g.HealthCheck, quick)
 	arn = must(w.AddTargetGroup(g))(w.t)
-	return arn, "http://" + must(w.AddLoadBalancer(LoadBalancer{Name: g.Name, TargetGroups: []string{g.Name}}))(w.t)
+	b.Name, b.TargetGroups = g.Name, []string{g.Name}
+	return arn, "http://" + must(w.AddLoadBalancer(b))(w.t)
 }
 
 // healthOf asks the API about all members of a target group, by id.

@@ -110,7 +110,27 @@ func (c *Cloud) join(p *pool, targets []Target, now time.Time) {
 // leave deregisters targets. The mutex is held.
 func (c *Cloud) leave(p *pool, targets []Target, now time.Time) {
 	for _, t := range targets {
-		p.deregister(t, now)
+		if m := p.deregister(t, now); m != nil && p.cuts {
+			c.cutLater(p, m, now)
+		}
 	}
 	c.announce()
+}
+
+// cutLater cuts what a member has that was deregistered just now, unless it comes back first. Each of a load balancer's machines waits for
+// the delay from when it knows, so that what the last of them sent has it as well. The mutex is held.
+func (c *Cloud) cutLater(p *pool, m *member, now time.Time) {
+	ctx, left, address := c.ctx, m.life.at(now), p.address(m, now)
+	c.running.Go(func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(p.spread + p.delay):
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if m.life.at(c.now()) == left {
+			p.connections.cut(address)
+		}
+	})
 }

@@ -24,22 +24,30 @@ func (t Target) compare(o Target) int {
 // pool is the members of one target group or classic load balancer. What a member is at a moment is derived from when it
 // was registered and deregistered and from its health checks. Its methods are called with the cloud's mutex held.
 type pool struct {
-	ofInstances  bool          // members are instance ids; otherwise addresses
-	port         int           // of members registered without one
-	delay        time.Duration // how long a member drains
-	slowStart    time.Duration
-	registration time.Duration // from being registered to the first health check
-	check        HealthCheck
-	firstPass    int                      // passed checks that make a new member healthy
-	failsOpen    func(registered int) int // with fewer healthy members all of them get traffic; nil: never
-	inUse        bool                     // a load balancer forwards to it
-	instances    instances
-	reaches      reach
-	members      []*member // in the order of Target.compare, gone ones included until they are forgotten
+	ofInstances   bool          // members are instance ids; otherwise addresses
+	port          int           // of members registered without one
+	delay         time.Duration // how long a member drains
+	slowStart     time.Duration
+	registration  time.Duration // from being registered to the first health check
+	check         HealthCheck
+	firstPass     int                      // passed checks that make a new member healthy
+	failsOpen     func(registered int) int // with fewer healthy members all of them get traffic; nil: never
+	inDNS         func(registered int) int // with fewer healthy members a zone leaves DNS
+	inUse         bool                     // a load balancer forwards to it
+	spread        time.Duration            // for how long it sends to a member that was deregistered
+	cuts          bool                     // what a member has is cut when its delay is over
+	cutsUnhealthy bool                     // and when it becomes unhealthy
+	zonal         bool                     // what comes in at a zone goes to the members of that zone only
+	zones         []string                 // that ever had a member
+	instances     instances
+	reaches       reach
+	connections   *connections
+	members       []*member // in the order of Target.compare, gone ones included until they are forgotten
 }
 
 type member struct {
 	Target
+	place  string // the zone that it is in, if that is known
 	life   timeline[life]
 	health timeline[TargetHealth]
 	forced *TargetHealth // reported in place of the truth
@@ -53,6 +61,7 @@ type member struct {
 // life is when a member came and when it goes. The zero life is that of a target which is no member.
 type life struct {
 	registered time.Time
+	left       time.Time // when it was deregistered; zero: it stays
 	drained    time.Time // end of the deregistration delay; zero: it stays
 }
 
@@ -87,6 +96,14 @@ func (p *pool) zone(t Target, now time.Time) string {
 	return orElse(t.Zone, p.instances.zoneOf(t.ID, now))
 }
 
+// placeOf returns the zone that a target is in, empty when it is not known.
+func (p *pool) placeOf(t Target, now time.Time) string {
+	if i := p.instances.at(t.ID, now); p.ofInstances && i != nil {
+		return i.Zone
+	}
+	return p.zone(t, now)
+}
+
 // register makes a target a member and returns it, or nil when it is one already. A member that drains comes back as a
 // new one (G5).
 func (p *pool) register(t Target, now time.Time) *member {
@@ -99,30 +116,34 @@ func (p *pool) register(t Target, now time.Time) *member {
 	if m.life.at(now).staying() {
 		return nil
 	}
-	m.Zone = p.zone(t, now)
+	m.Zone, m.place = p.zone(t, now), p.placeOf(t, now)
+	if !slices.Contains(p.zones, m.place) {
+		p.zones = append(p.zones, m.place)
+	}
 	m.life.set(now, life{registered: now})
 	p.begin(m, now)
 	return m
 }
 
-// deregister starts the deregistration delay of a member, or ends its membership at once in a pool that gets no traffic.
-// A target that is no member under exactly that port is passed over (G4).
-func (p *pool) deregister(t Target, now time.Time) {
+// deregister starts the deregistration delay of a member and returns it, or ends its membership at once in a pool that gets no
+// traffic. A target that is no member under exactly that port is passed over, and nil returned (G4).
+func (p *pool) deregister(t Target, now time.Time) *member {
 	i, found := p.find(t)
 	if !found {
-		return
+		return nil
 	}
 	m := p.members[i]
 	l := m.life.at(now)
 	if !l.staying() {
-		return
+		return nil
 	}
-	l.drained = now
+	l.left, l.drained = now, now
 	if p.inUse {
 		l.drained = now.Add(p.delay)
 	}
 	m.life.set(now, l)
 	m.unwatch()
+	return m
 }
 
 // forget drops members that no read can see any more.
@@ -196,11 +217,24 @@ func (p *pool) status(m *member, asOf time.Time) TargetHealth {
 	case !l.staying():
 		return because(Draining, DeregistrationInProgress)
 	}
+	return p.fitness(m, asOf)
+}
+
+// believed is the status by which members get traffic. It takes a while until all of a load balancer knows that one was deregistered.
+func (p *pool) believed(m *member, now time.Time) TargetHealth {
+	if l := m.life.at(now); !l.staying() && now.Before(l.left.Add(p.spread)) {
+		return p.fitness(m, now)
+	}
+	return p.status(m, now)
+}
+
+// fitness is the status of a member that was not deregistered.
+func (p *pool) fitness(m *member, asOf time.Time) TargetHealth {
 	if reason := p.unusable(m, asOf); reason != "" {
 		return because(Unused, reason)
 	}
 	h := m.health.at(asOf)
-	if h.State == Initial && asOf.Before(l.registered.Add(p.registration)) {
+	if h.State == Initial && asOf.Before(m.life.at(asOf).registered.Add(p.registration)) {
 		return because(Initial, RegistrationInProgress)
 	}
 	return h
@@ -253,12 +287,12 @@ func (p *pool) registered(asOf time.Time) []Target {
 	return targets
 }
 
-// pick chooses who gets the next request, nil when nobody can. It is round robin weighted by slow start: every candidate
+// pick chooses who gets the next request that comes in at a zone, nil when nobody can. It is round robin weighted by slow start: every candidate
 // earns its weight in credit, the richest is chosen and pays what all have earned.
-func (p *pool) pick(now time.Time) *member {
+func (p *pool) pick(zone string, now time.Time) *member {
 	var best *member
 	var earned float64
-	for _, m := range p.candidates(now) {
+	for _, m := range p.candidates(zone, now) {
 		weight := p.weight(m, now)
 		m.credit += weight
 		earned += weight
@@ -270,23 +304,6 @@ func (p *pool) pick(now time.Time) *member {
 		best.credit -= earned
 	}
 	return best
-}
-
-// candidates are the healthy members; when they are too few and the pool fails open, all that are usable.
-func (p *pool) candidates(now time.Time) []*member {
-	var healthy, open []*member
-	for _, m := range p.members {
-		switch p.status(m, now).State {
-		case Healthy:
-			healthy = append(healthy, m)
-		case Unhealthy, Initial:
-			open = append(open, m)
-		}
-	}
-	if p.failsOpen != nil && len(healthy) < p.failsOpen(len(p.registered(now))) {
-		return append(healthy, open...)
-	}
-	return healthy
 }
 
 // weight is the share of a member that gets 1 once its slow start is over; it rises from a tenth.
