@@ -98,7 +98,7 @@ func (s *service) start() (stop func() error, err error) {
 	}, nil
 }
 
-// handler answers as a service of that build does. A build with a fault still knows its version.
+// handler answers as a service of that build does, and as late as the query says (takes=500ms). A build with a fault still knows its version.
 func (s *service) handler(b Build) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, b.Serves) })
@@ -114,8 +114,12 @@ func (s *service) handler(b Build) http.Handler {
 	mux.Handle("GET /healthz", answer("ok"))
 	page := answer(b.Serves + " on " + s.node)
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		takes, err := time.ParseDuration(r.FormValue("takes"))
+		if err != nil {
+			takes = time.Millisecond + rand.N(9*time.Millisecond) // work takes time
+		}
 		select {
-		case <-time.After(time.Millisecond + rand.N(9*time.Millisecond)): // work takes time
+		case <-time.After(takes):
 			page(w, r)
 		case <-r.Context().Done():
 		}
