@@ -30,6 +30,9 @@ type service struct {
 	startup time.Duration // from its end to its next beginning
 }
 
+// keepAlive is how long a connection may be silent, which is longer than a balancer keeps it: what is sent just when a target closes is lost.
+const keepAlive = 2 * time.Minute
+
 // What the service keeps for the restart-web command, below the node's home.
 const (
 	servicePID    = "run/web.pid"    // of the process to send SIGHUP
@@ -88,7 +91,7 @@ func (s *service) start() (stop func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{Handler: s.handler(build), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: s.handler(build), ReadHeaderTimeout: keepAlive, ErrorLog: log.New(io.Discard, "", 0)}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	return func() error {
