@@ -55,6 +55,7 @@ func TestSampleIsRead(t *testing.T) {
 		"sample 1 80 1 0 40a090002 -", "sample 1 80 0 1 40a090002 -", "sample 1 80 1 1 - -", "sample 1 80 1 1 40A090002 -", "sample 2 80 0 0 - -",
 		"sample 1 80 0 0 - 123456", "sample 1 80 0 0 - 1,", "sample 1 80 0 0 -", "sample 1 81 0 0 - -", "sample 1 80 4294967296 1 40a090002 -",
 		"sample 1 80 x 1 40a090002 -", "sample 1 80 0 2 - -", "Sample 1 80 0 0 - -", "sample 1 80 1 1 50a090002 -", "sample 1 080 0 0 - -",
+		"sample 1 80 0 0 - - 443 1 1 40a090002 -",
 	} {
 		if s, err := parseSample(line, []int{80}); err == nil {
 			t.Errorf("%q is %+v", line, s)
@@ -89,7 +90,7 @@ func TestPatternsOfPrefixes(t *testing.T) {
 			}
 		}
 	}
-	for prefix, want := range map[string]bool{"::ffff:10.0.0.0/104": true, "::ffff:0.0.0.0/96": true, "::/0": false, "::/96": false, "0.0.0.0/0": true} {
+	for prefix, want := range map[string]bool{"::ffff:10.0.0.0/104": true, "::ffff:0.0.0.0/96": true, "::/0": false, "::/96": false, "::ffff:0.0.0.0/90": false, "0.0.0.0/0": true} {
 		if got := regexp.MustCompile(patternOf([]netip.Prefix{netip.MustParsePrefix(prefix)})).MatchString(keyOfAddress(netip.MustParseAddr("10.1.2.3"))); got != want {
 			t.Errorf("%s ignores 10.1.2.3: %v", prefix, got)
 		}
@@ -116,6 +117,11 @@ func TestCalibration(t *testing.T) {
 		"seen to go late":              {"-,connected,7,7,7,7,7,7,-", nothing, calibrated},
 		"not listed":                   {"-,connected,-,-,-", passOver, listing},
 		"only others are":              {"5,connected,5,56,5", disconnect, resting},
+		"only others are, then seen":   {"7,connected,7,78,7,-,connected,-,7,7,-", nothing, calibrated},
+		"too many before":              {"many,connected,7,7,7", disconnect, resting},
+		"too many at first":            {"-,connected,-,many,7", disconnect, resting},
+		"too many later":               {"-,connected,-,7,many", disconnect, resting},
+		"too many while it goes":       {"-,connected,7,7,7,many", nothing, closing},
 		"only others are, twice":       {"5,connected,5,5,5,5,connected,5,5,5", passOver, listing},
 		"two stay":                     {"-,connected,7,78,78,78,78,78,78", disconnect, resting},
 		"two, then one":                {"-,connected,7,78,78,7", disconnect, closing},
@@ -169,6 +175,16 @@ func TestCalibrationOfSeveralPorts(t *testing.T) {
 	if got := c.sample(both("7", "-")); got != passOver {
 		t.Errorf("one of two: %d", got)
 	}
+	for _, second := range [][2]string{{"78", "7"}, {"7", "78"}} {
+		c = calibration{}
+		c.sample(both("-", "-"))
+		c.connected()
+		for range 3 {
+			if got := c.sample(both(second[0], second[1])); got != nothing || c.phase != listing {
+				t.Errorf("with two on one of them: %d, phase %d", got, c.phase)
+			}
+		}
+	}
 }
 
 func TestReasonsToBeBlind(t *testing.T) {
@@ -183,4 +199,28 @@ func TestReasonsToBeBlind(t *testing.T) {
 			t.Errorf("%v\nwant %s", got, want)
 		}
 	}
+}
+
+// A sensor is said to see when it was seen to list ours, and not to list it any more.
+func TestSamplesSayWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	var told []actuators.Traffic
+	w := &watching{sensing: &sensing{service: serviceOf(80), tell: func(x actuators.Traffic) { told = append(told, x) }}, name: "ss"}
+	w.calibration = calibration{phase: listing, before: []map[string]bool{{}}}
+	for _, own := range []string{"7", "7", "7", "7", "-", "-"} {
+		if err := w.take(t.Context(), "sample 1 80 0 0 - "+own); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sees []bool
+	for _, x := range told {
+		sees = append(sees, x.Sees)
+	}
+	if !slices.Equal(sees, []bool{false, false, false, false, true, true}) {
+		t.Errorf("%v", sees)
+	}
+}
+
+func serviceOf(ports ...int) actuators.Service {
+	return actuators.Service{Address: netip.MustParseAddr("10.9.0.1"), Ports: ports}
 }

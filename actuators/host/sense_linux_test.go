@@ -172,6 +172,26 @@ func TestSeveralPorts(t *testing.T) {
 	if got := w.busy(2); !slices.Equal(got.Others, ports) {
 		t.Errorf("both are connected: %+v", got)
 	}
+	w.cancel()
+
+	for _, stopped := range []*tcpService{a, b} { // the other one of them shows nothing by itself, and is not kept connected
+		stopped.stop()
+	}
+	other := s.node.listen(net.JoinHostPort("0.0.0.0", strconv.Itoa(ports[0])))
+	w = s.sense(serviceAt(second, ports...))
+	conn, err := other.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("our connection beside one that is refused: %v", err)
+	}
+	for range 6 {
+		if got := w.fresh(); got.Sees || got.Blind != "" || got.Sensor != "ss" {
+			t.Errorf("one of them is stopped: %+v", got)
+		}
+	}
 }
 
 func TestIgnoredPeersDoNotCount(t *testing.T) {
@@ -402,6 +422,7 @@ func TestAddressesThatCannotBeMeasured(t *testing.T) {
 	s.sense(actuators.Service{}).blind("only a connection")
 	s.sense(serviceAt(here)).blind("0 ports")
 	s.sense(serviceAt(here, 70000)).blind("70000")
+	s.sense(serviceAt(here, make([]int, 101)...)).blind("101 ports")
 	w := s.sense(serviceAt("::ffff:"+here, service.port))
 	w.sees("ss")
 }
@@ -556,9 +577,14 @@ func TestWhatConntrackPrints(t *testing.T) {
 	for name, c := range map[string]struct{ out, want string }{
 		"nothing":            {"", nobody},
 		"established":        {"tcp      6 431999 ESTABLISHED " + flow, one},
-		"of /proc":           {"ipv4     2 tcp      6 431999 ESTABLISHED " + flow + "ipv4     2 udp      17 29 " + flow, one},
+		"of /proc":           {"ipv4     2 tcp      6 431999 ESTABLISHED " + flow + "ipv4     2 udp      17 29 " + flow + "ipv6     10 udp      17 29 " + flow, one},
 		"being opened":       {"tcp      6 119 SYN_SENT " + flow, one},
 		"half closed":        {"tcp      6 59 CLOSE_WAIT " + flow, one},
+		"opened at once":     {"tcp      6 119 SYN_SENT2 " + flow, one},
+		"being accepted":     {"tcp      6 59 SYN_RECV " + flow, one},
+		"ended by one":       {"tcp      6 119 FIN_WAIT " + flow, one},
+		"nearly over":        {"tcp      6 29 LAST_ACK " + flow, one},
+		"of no state":        {"tcp      6 9 NONE " + flow, seen},
 		"offloaded":          {"tcp      6 " + flow, one},
 		"over":               {"tcp      6 119 TIME_WAIT " + flow, seen},
 		"reset":              {"tcp      6 9 CLOSE " + flow, seen},
@@ -579,12 +605,12 @@ func TestWhatConntrackPrints(t *testing.T) {
 		var out []byte
 		var err error
 		n.within(func() error { out, err = cmd.Output(); return nil })
-		want := "\nwindlass 1\nsample 1 " + c.want + "\n"
+		got, want := firstSample(out), "sample 1 "+c.want
 		if c.want == "" {
-			want = "\nwindlass 1\n"
+			want = ""
 		}
-		if string(out) != want || (err == nil) != (c.want != "") {
-			t.Errorf("%s: got %q, %v\nwant %q", name, out, err, want)
+		if got != want || (err == nil) != (c.want != "") {
+			t.Errorf("%s: got %q, %v\nwant %q", name, got, err, want)
 		}
 	}
 }
