@@ -178,6 +178,8 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
 		n.held <- struct{}{}
 		<-n.hold
+		w.Write([]byte("and half"))
+		return
 	case "/once":
 		if n.broken.CompareAndSwap(false, true) {
 			panic(http.ErrAbortHandler)
