@@ -169,27 +169,31 @@ const (
 	nodeTime = 10 * time.Second
 )
 
-// settle waits until nothing is left to do about the revision, and then for as long as the act lingers, to see that it stays so.
+// settle waits until nothing is left to do about the revision, and has not been for as long as the act lingers: adopting a node is no step, and an
+// agent that is about to may be idle for a moment.
 func (a act) settle(ctx context.Context, f *Fleet, tell *teller, revision string) error {
 	var last web.Fleet
-	see := func(s web.Fleet) bool {
+	rests := func(s web.Fleet) bool {
 		last = s
 		tell.fleet(s)
 		return s.Desired.Revision == revision && (s.Phase == plan.PhaseIdle || s.Phase == plan.PhaseHalted) && len(s.Plan.Steps) == 0
 	}
-	if err := f.Agent.Follow(ctx, see); err != nil {
-		return fmt.Errorf("%w; last: %s", err, describe(last))
+	for {
+		if err := f.Agent.Follow(ctx, rests); err != nil {
+			return fmt.Errorf("%w; last: %s", err, describe(last))
+		}
+		lingering, cancel := context.WithTimeout(ctx, a.linger)
+		err := f.Agent.Follow(lingering, func(s web.Fleet) bool { return !rests(s) })
+		stayed := lingering.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil: // it goes on
+		case stayed:
+			return a.compare(last, len(f.nodes))
+		default:
+			return fmt.Errorf("%w; last: %s", err, describe(last))
+		}
 	}
-	lingering, cancel := context.WithTimeout(ctx, a.linger)
-	defer cancel()
-	err := f.Agent.Follow(lingering, func(s web.Fleet) bool {
-		see(s)
-		return false
-	})
-	if lingering.Err() == nil || ctx.Err() != nil {
-		return err
-	}
-	return a.compare(last, len(f.nodes))
 }
 
 // compare is an error unless the fleet stands as the act says.

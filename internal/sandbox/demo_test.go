@@ -1,8 +1,12 @@
 package sandbox
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
+
+	"windlass/reconciler/plan"
 )
 
 // A demo that fails says which act, why, and what the agent said.
@@ -23,6 +27,26 @@ func TestDemoTellsWhatFailed(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "each act ended as it should") {
 		t.Error("it claims success")
+	}
+}
+
+// An act has ended when the fleet has rested for as long as it lingers, not when it did so for a moment.
+func TestActsEndAtRest(t *testing.T) {
+	t.Parallel()
+	connections := make(chan []string, 3)
+	for _, phases := range [][]string{{"idle"}, {"idle", "waiting"}, {"waiting", "halted"}} {
+		connections <- phases
+	}
+	a := act{phase: plan.PhaseHalted, releases: func(int) map[string]int { return nil }, linger: time.Second}
+	f := &Fleet{Agent: events(t, connections)}
+	if err := a.settle(t.Context(), f, newTeller(t.Output()), ""); err != nil || len(connections) > 0 {
+		t.Errorf("%v, %d connections are left", err, len(connections))
+	}
+	connections <- []string{"waiting"}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := a.settle(ctx, f, newTeller(t.Output()), ""); err == nil || !strings.Contains(err.Error(), "; last: waiting") {
+		t.Errorf("one that never rests: %v", err)
 	}
 }
 
