@@ -197,11 +197,9 @@ func senseArguments(name string, s actuators.Service) []string {
 	return []string{name, strings.Join(ports, " "), strconv.FormatInt(max(0, s.Silent.Milliseconds()), 10), keyOfAddress(s.Address), patternOf(s.Ignore)}
 }
 
-// maxLine is how long a sample may be: 100 ports, and 1000 connections of the node's own.
-const maxLine = 16 << 10
-
 // read hands over the lines of a sensor. A node that sends what is no line, or more of them than its clock and ours allow for, is not
-// listened to any longer. It returns nil when the output has ended.
+// listened to any longer. Nor is a line that does not fit into the reader: one of 100 ports, and 1000 connections of the node's own, does. It
+// returns nil when the output has ended.
 func (st *stream) read(ctx context.Context, r *bufio.Reader) error {
 	if err := skipGreeting(r); err != nil {
 		if _, ended := r.Peek(1); ended != nil {
@@ -216,7 +214,7 @@ func (st *stream) read(ctx context.Context, r *bufio.Reader) error {
 			return nil
 		}
 		line, whole := strings.CutSuffix(line, "\n")
-		if lines++; !whole || len(line) > maxLine || lines > 20+4*int(time.Since(began).Seconds()) {
+		if lines++; !whole || lines > 20+4*int(time.Since(began).Seconds()) {
 			return errors.New("what it sends is no list of samples, or has no end; look for a login script that prints without end")
 		}
 		select {
