@@ -240,7 +240,7 @@ func TestWhatIsInHandIsAnsweredWithinTheDelay(t *testing.T) {
 	}
 }
 
-// oneMore is a healthy node in another target group, later, with the same settings and a load balancer of its own.
+// oneMore is a healthy node in another target group, later, with a load balancer of its own.
 func (w *world) oneMore(g TargetGroup, b LoadBalancer) (n *node, url string) {
 	w.t.Helper()
 	n, g.Name = newNode(w.t), "later"
@@ -255,6 +255,7 @@ func TestWhatCameBackIsNotCut(t *testing.T) {
 	g := TargetGroup{HealthCheck: once, DeregistrationDelay: 300 * time.Millisecond}
 	w, n, _, url := oneNode(t, g, LoadBalancer{})
 	defer close(n.hold)
+	g.DeregistrationDelay = 600 * time.Millisecond
 	other, otherURL := w.oneMore(g, LoadBalancer{})
 	defer close(other.hold)
 	answer, later := w.ask(url+"/stream"), w.ask(otherURL+"/stream")
@@ -262,7 +263,7 @@ func TestWhatCameBackIsNotCut(t *testing.T) {
 	<-other.held
 	check(t, w.Deregister("web", n.target))
 	check(t, w.Register("web", n.target))
-	check(t, w.Deregister("later", other.target)) // is cut no earlier than what came back would be
+	check(t, w.Deregister("later", other.target)) // is cut later than what came back would be
 	if got := <-later; got != "200 half unexpected EOF" {
 		t.Errorf("of the one that left came %q", got)
 	}
