@@ -209,6 +209,14 @@ type Drain struct {
 	Timeout        time.Duration // after which a drain is reported as overdue
 }
 
+// SettleFor is how long a node settles that was behind a load balancer of that kind.
+func (d Drain) SettleFor(network bool) time.Duration {
+	if network {
+		return d.NetworkSettle
+	}
+	return d.Settle
+}
+
 // A DrainPolicy says what ends a drain.
 type DrainPolicy string
 

@@ -384,7 +384,7 @@ func (a *actor) stageDone(n *node, s plan.NodeStatus, now time.Time) {
 	if done.Result == "success" {
 		took := done.Took
 		if n.state == plan.Draining {
-			took = max(0, took-a.settling())
+			took = max(0, took-a.want.Fleet.Rollout.Drain.SettleFor(a.network()))
 		}
 		a.timed.add(n.state, s.State, took)
 	}

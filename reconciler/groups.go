@@ -196,14 +196,6 @@ func (a *actor) network() bool {
 	return slices.ContainsFunc(a.groups, func(g actuators.GroupState) bool { return g.Network })
 }
 
-// settling is for how long a node that left settles.
-func (a *actor) settling() time.Duration {
-	if a.network() {
-		return a.want.Fleet.Rollout.Drain.NetworkSettle
-	}
-	return a.want.Fleet.Rollout.Drain.Settle
-}
-
 // noticeMoves remembers since when an idle node is out of rotation, and reads the host of one that others let leave or come: who
 // did that may have written there.
 func (a *actor) noticeMoves(now time.Time) {

@@ -77,11 +77,8 @@ func (k *known) settleTime(v *view) time.Duration {
 		left = k.due(v)
 	}
 	for _, m := range left {
-		if g := k.groupOf(m.Group); g != nil && g.Network {
-			longest = max(longest, drain.NetworkSettle)
-		} else {
-			longest = max(longest, drain.Settle)
-		}
+		g := k.groupOf(m.Group)
+		longest = max(longest, drain.SettleFor(g != nil && g.Network))
 	}
 	return longest
 }

@@ -134,7 +134,7 @@ func (k *known) parts(bake time.Duration) (parts []Part, untimed []State) {
 		takes, timed := k.Took[state]
 		switch {
 		case state == Draining && k.balanced():
-			parts = append(parts, k.drainParts(takes, timed)...)
+			parts = append(parts, k.drainParts(takes)...)
 		case (state == Draining || state == Joining) && !k.balanced():
 		case timed:
 			parts = append(parts, Part{partNames[state], takes})
@@ -148,8 +148,8 @@ func (k *known) parts(bake time.Duration) (parts []Part, untimed []State) {
 var partNames = map[State]string{Configuring: "steps", Verifying: "verify", Joining: "join"}
 
 // drainParts are the settling, as the fleet file has it, and the rest of a drain: what that took before, within what the groups say. One that was
-// never timed lasts for the delay, or where it may be left early as long as it must at the least.
-func (k *known) drainParts(takes time.Duration, timed bool) []Part {
+// never timed takes 0 and lasts for the delay, or where it may be left early as long as it must at the least.
+func (k *known) drainParts(takes time.Duration) []Part {
 	drain, settle, delay := k.Fleet.Rollout.Drain, time.Duration(0), time.Duration(0)
 	early, network := drain.Policy == desired.DrainUntilIdle, false
 	for _, g := range k.groups {
@@ -157,18 +157,14 @@ func (k *known) drainParts(takes time.Duration, timed bool) []Part {
 			continue
 		}
 		delay, early, network = max(delay, g.Delay), early && !g.Network && g.Unread == "", network || g.Network
-		if g.Network {
-			settle = max(settle, drain.NetworkSettle)
-		} else {
-			settle = max(settle, drain.Settle)
-		}
+		settle = max(settle, drain.SettleFor(g.Network))
 	}
 	most := max(0, delay-settle)
 	least := most
 	if early {
 		least = min(drain.IdleFor, most)
 	}
-	if !timed || !network {
+	if !network {
 		takes = min(takes, most)
 	}
 	return []Part{{"settle", settle}, {"drain", max(takes, least)}}
@@ -207,8 +203,7 @@ func (k *known) stateTakes(state State) time.Duration {
 	case state == Baking:
 		return k.wave.bake
 	case state == Draining && k.balanced():
-		takes, timed := k.Took[state]
-		return sum(k.drainParts(takes, timed))
+		return sum(k.drainParts(k.Took[state]))
 	}
 	return k.Took[state]
 }
