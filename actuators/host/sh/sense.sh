@@ -94,7 +94,7 @@ part == "own4" {
 	next
 }
 part == "own6" { here["6" $1] = 1; next }
-$1 == "ended" { if ($2 != 0) bad("it ends with status " $2 ": " last); parts++; next }
+$1 == "ended" { if ($2 != 0) bad("it ends with status " $2 ": " substr($0, 8 + length($2))); parts++; next }
 { last = $0 }
 part == "ss" {
 	if ($0 ~ /^[ \t]/) { info = info $0; next }
@@ -114,7 +114,6 @@ part == "tcp" {
 	note(hex[end($2)], key(start($3)), end($3), known($4))
 }
 part == "flow" {
-	if (/ flow entries have been shown/) next
 	if (/^ipv[46] / && $3 != "tcp") next
 	for (i = 2; i < NF && $i !~ /^src=/; i++);
 	# A flow that is offloaded tells no state.
@@ -139,26 +138,31 @@ count() {
 	LC_ALL=C awk -v whole="$whole" -v ports="$ports" -v silent="$silent" -v target="$target" -v ignored="$ignored" "$program" "$@" 2>&1
 }
 
+# told COMMAND…: what it lists, to descriptor 3, and then how it ended. What it says beside comes last: a list is written some KiB at a time, and
+# would be torn by it.
+told() {
+	said=$("$@" 2>&1 >&3)
+	# shellcheck disable=SC2086 # as one line
+	echo ended $? $said >&3
+}
+
 # sockets lists those of the ports; the kernel leaves out all others.
 sockets() {
 	filter=
 	for port in $ports; do filter="$filter${filter:+ or }sport = :$port"; done
 	if [ "$silent" = 0 ]; then set -- -tan; else set -- -tani; fi
-	ss "$@" "( $filter )" 2>&1
-	echo "ended $?"
+	told ss "$@" "( $filter )"
 }
 
 # flows lists the connections to the ports that are tracked, forwarded ones as well.
 flows() {
 	if ! command -v conntrack >/dev/null; then
-		cat /proc/net/nf_conntrack 2>&1
-		echo "ended $?"
+		told cat /proc/net/nf_conntrack
 		return
 	fi
 	for port in $ports; do
 		for family in ipv4 ipv6; do
-			conntrack -L -f $family -p tcp --orig-port-dst "$port" 2>&1
-			echo "ended $?"
+			told conntrack -L -f $family -p tcp --orig-port-dst "$port"
 		done
 	done
 }
@@ -167,8 +171,8 @@ sample() {
 	set -- part=own4 /proc/net/fib_trie
 	if [ -e /proc/net/if_inet6 ]; then set -- "$@" part=own6 /proc/net/if_inet6; fi
 	case $sensor in
-	ss) sockets | count 1 "$@" part=ss - ;;
-	conntrack) flows | count "$calls" "$@" part=flow - ;;
+	ss) sockets 3>&1 | count 1 "$@" part=ss - ;;
+	conntrack) flows 3>&1 | count "$calls" "$@" part=flow - ;;
 	*)
 		if [ ! -e /proc/net/tcp6 ]; then
 			count 1 "$@" part=tcp /proc/net/tcp
