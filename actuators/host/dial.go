@@ -156,7 +156,7 @@ func (p *pool) dial(ctx context.Context, at actuators.Place) (*ssh.Client, error
 	defer stop()
 	_ = conn.SetDeadline(deadline) // as with the agent's
 	config := &ssh.ClientConfig{User: at.SSH.User, Auth: []ssh.AuthMethod{method}, HostKeyCallback: t.callback, HostKeyAlgorithms: t.algorithms}
-	sc, channels, requests, err := ssh.NewClientConn(conn, address, config)
+	sc, channels, requests, err := ssh.NewClientConn(prompt(conn), address, config)
 	if err != nil {
 		conn.Close()
 		return nil, cause(ctx, refusal(at, t, limit, err))
