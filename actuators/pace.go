@@ -5,7 +5,7 @@ import "time"
 // Bounds of PollPace. The account's API quota sets them, not the balancer: 340 describes a minute were throttled (G9).
 const (
 	fastestPoll = 100 * time.Millisecond
-	fastestJoin = 20 * time.Millisecond // at first: a join is often over within a poll or two
+	fastestJoin = 10 * time.Millisecond // at first: a join is often over within a poll or two
 	slowestPoll = 15 * time.Second
 	slowestJoin = 5 * time.Second
 	promptJoin  = 2 * time.Second // within the first minute, in which most targets become healthy
@@ -17,7 +17,7 @@ const (
 // a long one rarely at first and closer together towards its end, and ever more rarely once it is overdue. With no delay the
 // target is waiting to be healthy: asked quickly at first, then slower up to two seconds, and to five after a minute. elapsed counts from the
 // deregistration or registration. A network load balancer takes minutes for either (G6), so it is never asked in a hurry.
-// The answer lies between 20 ms and 15 s.
+// The answer lies between 10 ms and 15 s.
 func PollPace(delay, elapsed time.Duration, network bool) time.Duration {
 	fastest, fastestJoin := fastestPoll, fastestJoin
 	if network {
@@ -25,7 +25,7 @@ func PollPace(delay, elapsed time.Duration, network bool) time.Duration {
 	}
 	switch remaining := delay - elapsed; {
 	case delay <= 0 && elapsed < time.Minute:
-		return min(max(elapsed/4, fastestJoin), promptJoin)
+		return min(max(elapsed/3, fastestJoin), promptJoin)
 	case delay <= 0:
 		return slowestJoin
 	case delay <= 2*time.Second && remaining > 0:

@@ -56,8 +56,8 @@ func TestPollPaceOfAnOverdueDrainSlowsDown(t *testing.T) {
 
 func TestPollPaceOfAJoinIsQuickFirst(t *testing.T) {
 	at := polls(0, 2*time.Minute, false)
-	if at[0] != 20*time.Millisecond || at[len(at)-1]-at[len(at)-2] != 5*time.Second {
-		t.Errorf("polled at %v; want 20 ms first and 5 s apart in the end", at)
+	if at[0] != 10*time.Millisecond || at[len(at)-1]-at[len(at)-2] != 5*time.Second {
+		t.Errorf("polled at %v; want 10 ms first and 5 s apart in the end", at)
 	}
 	if first := actuators.PollPace(0, 0, true); first != time.Second {
 		t.Errorf("a network load balancer is asked after %v; it takes minutes (G6)", first)
@@ -68,7 +68,7 @@ func TestPollPaceStaysInItsBounds(t *testing.T) {
 	for _, network := range []bool{false, true} {
 		for _, delay := range []time.Duration{-time.Second, 0, 1, time.Second, 3 * time.Second, time.Minute, time.Hour} {
 			for _, elapsed := range []time.Duration{-time.Second, 0, 1, time.Second, time.Minute, time.Hour, 100 * time.Hour} {
-				if got := actuators.PollPace(delay, elapsed, network); got < 20*time.Millisecond || got > 15*time.Second {
+				if got := actuators.PollPace(delay, elapsed, network); got < 10*time.Millisecond || got > 15*time.Second {
 					t.Errorf("PollPace(%v, %v, %v) = %v", delay, elapsed, network, got)
 				}
 			}
