@@ -68,13 +68,15 @@ func TestHostileSensors(t *testing.T) {
 			at.SSH.ConnectTimeout = time.Second
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
+			began := time.Now()
 			w := sense(t, trusting(t, host.Options{}), at, serviceAt("10.0.0.1", 80))
 			w.wrong(c.want)
 			runtime.ReadMemStats(&after)
 			if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 64<<20 {
 				t.Errorf("%d MB are kept", grown>>20)
 			}
-			if len(w.samples) > c.samples+1 {
+			allowed := 4 * int(time.Since(began).Seconds()) // since: on a busy machine a flood takes its time
+			if len(w.samples) > c.samples+1+allowed {
 				t.Errorf("%d samples", len(w.samples))
 			}
 			for len(w.samples) > 0 {

@@ -113,7 +113,7 @@ type fleetView struct {
 // Reaches is how long the rollout still takes, in words; empty when nothing can be said.
 func (f fleetView) Reaches() string {
 	if left := f.left(f.Now); left > 0 {
-		return "about " + span(left) + " left"
+		return "about " + about(left) + " left"
 	}
 	return ""
 }

@@ -28,7 +28,7 @@ func TestThePageSaysWhatMatters(t *testing.T) {
 		want  []string
 	}{
 		"idle":        {newAgent(idle()), []string{"8 of 8 in service with v1.4.2", "succeeded", `title="2026-03-01 09:10:00 UTC">2 h 50 min</time> ago`}},
-		"progressing": {newAgent(progressing()), []string{"<title>1 progressing · windlass</title>", `<progress max="8" value="3"`, "about 8 min left", "floor 7", "data-left>9 min</time> more", "maxUnavailable 1"}},
+		"progressing": {newAgent(progressing()), []string{"<title>1 progressing · windlass</title>", `<progress max="8" value="3"`, "about 8 min 20 s left", "floor 7", "data-left>9 min</time> more", "maxUnavailable 1"}},
 		"halted":      {newAgent(halted()), []string{"<title>1 halted · windlass</title>", "<pre", "permission denied", "[redacted]"}},
 		"rejected":    {troubled, []string{"history was rewritten", "fleets/web-staging.yaml:12:3: unknown key", "The newest file is not in force.", "<bdi>web-10</bdi> (incident 4711)"}},
 		"nothing":     {&agent{}, []string{"No fleets are known yet", "was not read yet"}},

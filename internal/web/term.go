@@ -143,7 +143,7 @@ func (p printer) pace(f Fleet) string {
 		return ", " + words(r.Result) + " " + span(p.Now.Sub(r.Ended)) + " ago"
 	}
 	if left := f.left(p.Now); left > 0 {
-		return ", about " + span(left) + " left"
+		return ", about " + about(left) + " left"
 	}
 	return ""
 }

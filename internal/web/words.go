@@ -86,6 +86,17 @@ func span(d time.Duration) string {
 	return two(int(d.Hours())/24, "d", int(d.Hours())%24, "h")
 }
 
+// about is a span that is foreseen, to ten seconds, from ten minutes on to the minute.
+func about(d time.Duration) string {
+	switch d = d.Round(10 * time.Second); {
+	case d < time.Minute:
+		return span(d)
+	case d < 10*time.Minute:
+		return two(int(d.Minutes()), "min", int(d.Seconds())%60, "s")
+	}
+	return span(d.Round(time.Minute))
+}
+
 func two(n int, unit string, m int, part string) string {
 	if m == 0 {
 		return fmt.Sprintf("%d %s", n, unit)
