@@ -141,3 +141,35 @@ func TestADrainIsOverWhenItIsInEachGroup(t *testing.T) {
 		}
 	}
 }
+
+// An attribute that somebody changes while a node drains counts at once: what was seen under the old one is proof of nothing.
+func TestAttributesChangeWhileANodeDrains(t *testing.T) {
+	terminates := nlb
+	terminates.Terminates = true
+	idle := []twist{behind("", web), drained("", time.Minute, actuators.TargetDraining), sees("", time.Minute, nil)}
+	flows := []twist{behind("", terminates), drained("", 130*time.Second, ""), sees("", 0, func(x *plan.Traffic) { x.Quiet, x.Busy = time.Time{}, 3 })}
+	now := func(change func(*actuators.Rules)) twist {
+		return twist{"", func(w *plan.World, _ *desired.Fleet) { change(&w.Groups[0].Rules) }}
+	}
+	for name, c := range map[string]struct {
+		before []twist
+		now    twist
+		kinds  string
+		why    string
+	}{
+		"none":                                {idle, now(func(*actuators.Rules) {}), "configure web-1", ""},
+		"silent connections are kept longer":  {idle, now(func(r *actuators.Rules) { r.IdleAfter = 5 * time.Minute }), "", "cannot be seen just now"},
+		"silent connections are kept less":    {idle, now(func(r *actuators.Rules) { r.IdleAfter = 10 * time.Second }), "", "cannot be seen just now"},
+		"it may not be read any more":         {idle, now(func(r *actuators.Rules) { r.IdleAfter, r.Unread = 0, "DescribeLoadBalancerAttributes" }), "", "waits out the delay of 5m0s"},
+		"the delay is an hour":                {idle, now(func(r *actuators.Rules) { r.Delay = time.Hour }), "configure web-1", ""},
+		"the delay is over by its new length": {idle, now(func(r *actuators.Rules) { r.Delay = 30 * time.Second }), "configure web-1", ""},
+		"flows are cut":                       {flows, now(func(*actuators.Rules) {}), "configure web-1", ""},
+		"flows are not cut any more":          {flows, now(func(r *actuators.Rules) { r.Terminates = false }), "", "its flows outlive its drain"},
+	} {
+		s := quiet("v2", append(slices.Clone(c.before), c.now)...)
+		p := plan.Next(s.want, s.world)
+		if kindsOf(p, "web-1") != c.kinds || !strings.Contains(p.Nodes[0].Reason, c.why) {
+			t.Errorf("%s: %q, %s", name, kindsOf(p, "web-1"), p.Nodes[0].Reason)
+		}
+	}
+}
