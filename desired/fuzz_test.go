@@ -1,6 +1,7 @@
 package desired_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,4 +70,32 @@ func checkErrors(t *testing.T, files []string, errors desired.Errors) {
 			t.Fatalf("not one line: %q", err.Message)
 		}
 	}
+}
+
+// Whatever a file looks like, what is changed is one piece of it, and the file says the same otherwise.
+func FuzzSetRelease(f *testing.F) {
+	for _, text := range []string{"release: v1\n", "\uFEFFname: 'ä'\r\nrelease: \"v1\" # x\u2028", "{release: v1, vars: {release: v1}}", "release: |\n  v1\n"} {
+		f.Add(text, "1.10")
+	}
+	f.Fuzz(func(t *testing.T, text, release string) {
+		got, was, err := desired.SetRelease("a.yaml", []byte(text), release)
+		if err != nil {
+			return
+		}
+		again, now, err := desired.SetRelease("a.yaml", got, release)
+		if err != nil || now != release || !bytes.Equal(again, got) {
+			t.Fatalf("%q became %q, which has %q, %v", text, got, now, err)
+		}
+		first := 0
+		for first < min(len(text), len(got)) && text[first] == got[first] {
+			first++
+		}
+		last := 0
+		for last < min(len(text), len(got))-first && text[len(text)-1-last] == got[len(got)-1-last] {
+			last++
+		}
+		if cut := len(text) - first - last; cut > len(was)+2 {
+			t.Fatalf("%q became %q: %d bytes are not as they were, for %q", text, got, cut, was)
+		}
+	})
 }

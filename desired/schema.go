@@ -49,6 +49,7 @@ type fleetSchema struct {
 	tree     map[string]any
 	compiled *jsonschema.Schema
 	name     *regexp.Regexp // of a fleet
+	release  *regexp.Regexp
 }
 
 // theSchema panics when the embedded schema is broken, which any test of this package shows.
@@ -63,6 +64,7 @@ var theSchema = sync.OnceValue(func() fleetSchema {
 	requireAll(s.tree)
 	s.compiled = compile(s.tree)
 	s.name = regexp.MustCompile(s.part("#/properties/name")["pattern"].(string))
+	s.release = regexp.MustCompile(s.part("#/properties/release")["pattern"].(string))
 	return s
 })
 
