@@ -34,6 +34,7 @@ var mayKnow = map[string][]string{
 	"internal/awsapi":  {"internal/redact"},
 	"internal/metrics": {"desired", "health", "reconciler/plan", "reconciler"},
 	"internal/web":     {"desired", "reconciler/plan", "reconciler", "internal/redact"},
+	"internal/clone":   {"desired/gitrepo", "internal/redact"},
 	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/sandbox/aws", "deploy-repo-example"},
 
 	"internal/sandbox/aws":       {},

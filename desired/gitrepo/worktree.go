@@ -9,6 +9,7 @@ import (
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/storer"
 )
 
 // Committed returns the files of a directory in a git working tree as a revision (HEAD, a branch, a tag, a hash) has them. It
@@ -34,11 +35,7 @@ func Committed(dir, revision string) (fs.FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell where in its git repository %s is: %w", dir, err)
 	}
-	commit, err := object.GetCommit(repo.Storer, *hash)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read commit %s: %w", hash, err)
-	}
-	return newTree(repo.Storer, commit, below)
+	return Files(repo.Storer, *hash, below)
 }
 
 // missing is an fs.ErrNotExist in words of its own.
@@ -67,4 +64,14 @@ func pathInRepo(repo *git.Repository, dir string) (string, error) {
 	}
 	below, err := filepath.Rel(root, dir)
 	return filepath.ToSlash(below), err
+}
+
+// Files returns the files of a commit below a directory of its repository, "." for all of them, read from a store as they are asked for.
+// The error is fs.ErrNotExist when there is no such directory.
+func Files(store storer.EncodedObjectStorer, commit plumbing.Hash, dir string) (fs.FS, error) {
+	read, err := object.GetCommit(store, commit)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read commit %s: %w", commit, err)
+	}
+	return newTree(store, read, dir)
 }

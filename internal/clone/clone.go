@@ -1,0 +1,130 @@
+package clone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Clone is a person's clone of a deploy repo. Its methods are not safe for concurrent use.
+type Clone struct {
+	git    git
+	remote string // by name
+	within string // of the repo: where it was opened, "." at its top
+}
+
+// Options say whose clone it is.
+type Options struct {
+	Dir         string
+	Env         []string // of the person's programs; what points git at another repository is left out of it
+	Interactive bool     // they can be asked for a password
+}
+
+// Open finds the clone that a directory lies in, and which of its remotes the deploy repo is: git's checkout.defaultRemote, else origin,
+// else the only one.
+func Open(ctx context.Context, o Options) (*Clone, error) {
+	g, err := newGit(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	prefix, err := g.line(ctx, "rev-parse", "--show-prefix")
+	if err != nil {
+		return nil, fmt.Errorf("%s is no clone that git can work in (%w); change to one of the deploy repo, or name one with --repo", o.Dir, err)
+	}
+	if top, err := g.line(ctx, "rev-parse", "--show-toplevel"); err == nil && top != "" { // a bare one has none
+		g.dir = top
+	}
+	c := &Clone{git: g, within: strings.TrimSuffix(prefix, "/")}
+	if c.within == "" {
+		c.within = "."
+	}
+	c.remote, err = chooseRemote(ctx, g)
+	return c, err
+}
+
+// Within is where in the repo the clone was opened: "." at its top, else a path with slashes.
+func (c *Clone) Within() string { return c.within }
+
+func chooseRemote(ctx context.Context, g git) (string, error) {
+	listed, err := g.line(ctx, "remote")
+	if err != nil {
+		return "", err
+	}
+	remotes := strings.Fields(listed)
+	chosen, err := g.setting(ctx, "", "checkout.defaultRemote")
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case chosen != "":
+		return chosen, nil
+	case slices.Contains(remotes, "origin"):
+		return "origin", nil
+	case len(remotes) == 1:
+		return remotes[0], nil
+	case len(remotes) == 0:
+		return "", errors.New("this clone has no remote; add the deploy repo with git remote add origin URL")
+	}
+	return "", fmt.Errorf("this clone has the remotes %s; say which is the deploy repo with git config checkout.defaultRemote NAME", strings.Join(remotes, ", "))
+}
+
+// Fetch returns the commit that a branch of the remote has now, with its files here.
+func (c *Clone) Fetch(ctx context.Context, branch string) (string, error) {
+	for range 3 { // a branch that was rewritten in between has another tip than the one that was asked for
+		tip, err := c.tip(ctx, c.remote, branch)
+		if err != nil {
+			return "", err
+		}
+		if c.has(ctx, tip) {
+			return tip, nil
+		}
+		if err := c.fetch(ctx, branch); err != nil {
+			return "", err
+		}
+		if c.has(ctx, tip) {
+			return tip, nil
+		}
+	}
+	return "", fmt.Errorf("branch %s of %s changes faster than it can be fetched; try again", branch, c.remote)
+}
+
+func (c *Clone) fetch(ctx context.Context, branch string) error {
+	_, err := c.git.run(ctx, call{args: []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", c.remote, "refs/heads/" + branch}})
+	if err != nil {
+		return fmt.Errorf("cannot fetch branch %s of %s: %w", branch, c.remote, err)
+	}
+	return nil
+}
+
+// tip asks a remote, by name or URL, for the commit of a branch.
+func (c *Clone) tip(ctx context.Context, remote, branch string) (string, error) {
+	ref := "refs/heads/" + branch
+	out, err := c.git.run(ctx, call{args: []string{"ls-remote", remote, ref}})
+	if err != nil {
+		return "", fmt.Errorf("cannot ask %s for branch %s: %w", c.remote, branch, err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if hash, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && name == ref { // a pattern, it also matches at the end of longer names
+			return hash, nil
+		}
+	}
+	return "", fmt.Errorf("%s has no branch %s; name the one that the agent follows with --branch", c.remote, branch)
+}
+
+// has reports whether a commit is here, without fetching it where a clone is filtered.
+func (c *Clone) has(ctx context.Context, commit string) bool {
+	_, err := c.git.run(ctx, call{args: []string{"cat-file", "-e", commit + "^{commit}"}, env: []string{"GIT_NO_LAZY_FETCH=1"}})
+	return err == nil
+}
+
+// contains reports whether a commit is another one or one of its ancestors.
+func (c *Clone) contains(ctx context.Context, newer, older string) (bool, error) {
+	_, err := c.git.run(ctx, call{args: []string{"merge-base", "--is-ancestor", older, newer}})
+	var no *failure
+	if errors.As(err, &no) && no.exit == 1 {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,113 @@
+package clone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"windlass/internal/redact"
+)
+
+// ErrMoved is a branch that others were faster on: it has commits that ours is not built on. What it has now was fetched.
+var ErrMoved = errors.New("somebody else pushed to the branch meanwhile")
+
+// Push makes a commit the tip of a branch of the remote, which has its parent now. Whatever git says of it, the remote is asked what it
+// has: an error may hide that the commit is in, as when the connection is lost while a hook runs there, and a success that it is not.
+//
+// The error is ErrMoved when others were faster. Otherwise it says why the branch does not have the commit, or that nobody can tell.
+func (c *Clone) Push(ctx context.Context, commit, parent, branch string) error {
+	var refused error
+	for range 2 { // what had no effect is tried again, with the same commit
+		refused = c.push(ctx, commit, branch)
+		switch tip, err := c.ask(ctx, branch); {
+		case err != nil:
+			return unknown(commit, branch, refused, err)
+		case tip == commit:
+			return nil
+		case tip != parent:
+			return c.landed(ctx, commit, tip, branch)
+		}
+	}
+	if refused == nil {
+		refused = errors.New("git says that it pushed, and the remote does not have it; look for push.recurseSubmodules=only in git's settings")
+	}
+	return refused
+}
+
+func unknown(commit, branch string, refused, err error) error {
+	said := ""
+	if refused != nil {
+		said = refused.Error() + "; then "
+	}
+	return fmt.Errorf("nobody can tell whether commit %.12s is on branch %s: %s%w", commit, branch, said, err)
+}
+
+// push runs git push, which also runs the person's pre-push hook, with nothing but this commit in it.
+func (c *Clone) push(ctx context.Context, commit, branch string) error {
+	args := []string{"push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", c.remote, commit + ":refs/heads/" + branch}
+	out, err := c.git.exec(ctx, call{args: args}, "push")
+	var failed *failure
+	if errors.As(err, &failed) {
+		said := append(verdicts(out), remarks(failed.said)...)
+		if len(said) == 0 {
+			said = []string{fmt.Sprintf("git push ended with status %d and said nothing", failed.exit)}
+		}
+		return fmt.Errorf("cannot push to branch %s of %s: %s", branch, c.remote, strings.Join(said, "; "))
+	}
+	return err
+}
+
+// verdicts are what the remote says of refs: lines of a flag, a ref and words. A hook may write among them.
+func verdicts(out []byte) []string {
+	var said []string
+	for line := range strings.Lines(string(out)) {
+		if parts := strings.SplitN(strings.TrimSpace(line), "\t", 3); len(parts) == 3 && parts[0] == "!" {
+			said = append(said, parts[2])
+		}
+	}
+	return said
+}
+
+// remarks are what is said on standard error, by git and by the remote's hooks, without decoration.
+func remarks(stderr string) []string {
+	var said []string
+	for line := range strings.Lines(stderr) {
+		line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "remote:"))
+		if line != "" && !strings.HasPrefix(line, "hint:") && !strings.HasPrefix(line, "error: failed to push some refs") {
+			said = append(said, redact.Line(line))
+		}
+	}
+	const most = 8
+	return said[:min(len(said), most)]
+}
+
+// ask is the tip that the remote has where it is pushed to, which may be another address than where it is fetched from.
+func (c *Clone) ask(ctx context.Context, branch string) (string, error) {
+	url, err := c.git.line(ctx, "remote", "get-url", "--push", c.remote)
+	if err != nil {
+		return "", err
+	}
+	tip, err := c.tip(ctx, url, branch)
+	if err != nil {
+		tip, err = c.tip(ctx, url, branch) // a connection that was just lost may be back
+	}
+	return tip, err
+}
+
+// landed tells of a branch that has moved whether the commit is in it, as when others built on it at once.
+func (c *Clone) landed(ctx context.Context, commit, tip, branch string) error {
+	if !c.has(ctx, tip) {
+		if err := c.fetch(ctx, branch); err != nil {
+			return err
+		}
+	}
+	in, err := c.contains(ctx, tip, commit)
+	switch {
+	case err != nil:
+		return err
+	case in:
+		return nil
+	}
+	return ErrMoved
+}
