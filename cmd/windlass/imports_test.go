@@ -35,7 +35,8 @@ var mayKnow = map[string][]string{
 	"internal/metrics": {"desired", "health", "reconciler/plan", "reconciler"},
 	"internal/web":     {"desired", "reconciler/plan", "reconciler", "internal/redact"},
 	"internal/clone":   {"desired/gitrepo", "internal/redact"},
-	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/sandbox/aws", "deploy-repo-example"},
+	"internal/follow":  {"reconciler/plan", "internal/web"},
+	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example"},
 
 	"internal/sandbox/aws":       {},
 	"internal/sandbox/sshdtest":  {},

@@ -12,40 +12,40 @@ import (
 
 	"golang.org/x/term"
 
+	"windlass/internal/follow"
 	"windlass/internal/web"
-	"windlass/reconciler/plan"
 )
 
 // A teller tells people what happens, line by line.
 type teller struct {
 	out    io.Writer
 	colour bool
-	width  int // 0: no end
-	began  time.Time
-	phase  plan.Phase
-	nodes  map[string]string // what was told last, by node
+	lines  follow.Lines
 }
 
 // Colours of a terminal.
 const (
-	bold   = "1"
-	dim    = "2"
-	red    = "31"
-	green  = "32"
-	yellow = "33"
+	bold  = "1"
+	red   = "31"
+	green = "32"
 )
 
 func newTeller(out io.Writer) *teller {
-	t := &teller{out: out, began: time.Now(), nodes: map[string]string{}}
+	began := time.Now()
+	t := &teller{out: out, lines: follow.Lines{Out: out, Stamp: func() string { return fmt.Sprintf("%6.1f s", time.Since(began).Seconds()) }}}
 	file, ok := out.(*os.File)
 	if ok && term.IsTerminal(int(file.Fd())) {
 		t.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 2*beforeReason {
-			t.width = width
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+			t.lines.Width = width
 		}
+		t.lines.Colour = t.colour
 	}
 	return t
 }
+
+// fleet tells what changed of the fleet's phase and of its nodes.
+func (t *teller) fleet(s web.Fleet) { _ = t.lines.Take(s) } // out tells of its own trouble
 
 func (t *teller) paint(colour, text string) string {
 	if !t.colour || colour == "" {
@@ -66,69 +66,6 @@ func (t *teller) act(number int, a act) {
 	for _, command := range a.commands {
 		t.say("   $ %s", command)
 	}
-}
-
-// fleet tells what changed of the fleet's phase and of its nodes.
-func (t *teller) fleet(s web.Fleet) {
-	for _, n := range s.Nodes {
-		now := string(n.State) + " " + n.Release
-		if t.nodes[n.Name] == now {
-			continue
-		}
-		t.nodes[n.Name] = now
-		reason := n.Reason
-		if n.State != plan.Failed {
-			reason = t.cut(reason)
-		}
-		t.line(n.Name, colourOf(n.State), string(n.State), n.Release, reason)
-	}
-	if t.phase != s.Phase {
-		t.phase = s.Phase
-		t.line("fleet", colourOfPhase(s.Phase), string(s.Phase), s.Desired.Release, s.Reason)
-	}
-}
-
-func (t *teller) line(who, colour, word, release, reason string) {
-	word = fmt.Sprintf("%-14s", strings.ReplaceAll(word, "_", " "))
-	line := fmt.Sprintf("%6.1f s  %-7s %s %s", time.Since(t.began).Seconds(), who, t.paint(colour, word), release)
-	if reason != "" {
-		line = fmt.Sprintf("%s  %s", line, t.paint(dim, reason))
-	}
-	t.say("%s", line)
-}
-
-// beforeReason is how many columns of a line come before its reason.
-const beforeReason = 36
-
-// cut shortens a reason to what is left of the terminal's width.
-func (t *teller) cut(reason string) string {
-	runes := []rune(reason)
-	if room := t.width - beforeReason; t.width > 0 && len(runes) > room {
-		return string(runes[:room-1]) + "…"
-	}
-	return reason
-}
-
-func colourOf(s plan.State) string {
-	switch s {
-	case plan.InService:
-		return green
-	case plan.Failed, plan.Unreachable, plan.Missing:
-		return red
-	case plan.Outdated:
-		return ""
-	}
-	return yellow
-}
-
-func colourOfPhase(p plan.Phase) string {
-	switch p {
-	case plan.PhaseIdle:
-		return green
-	case plan.PhaseHalted, plan.PhaseInvalid:
-		return red
-	}
-	return yellow
 }
 
 // trouble tells why an act failed, and what the agent said last.

@@ -1,0 +1,114 @@
+package follow_test
+
+import (
+	"testing"
+
+	"windlass/internal/follow"
+	"windlass/internal/web"
+	"windlass/reconciler/plan"
+)
+
+// A picture is what the agent shows at some time.
+type picture struct {
+	repo   web.Repo
+	fleets []web.Fleet
+}
+
+func at(revision string, fleets ...web.Fleet) picture {
+	return picture{web.Repo{Revision: revision}, fleets}
+}
+
+func fleet(revision, release, digest string, phase plan.Phase, reason string) web.Fleet {
+	return web.Fleet{Name: "web", Phase: phase, Reason: reason, Desired: web.Desired{Release: release, Revision: revision, Digest: digest}}
+}
+
+func TestWhatBecomesOfADeploy(t *testing.T) {
+	t.Parallel()
+	var (
+		before   = at("old", fleet("old", "v1", "d1", plan.PhaseIdle, "2 of 2 in service with v1"))
+		blind    = picture{web.Repo{Revision: "old", Problem: "cannot read it"}, before.fleets}
+		rolling  = at("new", fleet("new", "v2", "d2", plan.PhaseProgressing, "1 of 2 nodes under way"))
+		done     = at("new", fleet("new", "v2", "d2", plan.PhaseIdle, "2 of 2 in service with v2"))
+		later    = at("later", fleet("later", "v2", "d2", plan.PhaseProgressing, "1 of 2 nodes under way"))
+		halted   = at("new", fleet("new", "v2", "d2", plan.PhaseHalted, "v2 failed on web-1"))
+		paused   = at("new", fleet("new", "v2", "d2", plan.PhasePaused, "incident"))
+		reverted = at("later", fleet("later", "v1", "d1", plan.PhaseRollingBack, "back"))
+		restart  = picture{}
+		released = at("later", web.Fleet{Name: "web", Released: true, Phase: plan.PhaseIdle, Reason: "its file is gone", Desired: web.Desired{Release: "v2", Revision: "later", Digest: "d2"}})
+		gone     = at("later")
+		other    = at("later", web.Fleet{Name: "api"})
+		retuned  = at("later", fleet("later", "v2", "d3", plan.PhaseProgressing, "vars changed"))
+		broken   = later
+		refused  = func(revision string) picture {
+			f := fleet("old", "v1", "d1", plan.PhaseIdle, "2 of 2 in service with v1")
+			f.Rejected = &web.Rejection{Revision: revision, Errors: []string{"fleets/web.yaml:3:1: one", "fleets/web.yaml:4:1: two"}}
+			return at(revision, f)
+		}
+	)
+	broken.fleets = []web.Fleet{later.fleets[0]}
+	broken.fleets[0].Rejected = &web.Rejection{Revision: "later", Errors: []string{"fleets/web.yaml:3:1: one"}}
+	for name, c := range map[string]struct {
+		pictures []picture
+		end      follow.End
+		reason   string
+	}{
+		"not polled yet":                 {[]picture{before}, follow.Pending, "the agent has not seen commit new yet"},
+		"which cannot read the repo":     {[]picture{before, blind}, follow.Pending, "the agent has not seen commit new yet: cannot read it"},
+		"an agent that just began":       {[]picture{restart}, follow.Pending, "the agent has not read the deploy repo yet"},
+		"under way":                      {[]picture{before, rolling}, follow.Pending, "1 of 2 nodes under way"},
+		"in service":                     {[]picture{before, rolling, done}, follow.InService, "2 of 2 in service with v2"},
+		"at once":                        {[]picture{done}, follow.InService, "2 of 2 in service with v2"},
+		"halted":                         {[]picture{rolling, halted}, follow.Halted, "v2 failed on web-1"},
+		"paused":                         {[]picture{rolling, paused}, follow.Pending, "incident"},
+		"a later commit for others":      {[]picture{rolling, later}, follow.Pending, "1 of 2 nodes under way"},
+		"seen with a later commit":       {[]picture{before, later}, follow.Pending, "1 of 2 nodes under way"},
+		"reverted":                       {[]picture{rolling, reverted}, follow.Superseded, "commit later wants v1"},
+		"reverted before it was seen":    {[]picture{before, reverted}, follow.Superseded, "commit later wants v1"},
+		"changed, of the same release":   {[]picture{rolling, retuned}, follow.Superseded, "commit later wants v2"},
+		"restarted":                      {[]picture{rolling, restart}, follow.Pending, "the agent has not read the deploy repo yet"},
+		"restarted and done":             {[]picture{rolling, restart, done}, follow.InService, "2 of 2 in service with v2"},
+		"refused":                        {[]picture{before, refused("new")}, follow.Refused, "the agent refuses the commit: fleets/web.yaml:3:1: one; fleets/web.yaml:4:1: two"},
+		"refused, with a later commit":   {[]picture{before, refused("later")}, follow.Refused, "the agent refuses the commit: fleets/web.yaml:3:1: one; fleets/web.yaml:4:1: two"},
+		"a later commit is refused":      {[]picture{rolling, broken}, follow.Pending, "1 of 2 nodes under way"},
+		"an older commit is refused":     {[]picture{refused("old")}, follow.Pending, "the agent has not seen commit new yet"},
+		"let go":                         {[]picture{rolling, released}, follow.Refused, "its file is gone"},
+		"let go and forgotten":           {[]picture{rolling, gone}, follow.Refused, "the agent knows no fleet web any more: its file is gone"},
+		"known to another agent":         {[]picture{other}, follow.Refused, "the agent knows no fleet web"},
+		"a new fleet, not seen yet":      {[]picture{at("old")}, follow.Pending, "the agent has not seen commit new yet"},
+		"an agent of another repo's age": {[]picture{at("", before.fleets...)}, follow.Pending, "the agent has not seen commit new yet"},
+	} {
+		j := follow.Judge{Aim: follow.Aim{Fleet: "web", Revision: "new", Release: "v2", Contains: func(revision string) bool { return revision == "later" }}}
+		var got follow.Verdict
+		for i, p := range c.pictures {
+			if got = j.Take(p.repo, p.fleets); got.End != follow.Pending && i < len(c.pictures)-1 {
+				t.Errorf("%s: ends at picture %d: %+v", name, i, got)
+			}
+		}
+		if want := (follow.Verdict{End: c.end, Reason: c.reason}); got != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+}
+
+// Who follows without a commit follows what is wanted then.
+func TestWhatIsUnderWayIsFollowed(t *testing.T) {
+	t.Parallel()
+	j := follow.Judge{Aim: follow.Aim{Fleet: "web"}}
+	for _, c := range []struct {
+		picture picture
+		want    follow.Verdict
+	}{
+		{picture{}, follow.Verdict{End: follow.Pending, Reason: "the agent has not read the deploy repo yet"}},
+		{at("a", fleet("a", "v1", "d1", plan.PhaseProgressing, "moves")), follow.Verdict{End: follow.Pending, Reason: "moves"}},
+		{at("b", fleet("b", "v1", "d1", plan.PhaseIdle, "rests")), follow.Verdict{End: follow.InService, Reason: "rests"}},
+		{at("c", fleet("c", "v2", "d2", plan.PhaseProgressing, "moves")), follow.Verdict{End: follow.Superseded, Reason: "commit c wants v2"}},
+	} {
+		if got := j.Take(c.picture.repo, c.picture.fleets); got != c.want {
+			t.Errorf("%+v, want %+v", got, c.want)
+		}
+	}
+	unknown := follow.Judge{Aim: follow.Aim{Fleet: "web"}}
+	if got := unknown.Take(web.Repo{Revision: "a"}, nil); got.End != follow.Refused {
+		t.Errorf("a fleet that nobody knows: %+v", got)
+	}
+}
