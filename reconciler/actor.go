@@ -54,6 +54,7 @@ type actor struct {
 	Deps
 	name    string
 	publish func(Status)
+	asks    chan ask
 
 	want      plan.Want
 	meta      meta
@@ -109,7 +110,7 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 	}
 	deps.Interval = apart(name, deps.Interval)
 	a := &actor{
-		Deps: deps, name: name, publish: publish,
+		Deps: deps, name: name, publish: publish, asks: make(chan ask),
 		nodes: map[string]*node{}, history: map[string]*search{}, lost: map[string]*node{}, strays: map[string]stray{},
 		rollout: rollout{Rollout: deps.Kept[name].Rollout, inherited: true},
 		meta:    meta{pausedAt: deps.Kept[name].PausedAt},
@@ -145,6 +146,8 @@ func (a *actor) run(ctx context.Context, orders <-chan order) {
 			return
 		case o := <-orders:
 			a.take(o)
+		case asked := <-a.asks:
+			asked <- Sight{Want: a.question(), World: plan.Copy(a.world()), Status: a.status()}
 		case apply := <-a.tasks.done:
 			apply()
 			a.tasks.drain()

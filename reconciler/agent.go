@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,6 +30,7 @@ type Agent struct {
 // A member is one fleet's actor as the agent keeps it.
 type member struct {
 	orders chan order // holds the newest order only
+	asks   chan<- ask
 	order  order
 	status Status
 	clash  string // why it is refused: another fleet has the same node or group
@@ -95,6 +97,34 @@ func (g *Agent) Snapshot() Snapshot {
 	}
 	return s
 }
+
+// Sight is what a fleet's next plan would be made of, now. The error is ErrUnknown, or ctx's when its actor does not come to it in time.
+func (g *Agent) Sight(ctx context.Context, fleet string) (Sight, error) {
+	g.mu.Lock()
+	m := g.fleets[fleet]
+	g.mu.Unlock()
+	if m == nil {
+		return Sight{}, ErrUnknown
+	}
+	asked := make(ask, 1)
+	select {
+	case m.asks <- asked:
+	case <-ctx.Done():
+		return Sight{}, context.Cause(ctx)
+	}
+	select {
+	case s := <-asked:
+		return s, nil
+	case <-ctx.Done():
+		return Sight{}, context.Cause(ctx)
+	}
+}
+
+// ErrUnknown is a fleet that no file in force names.
+var ErrUnknown = errors.New("no such fleet")
+
+// An ask is for a sight of a fleet, which its actor answers between two passes.
+type ask chan Sight
 
 // Changed returns a channel that is closed when Snapshot has something new to say.
 func (g *Agent) Changed() <-chan struct{} {
@@ -180,6 +210,7 @@ func (g *Agent) enlist(ctx context.Context, name string) *member {
 	}
 	g.fleets[name] = m
 	a := newActor(name, g.deps, func(s Status) { g.report(m, s) })
+	m.asks = a.asks
 	delete(g.deps.Kept, name) // a fleet of that name that comes again is another one
 	g.actors.Go(func() { a.run(ctx, m.orders) })
 	return m

@@ -264,3 +264,42 @@ func TestPatienceBeginsOnce(t *testing.T) {
 		}
 	})
 }
+
+// What is foreseen of a fleet is made of a copy: the fleet goes on meanwhile.
+func TestSightOfAFleetThatMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, d := rolling(3)
+		g, states, end := c.begin(t, webFleet("v1"), d)
+		defer end()
+		time.Sleep(time.Minute)
+		commit(states, webFleet("v2"))
+		for range 20 {
+			s, err := g.Sight(t.Context(), "web")
+			if err != nil || s.Want.Fleet.Name != "web" || len(s.World.Nodes) != 3 || s.Status.Name != "web" {
+				t.Fatalf("%+v, %v", s, err)
+			}
+			for i := range s.World.Nodes {
+				s.World.Nodes[i].Host.Record.Stage, s.World.Nodes[i].Name = "", ""
+			}
+			time.Sleep(time.Second)
+		}
+		awaitRelease(t, g, "v2", 3)
+		if _, err := g.Sight(t.Context(), "api"); err != ErrUnknown {
+			t.Errorf("a fleet that is not there: %v", err)
+		}
+	})
+}
+
+func TestSightInTime(t *testing.T) {
+	g := New(Deps{})
+	m := memberOf(webFleet("v1"), false)
+	g.fleets["web"] = m
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, asks := range map[string]chan ask{"an actor that does not listen": make(chan ask), "one that does not answer": make(chan ask, 1)} {
+		m.asks = asks
+		if _, err := g.Sight(ctx, "web"); err != context.Canceled {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -33,7 +33,7 @@ var mayKnow = map[string][]string{
 	"internal/nettest": {},
 	"internal/awsapi":  {"internal/redact"},
 	"internal/metrics": {"desired", "health", "reconciler/plan", "reconciler"},
-	"internal/web":     {"desired", "reconciler/plan", "reconciler", "internal/redact"},
+	"internal/web":     {"desired", "actuators", "reconciler/plan", "reconciler", "internal/redact"},
 	"internal/clone":   {"desired/gitrepo", "internal/redact"},
 	"internal/follow":  {"reconciler/plan", "internal/web"},
 	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example"},

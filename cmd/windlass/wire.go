@@ -70,7 +70,7 @@ func (a *agent) join(me plan.Agent) {
 	source := &report{Agent: a.core, repo: a.repo}
 	b := thisBuild()
 	series := metrics.NewRegistry(metrics.Build{Version: b.version, Revision: b.revision}, a.events, source, source.git)
-	a.handler = web.New(web.Options{Addr: a.listener.Addr().String(), Source: source, Metrics: metrics.Handler(series)})
+	a.handler = web.New(web.Options{Addr: a.listener.Addr().String(), Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight})
 }
 
 // joined is the world as the core takes it.

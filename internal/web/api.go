@@ -2,7 +2,6 @@ package web
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 )
 
@@ -18,7 +17,7 @@ func (s *server) fleet(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	answer(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("no fleet %q; /api/v1/fleets lists them", name(wanted))})
+	refuse(w, http.StatusNotFound, unknownFleet(wanted))
 }
 
 func (s *server) repo(w http.ResponseWriter, _ *http.Request) {

@@ -28,7 +28,8 @@ type Options struct {
 	Addr    string // what is listened on; decides how much is served (Public)
 	Source  Source
 	Metrics http.Handler
-	Now     func() time.Time // nil: time.Now
+	Sight   func(ctx context.Context, fleet string) (reconciler.Sight, error) // what its next plan would be made of
+	Now     func() time.Time                                                  // nil: time.Now
 }
 
 type server struct {
@@ -36,6 +37,9 @@ type server struct {
 	views   *views
 	now     func() time.Time
 	streams chan struct{} // a place for each that is open
+
+	sight     func(ctx context.Context, fleet string) (reconciler.Sight, error)
+	forecasts chan struct{} // a place for the one that is being made
 }
 
 //go:embed assets
@@ -43,7 +47,7 @@ var assets embed.FS
 
 // New returns the handler for everything that is served on o.Addr. It only reads: every method but GET and HEAD is refused.
 func New(o Options) http.Handler {
-	s := &server{source: o.Source, now: o.Now, streams: make(chan struct{}, mostStreams)}
+	s := &server{source: o.Source, now: o.Now, streams: make(chan struct{}, mostStreams), sight: o.Sight, forecasts: make(chan struct{}, 1)}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -63,6 +67,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /icon.svg", asset("image/svg+xml", "icon.svg"))
 	mux.HandleFunc("GET /api/v1/fleets", s.fleets)
 	mux.HandleFunc("GET /api/v1/fleets/{name}", s.fleet)
+	mux.HandleFunc("GET /api/v1/fleets/{name}/plan", s.forecast)
 	mux.HandleFunc("GET /api/v1/repo", s.repo)
 	mux.HandleFunc("GET /api/v1/events", s.events)
 	return guarded(onlyLoopback(mux))

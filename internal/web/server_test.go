@@ -21,10 +21,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func handler(a *agent, addr string) http.Handler {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "windlass_build_info 1\n") })
-	return web.New(web.Options{Addr: addr, Source: a, Metrics: metrics, Now: clock})
+	return web.New(web.Options{Addr: addr, Source: a, Metrics: metrics, Now: clock, Sight: func(context.Context, string) (reconciler.Sight, error) {
+		return reconciler.Sight{}, reconciler.ErrUnknown
+	}})
 }
 
 const local = "127.0.0.1:9190"
+
+func askWith(ctx context.Context, h http.Handler, path string) int {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	r.Host = local
+	h.ServeHTTP(w, r)
+	return w.Code
+}
 
 func ask(h http.Handler, method, path, host string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
@@ -50,6 +60,7 @@ func TestWhatIsServedWhere(t *testing.T) {
 		{"GET", "/api/v1/repo", 200, 403},
 		{"GET", "/api/v1/fleets/web-live", 200, 403},
 		{"GET", "/api/v1/fleets/none", 404, 403},
+		{"GET", "/api/v1/fleets/none/plan", 404, 403},
 		{"HEAD", "/api/v1/events", 200, 403},
 		{"GET", "/nothing", 404, 403},
 		{"POST", "/metrics", 405, 405},

@@ -1,0 +1,126 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"windlass/actuators"
+	"windlass/desired"
+	"windlass/reconciler"
+	"windlass/reconciler/plan"
+)
+
+// A Forecast is what would be done to a fleet if its file had another release, or as it is, and all goes well.
+type Forecast struct {
+	Fleet          string     `json:"fleet"`
+	Release        string     `json:"release"`  // that would be wanted
+	Wanted         string     `json:"wanted"`   // that is wanted now
+	Revision       string     `json:"revision"` // of the fleet file in force, whose release this is about
+	Nodes          []string   `json:"nodes"`    // that would be visited, in order
+	Steps          []Foreseen `json:"steps"`
+	Left           int        `json:"left"` // nodes that would follow in the same way, in a large fleet
+	Size           int        `json:"size"`
+	Floor          int        `json:"floor"`
+	Lowest         int        `json:"lowest"` // the fewest nodes that could be counted on at any point
+	MaxUnavailable string     `json:"maxUnavailable"`
+	Expected       *Expected  `json:"expected,omitempty"`
+	Phase          plan.Phase `json:"phase"` // where it would come to rest
+	Reason         string     `json:"reason"`
+	Holds          []string   `json:"holds"`
+}
+
+// Foreseen is a step that would be done, and how many nodes could be counted on when it begins.
+type Foreseen struct {
+	Node      string `json:"node"` // or the member that is taken out
+	Kind      string `json:"kind"`
+	Reason    string `json:"reason"`
+	InService int    `json:"inService"`
+}
+
+// Foresee is the forecast of what is seen. The release is another one than the file has, or empty.
+func Foresee(seen reconciler.Sight, release string) Forecast {
+	want := wanting(seen.Want, release)
+	f := plan.Foresee(want, seen.World)
+	c := newCensor()
+	out := Forecast{
+		Fleet: name(want.Fleet.Name), Release: name(want.Version.Release), Wanted: name(seen.Want.Version.Release), Revision: name(want.Version.Revision),
+		Steps: each(f.Events, c.foreseen), Left: f.Left, Size: f.End.Size, Floor: f.End.Floor, Lowest: f.Lowest,
+		MaxUnavailable: want.Fleet.Rollout.MaxUnavailable.String(), Expected: fromExpectation(f.Now.Expected, time.Time{}),
+		Phase: f.End.Phase, Reason: c.line(f.End.Reason), Holds: each(f.End.Holds, func(h plan.Hold) string { return c.line(h.String()) }),
+		Nodes: []string{},
+	}
+	for _, s := range out.Steps {
+		if s.Node != "" && !slices.Contains(out.Nodes, s.Node) {
+			out.Nodes = append(out.Nodes, s.Node)
+		}
+	}
+	return out
+}
+
+// wanting is a fleet that wants another release.
+func wanting(want plan.Want, release string) plan.Want {
+	if release == "" {
+		return want
+	}
+	fleet := *want.Fleet
+	fleet.Release = release
+	want.Fleet = &fleet
+	want.Version = actuators.Version{
+		Release: release, Digest: fleet.Digest(desired.DigestAlgorithm), Algorithm: desired.DigestAlgorithm, Revision: want.Version.Revision,
+	}
+	return want
+}
+
+func (c *censor) foreseen(e plan.Event) Foreseen {
+	node := e.Node
+	if node == "" && len(e.Targets) > 0 {
+		node = e.Targets[0].ID
+	}
+	return Foreseen{Node: name(node), Kind: string(e.Kind), Reason: c.line(e.Reason), InService: e.InService}
+}
+
+// forecastTime bounds how long the fleet's actor is waited for.
+const forecastTime = 10 * time.Second
+
+// forecast tells what would be done, of ?release= or of what is wanted. Forecasts cost work: they are made one at a time.
+func (s *server) forecast(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), forecastTime)
+	defer cancel()
+	fleet, release := r.PathValue("name"), r.FormValue("release")
+	if release != "" {
+		if err := desired.CheckRelease(release); err != nil {
+			refuse(w, http.StatusBadRequest, err.Error())
+			return
+		}
+	}
+	select {
+	case s.forecasts <- struct{}{}:
+		defer func() { <-s.forecasts }()
+	case <-ctx.Done():
+		refuse(w, http.StatusServiceUnavailable, "other forecasts are being made; try again")
+		return
+	}
+	switch seen, err := s.sight(ctx, fleet); {
+	case errors.Is(err, reconciler.ErrUnknown):
+		refuse(w, http.StatusNotFound, unknownFleet(fleet))
+	case err != nil:
+		refuse(w, http.StatusServiceUnavailable, "the fleet is busy; try again")
+	case seen.Want.Fleet == nil:
+		refuse(w, http.StatusConflict, "no version of its file was ever in force; windlass status says what is wrong with it")
+	default:
+		answer(w, http.StatusOK, Foresee(seen, release))
+	}
+}
+
+func unknownFleet(fleet string) string {
+	return fmt.Sprintf("no fleet %q; /api/v1/fleets lists them", name(fleet))
+}
+
+// refuse answers with an error, in a line.
+func refuse(w http.ResponseWriter, status int, why string) {
+	answer(w, status, map[string]string{"error": line(why)})
+}
