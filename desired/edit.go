@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"reflect"
 	"regexp"
 	"strings"
@@ -88,4 +90,33 @@ func offsetOf(text []byte, at Position) int {
 		offset += 3
 	}
 	return offset
+}
+
+// ReleaseFile is the file that says a fleet's release: its own, else the first of its bases that has one. The error says which file cannot
+// be read, or that none has a release.
+func ReleaseFile(tree fs.FS, file string) (string, error) {
+	for chain := []string{file}; ; {
+		at := chain[len(chain)-1]
+		text, err := readFile(tree, at, maxDocumentBytes)
+		if err != nil {
+			return "", fmt.Errorf("%s %w", at, err)
+		}
+		root, broken := parseDocument(at, text)
+		switch {
+		case len(broken) > 0:
+			return "", broken
+		case root.get("release") != nil:
+			return at, nil
+		case root.text("base") == "":
+			return "", fmt.Errorf("%s and its bases: %w", file, ErrNoRelease)
+		}
+		from, err := repoPath(path.Dir(at), root.text("base"))
+		if err == nil {
+			err = allowedBase(from, chain)
+		}
+		if err != nil {
+			return "", Errors{errorAt(root.get("base").at, "base %q %v", shorten(root.text("base")), err)}
+		}
+		chain = append(chain, from)
+	}
 }

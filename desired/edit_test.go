@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"windlass/desired"
 )
@@ -68,5 +69,40 @@ func TestReleaseThatCannotBeChanged(t *testing.T) {
 	}
 	if _, _, err := desired.SetRelease(file, []byte("name: web\n"), "v2"); !errors.Is(err, desired.ErrNoRelease) {
 		t.Errorf("no release: %v", err)
+	}
+}
+
+func TestWhichFileSaysTheRelease(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{}
+	for name, text := range map[string]string{
+		"fleets/own.yaml":    "base: ../base/web.yaml\nrelease: v1\n",
+		"fleets/live.yaml":   "base: ../base/web.yaml\n",
+		"fleets/deep.yaml":   "base: ../base/deep.yaml\n",
+		"fleets/none.yaml":   "base: ../base/none.yaml\n",
+		"fleets/lost.yaml":   "base: ../base/lost.yaml\n",
+		"fleets/circle.yaml": "base: ../base/circle.yaml\n",
+		"fleets/out.yaml":    "base: ../../web.yaml\n",
+		"fleets/broken.yaml": "release: [\n",
+		"base/web.yaml":      "release: v2\n",
+		"base/deep.yaml":     "base: web.yaml\n",
+		"base/none.yaml":     "ssh: {user: deploy}\n",
+		"base/circle.yaml":   "base: circle.yaml\n",
+	} {
+		files[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	for name, want := range map[string]string{
+		"own": "fleets/own.yaml", "live": "base/web.yaml", "deep": "base/web.yaml",
+		"none": "! fleets/none.yaml and its bases: it says no release", "lost": "! base/lost.yaml does not exist", "missing": "! fleets/missing.yaml does not exist",
+		"circle": "! base/circle.yaml:1:7: base \"circle.yaml\" goes in a circle: fleets/circle.yaml → base/circle.yaml → base/circle.yaml",
+		"out":    "! fleets/out.yaml:1:7: base \"../../web.yaml\" leaves the repo", "broken": "! fleets/broken.yaml:",
+	} {
+		got, err := desired.ReleaseFile(files, "fleets/"+name+".yaml")
+		if err != nil {
+			got = "! " + err.Error()
+		}
+		if !strings.HasPrefix(got, want) || err == nil && got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
 	}
 }
