@@ -20,6 +20,8 @@ const (
 	needsHuman = code(3) // halted or invalid
 )
 
+const defaultServer = "http://127.0.0.1:9190"
+
 type statusOptions struct {
 	server      string
 	watch, json bool
@@ -50,7 +52,7 @@ worst of several fleets.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.server, "server", "http://127.0.0.1:9190", "`URL` of the agent's --listen address")
+	f.StringVar(&o.server, "server", defaultServer, "`URL` of the agent's --listen address")
 	f.BoolVar(&o.watch, "watch", false, "go on showing it as it changes, until Ctrl-C")
 	f.BoolVar(&o.json, "json", false, "print the API's JSON; with --watch a line for each change of a fleet")
 	f.SortFlags = false

@@ -113,6 +113,22 @@ func (c *Clone) tip(ctx context.Context, remote, branch string) (string, error) 
 	return "", fmt.Errorf("%s has no branch %s; name the one that the agent follows with --branch", c.remote, branch)
 }
 
+// Newest names the newest of the commits after one, up to another, that touched a file: its hash, its author and its subject.
+func (c *Clone) Newest(ctx context.Context, after, to, file string) (string, error) {
+	return c.git.line(ctx, "log", "-1", "--format=%h by %an, %s", after+".."+to, "--", ":(top,literal)"+file)
+}
+
+// Contains reports whether a newer commit of the remote's branch, which is fetched where it is not here, is an older one or has it among its
+// ancestors.
+func (c *Clone) Contains(ctx context.Context, branch, newer, older string) (bool, error) {
+	if !c.has(ctx, newer) {
+		if err := c.fetch(ctx, branch); err != nil {
+			return false, err
+		}
+	}
+	return c.contains(ctx, newer, older)
+}
+
 // has reports whether a commit is here, without fetching it where a clone is filtered.
 func (c *Clone) has(ctx context.Context, commit string) bool {
 	_, err := c.git.run(ctx, call{args: []string{"cat-file", "-e", commit + "^{commit}"}, env: []string{"GIT_NO_LAZY_FETCH=1"}})

@@ -97,13 +97,7 @@ func (c *Clone) ask(ctx context.Context, branch string) (string, error) {
 
 // landed tells of a branch that has moved whether the commit is in it, as when others built on it at once.
 func (c *Clone) landed(ctx context.Context, commit, tip, branch string) error {
-	if !c.has(ctx, tip) {
-		if err := c.fetch(ctx, branch); err != nil {
-			return err
-		}
-	}
-	in, err := c.contains(ctx, tip, commit)
-	switch {
+	switch in, err := c.Contains(ctx, branch, tip, commit); {
 	case err != nil:
 		return err
 	case in:

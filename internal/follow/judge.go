@@ -44,6 +44,9 @@ type Judge struct {
 	digest string // of that
 }
 
+// Seen reports whether the agent wants what is followed, as far as was told.
+func (j *Judge) Seen() bool { return j.seen }
+
 // Take judges the newest picture of what the agent knows. An agent that is restarted in between may know less for a while: that is no end.
 func (j *Judge) Take(repo web.Repo, fleets []web.Fleet) Verdict {
 	at := slices.IndexFunc(fleets, func(f web.Fleet) bool { return f.Name == j.Aim.Fleet })

@@ -23,20 +23,24 @@ type Lines struct {
 	nodes map[string]string // what was told last, by node
 }
 
-// Take tells what is not as it was told before.
+// Take tells what is not as it was told before. Of what rests when it is first seen nothing is told.
 func (l *Lines) Take(f web.Fleet) error {
-	if l.nodes == nil {
+	first := l.nodes == nil
+	if first {
 		l.nodes, l.names = map[string]string{}, len("fleet")
 	}
 	for _, n := range f.Nodes {
 		l.names = max(l.names, utf8.RuneCountInString(n.Name))
 	}
 	for _, n := range f.Nodes {
-		now := string(n.State) + " " + n.Release
+		now, rests := string(n.State)+" "+n.Release, n.State == plan.InService || n.State == plan.Outdated
 		if l.nodes[n.Name] == now {
 			continue
 		}
 		l.nodes[n.Name] = now
+		if first && rests {
+			continue
+		}
 		if err := l.node(n); err != nil {
 			return err
 		}

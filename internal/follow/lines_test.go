@@ -33,7 +33,6 @@ func TestLinesTellWhatChanges(t *testing.T) {
 	check(t, l.Take(halted))
 	check(t, l.Take(halted))
 	want := `12:00:00  web-1  draining       v1  3 connections
-12:00:00  web-2  outdated       v1
 12:00:00  fleet  progressing    v2  1 of 2 nodes under way
 12:00:00  web-1  in service     v2
 12:00:00  web-2  draining       v1  leaves

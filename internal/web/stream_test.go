@@ -65,7 +65,7 @@ func TestEventsFollowEachFleet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAgent(idle(), rejected())
 		c := listen(t, a, "/api/v1/events")
-		if first := c.take(); strings.Count(first, "event: fleet\n") != 2 || strings.Count(first, "event: repo\n") != 1 {
+		if first := c.take(); strings.Count(first, "event: fleet\n") != 2 || strings.Count(first, "event: repo\n") != 1 || strings.LastIndex(first, "event: fleet\n") > strings.Index(first, "event: repo\n") {
 			t.Fatalf("first: %s", first)
 		}
 		time.Sleep(time.Second)

@@ -74,6 +74,7 @@ func (v *view) old() bool {
 	}
 }
 
+// encode tells of the repo last: who hears of a new revision has heard before what its fleets want.
 func (v *view) encode() ([]event, error) {
 	all := make([]event, 0, len(v.fleets)+1)
 	add := func(name, key string, value any) error {
@@ -81,15 +82,12 @@ func (v *view) encode() ([]event, error) {
 		all = append(all, event{name, key, string(data)})
 		return err
 	}
-	if err := add("repo", "", v.repo); err != nil {
-		return nil, err
-	}
 	for _, f := range v.fleets {
 		if err := add("fleet", f.key, f.Fleet); err != nil {
 			return nil, err
 		}
 	}
-	return all, nil
+	return all, add("repo", "", v.repo)
 }
 
 // page is the changing part of the page at a time, or as it was hardly earlier.

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"windlass/internal/follow"
+	"windlass/internal/web"
+)
+
+// Exit codes of what is followed.
+const (
+	hasHalted    = code(3)
+	isSuperseded = code(4)
+	ranOut       = code(5)
+	interrupted  = code(130)
+)
+
+// endings says how the commands that follow end; they share it.
+const endings = `Exit status: 0 in service, 1 the agent refuses it or cannot be asked, 3 halted, 4 superseded by a newer commit, 5 --timeout ran out,
+130 Ctrl-C, which ends the following and never the rollout.`
+
+func newFollow() *cobra.Command {
+	var server string
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "follow FLEET",
+		Short: "Follow what is under way in a fleet, to its end",
+		Long: `Follow what is under way in a fleet, to its end: a line for each change, for people and for the logs of pipelines. An agent that is
+restarted meanwhile is waited for.
+
+` + endings,
+		Example: `  windlass follow web-live
+  windlass follow web-live --server http://127.0.0.1:9190 --timeout 30m`,
+		Args: exactly("a fleet"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := newClient(server)
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			p, err := c.look(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if p.repo.Revision != "" {
+				if _, err := only(p.fleets, args); err != nil {
+					return err
+				}
+			}
+			f := newFollower(c, follow.Aim{Fleet: args[0]}, timeout, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return f.run(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&server, "server", defaultServer, "`URL` of the agent's --listen address")
+	f.DurationVar(&timeout, "timeout", 0, "how long to follow at most (default: to the end)")
+	f.Lookup("timeout").DefValue = "0"
+	f.SortFlags = false
+	return configurable(cmd)
+}
+
+// exactly asks for its arguments by name, as in: a fleet, a release.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return fmt.Errorf("name %s; see %s --help", names[len(args)], cmd.CommandPath())
+		}
+		return atMost(len(names))(cmd, args)
+	}
+}
+
+// A follower tells what becomes of an aim until it has ended.
+type follower struct {
+	client      *client
+	judge       follow.Judge
+	timeout     time.Duration // 0: none
+	out, stderr io.Writer
+	lines       follow.Lines
+
+	waits   string // what was told of a commit that the agent has not seen
+	trouble string // what was told of the way to the agent
+	least   int    // in service, of all that was seen
+	fleet   web.Fleet
+}
+
+func newFollower(c *client, aim follow.Aim, timeout time.Duration, out, stderr io.Writer) *follower {
+	t := terminalOf(out)
+	return &follower{
+		client: c, judge: follow.Judge{Aim: aim}, timeout: timeout, out: out, stderr: stderr, least: -1,
+		lines: follow.Lines{Out: out, Colour: t.Colour, Width: t.Width, Stamp: func() string { return time.Now().Format(time.TimeOnly) }},
+	}
+}
+
+// run returns the exit code of the end, or why nothing can be told.
+func (f *follower) run(ctx context.Context) error {
+	began := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	defer cancel()
+	pictures, troubles := make(chan picture), make(chan error)
+	listening.Go(func() { listen(ctx, f.client, pictures, troubles) })
+	late, end := f.deadline()
+	defer end()
+	for {
+		select {
+		case <-ctx.Done():
+			fmt.Fprintf(f.stderr, "windlass: not followed any more, and it goes on; windlass follow %s follows it again\n", f.judge.Aim.Fleet)
+			return interrupted
+		case <-late:
+			fmt.Fprintf(f.stderr, "windlass: not at its end after %v, and it goes on; windlass follow %s follows it again\n", f.timeout, f.judge.Aim.Fleet)
+			return ranOut
+		case err := <-troubles:
+			f.complain(err)
+		case p := <-pictures:
+			v, err := f.take(p)
+			if err != nil || v.End != follow.Pending {
+				return f.close(v, time.Since(began), err)
+			}
+		}
+	}
+}
+
+func (f *follower) deadline() (late <-chan time.Time, end func() bool) {
+	if f.timeout <= 0 {
+		return nil, func() bool { return false }
+	}
+	timer := time.NewTimer(f.timeout)
+	return timer.C, timer.Stop
+}
+
+// complain tells of a way to the agent that is broken, once.
+func (f *follower) complain(err error) {
+	if said := web.Line(err.Error()); said != f.trouble {
+		f.trouble = said
+		fmt.Fprintln(f.stderr, "windlass: "+said)
+	}
+}
+
+// take judges a picture and tells what changed.
+func (f *follower) take(p picture) (follow.Verdict, error) {
+	v := f.judge.Take(p.repo, p.fleets)
+	if !f.judge.Seen() && v.End == follow.Pending {
+		if v.Reason == f.waits {
+			return v, nil
+		}
+		f.waits = v.Reason
+		_, err := fmt.Fprintf(f.out, "%s  %s\n", f.lines.Stamp(), web.Line(v.Reason))
+		return v, err
+	}
+	at := slices.IndexFunc(p.fleets, func(fleet web.Fleet) bool { return fleet.Name == f.judge.Aim.Fleet })
+	if at < 0 {
+		return v, nil
+	}
+	f.fleet = p.fleets[at]
+	if f.least < 0 || f.fleet.InService < f.least {
+		f.least = f.fleet.InService
+	}
+	return v, f.lines.Take(f.fleet)
+}
+
+// close tells the end in a line that can be passed on.
+func (f *follower) close(v follow.Verdict, took time.Duration, err error) error {
+	if err != nil {
+		return err
+	}
+	name := web.Line(f.judge.Aim.Fleet)
+	switch v.End {
+	case follow.InService:
+		_, err := fmt.Fprintf(f.out, "%s: %s in service on %d of %d, followed for %v, at least %d in service meanwhile\n",
+			name, web.Line(f.fleet.Desired.Release), f.fleet.InService, f.fleet.Size, took.Round(time.Second), max(0, f.least))
+		return err
+	case follow.Halted:
+		_, err := fmt.Fprintf(f.out, "%s: halted: %s\n", name, web.Line(v.Reason))
+		return orCode(err, hasHalted)
+	case follow.Superseded:
+		_, err := fmt.Fprintf(f.out, "%s: superseded: %s\n", name, web.Line(v.Reason))
+		return orCode(err, isSuperseded)
+	}
+	return fmt.Errorf("%s: %s", name, v.Reason)
+}
+
+func orCode(err error, c code) error {
+	if err != nil {
+		return err
+	}
+	return c
+}
