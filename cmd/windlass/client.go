@@ -61,9 +61,12 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// open returns the body of a good answer.
+// open returns the body of a good answer. A path may have a query.
 func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server.JoinPath(path).String(), nil)
+	path, query, _ := strings.Cut(path, "?")
+	address := c.server.JoinPath(path)
+	address.RawQuery = query
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -77,10 +80,20 @@ func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	}
 	if answer.StatusCode != http.StatusOK {
 		defer answer.Body.Close() // only read from
-		said, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-		return nil, fmt.Errorf("%s answers %s: %s", c.server.Redacted(), answer.Status, web.Line(string(said)))
+		said, _ := io.ReadAll(io.LimitReader(answer.Body, 2000))
+		var told struct{ Error string }
+		if json.Unmarshal(said, &told) == nil && told.Error != "" {
+			return nil, fmt.Errorf("the agent at %s says: %s", c.server.Redacted(), web.Line(told.Error))
+		}
+		return nil, fmt.Errorf("%s answers %s: %s; is it an older windlass?", c.server.Redacted(), answer.Status, web.Line(string(said[:min(len(said), 300)])))
 	}
 	return answer.Body, nil
+}
+
+// forecast asks what would be done if a fleet's file had another release.
+func (c *client) forecast(ctx context.Context, fleet, release string) (web.Forecast, error) {
+	var f web.Forecast
+	return f, c.get(ctx, "/api/v1/fleets/"+url.PathEscape(fleet)+"/plan?release="+url.QueryEscape(release), &f)
 }
 
 // A picture is how everything stands, as the agent told.

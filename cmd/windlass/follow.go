@@ -23,8 +23,8 @@ const (
 )
 
 // endings says how the commands that follow end; they share it.
-const endings = `Exit status: 0 in service, 1 the agent refuses it or cannot be asked, 3 halted, 4 superseded by a newer commit, 5 --timeout ran out,
-130 Ctrl-C, which ends the following and never the rollout.`
+const endings = `Exit status: 0 in service, 1 refused, declined, not pushed, or the agent cannot be asked, 3 halted, 4 superseded by a newer commit,
+5 --timeout ran out, 130 Ctrl-C, which ends the following and never the rollout.`
 
 func newFollow() *cobra.Command {
 	var server string

@@ -58,7 +58,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(explainFlag)
 	root.SetVersionTemplate("{{.Version}}")
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newFollow(), newDemo(), newSchema(), newVersion(), newDemoNode())
+	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newDeploy(), newFollow(), newDemo(), newSchema(), newVersion(), newDemoNode())
 	return root
 }
 

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"windlass/desired"
+	"windlass/desired/gitrepo"
+	"windlass/internal/clone"
+	"windlass/internal/follow"
+	"windlass/internal/web"
+)
+
+type deployOptions struct {
+	repo, branch, path    string
+	message, server       string
+	inBase, yes, noFollow bool
+	timeout               time.Duration
+}
+
+func newDeploy() *cobra.Command {
+	var o deployOptions
+	cmd := &cobra.Command{
+		Use:   "deploy FLEET RELEASE",
+		Short: "Commit a release for a fleet, push it, and follow it to its end",
+		Long: `Commit a release for a fleet, push it, and follow it to its end. In a clone of the deploy repo this changes the release: line of the
+fleet's file and nothing else, on top of what the remote's branch has now. Your index, work tree, branch and uncommitted changes stay as
+they are. It is done by your own git, with your name, your signature and your pre-push hook; hooks for committing do not run.
+
+Before anything is committed, the agent says what it would do, and you are asked.
+
+` + endings,
+		Example: `  windlass deploy web-live v1.4.3
+  windlass deploy web-live v1.4.3 --yes --timeout 1h          # in a pipeline
+  windlass deploy web-live v1.4.3 --message 'web: urgent fix' --no-follow`,
+		Args: exactly("a fleet", "a release"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d := &deployment{deployOptions: o, fleet: args[0], release: args[1], in: cmd.InOrStdin(), out: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+			return d.run(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.repo, "repo", ".", "`directory` of a clone of the deploy repo")
+	f.StringVar(&o.branch, "branch", gitrepo.DefaultBranch, "branch that the agent follows")
+	f.StringVar(&o.path, "path", gitrepo.DefaultPath, "`directory` of the repo that fleets/ is in")
+	f.StringVar(&o.message, "message", "", "of the commit (default: the fleet and both releases)")
+	f.BoolVar(&o.inBase, "in-base", false, "change the release where a base says it, for every fleet that has it from there")
+	f.BoolVar(&o.yes, "yes", false, "do not ask")
+	f.StringVar(&o.server, "server", defaultServer, "`URL` of the agent's --listen address")
+	f.BoolVar(&o.noFollow, "no-follow", false, "end after the push")
+	f.DurationVar(&o.timeout, "timeout", 0, "how long to follow at most (default: to the end)")
+	f.Lookup("timeout").DefValue = "0"
+	f.SortFlags = false
+	return configurable(cmd)
+}
+
+// A deployment is one run of the command.
+type deployment struct {
+	deployOptions
+	fleet, release string
+	in             io.Reader
+	out, stderr    io.Writer
+
+	clone *clone.Clone
+	agent *client
+}
+
+func (d *deployment) run(ctx context.Context) (err error) {
+	if strings.Contains(d.repo, "://") {
+		return fmt.Errorf("--repo %s is a URL: name the directory of a clone", d.repo)
+	}
+	if err := desired.CheckRelease(d.release); err != nil {
+		return err
+	}
+	if d.agent, err = newClient(d.server); err != nil {
+		return err
+	}
+	defer d.agent.close()
+	if d.clone, err = clone.Open(ctx, clone.Options{Dir: d.repo, Env: os.Environ(), Interactive: d.onTerminal()}); err != nil {
+		return err
+	}
+	tip, err := d.clone.Fetch(ctx, d.branch)
+	if err != nil {
+		return err
+	}
+	c, err := d.prepare(ctx, tip)
+	if err != nil {
+		return err
+	}
+	commit, err := d.deploy(ctx, c)
+	if err != nil || d.noFollow {
+		return err
+	}
+	return d.follow(ctx, commit)
+}
+
+// deploy returns the commit that wants the release: a new one when somebody agrees to it.
+func (d *deployment) deploy(ctx context.Context, c change) (string, error) {
+	if c.was == d.release {
+		_, err := fmt.Fprintf(d.out, "%s of branch %s wants %s already; nothing is committed\n", c.holder, d.branch, d.release)
+		return c.parent, err
+	}
+	f, err := d.agent.forecast(ctx, d.fleet, d.release)
+	if err != nil {
+		return "", err
+	}
+	d.show(c, f)
+	if err := d.agree(); err != nil {
+		return "", err
+	}
+	return d.push(ctx, c)
+}
+
+// show tells what is about to be committed, and what the agent would do.
+func (d *deployment) show(c change, f web.Forecast) {
+	fmt.Fprintf(d.out, "%s: %s → %s\n", d.fleet, web.Line(c.was), d.release)
+	for _, fleet := range c.rolls {
+		if fleet != d.fleet {
+			fmt.Fprintf(d.out, "  as well   fleet %s, which has its release from %s\n", web.Line(fleet), c.holder)
+		}
+	}
+	if f.Revision != c.parent {
+		fmt.Fprintf(d.out, "  note      the agent is at commit %.7s, the branch at %.7s\n", f.Revision, c.parent)
+	}
+	switch {
+	case len(f.Nodes) > 0:
+		fmt.Fprintf(d.out, "  nodes     %s\n", inOrder(f))
+		fmt.Fprintf(d.out, "  capacity  at least %d of %d in service, floor %d (maxUnavailable %s)\n", f.Lowest, f.Size, f.Floor, f.MaxUnavailable)
+	default:
+		fmt.Fprintf(d.out, "  nodes     none for now: the fleet is %s, %s\n", f.Phase, web.Line(f.Reason))
+	}
+	if f.Expected != nil {
+		fmt.Fprintf(d.out, "  expected  %s\n", web.Line(f.Expected.Says))
+	}
+}
+
+// inOrder names the nodes that would be visited, the first ones by name.
+func inOrder(f web.Forecast) string {
+	const shown = 8
+	nodes := make([]string, 0, shown)
+	for _, n := range f.Nodes[:min(shown, len(f.Nodes))] {
+		nodes = append(nodes, web.Line(n))
+	}
+	text := strings.Join(nodes, ", ")
+	if more := len(f.Nodes) + f.Left - len(nodes); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// onTerminal reports whether somebody can be asked.
+func (d *deployment) onTerminal() bool {
+	file, ok := d.in.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// agree asks whether to go on. Anything but yes is no.
+func (d *deployment) agree() error {
+	switch {
+	case d.yes:
+		return nil
+	case !d.onTerminal():
+		return errors.New("nothing was committed: there is no terminal to ask on; give --yes")
+	}
+	fmt.Fprint(d.out, "Deploy? [y/N] ")
+	answer, err := bufio.NewReader(d.in).ReadString('\n')
+	if err != nil && answer == "" {
+		return errors.New("nothing was committed")
+	}
+	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+		return errors.New("nothing was committed")
+	}
+	return nil
+}
+
+// mostRaces is how often a commit is made anew since others were faster.
+const mostRaces = 5
+
+// push commits the change and pushes it, on top of whatever others push meanwhile, unless they change the same.
+func (d *deployment) push(ctx context.Context, c change) (string, error) {
+	for range mostRaces {
+		commit, err := d.clone.Commit(ctx, clone.Change{Parent: c.parent, Message: d.subject(c), Files: map[string][]byte{c.inRepo: c.text}})
+		if err != nil {
+			return "", err
+		}
+		switch err := d.clone.Push(ctx, commit, c.parent, d.branch); {
+		case err == nil:
+			_, err := fmt.Fprintf(d.out, "pushed commit %.7s to branch %s\n", commit, d.branch)
+			return commit, err
+		case !errors.Is(err, clone.ErrMoved):
+			return "", err
+		}
+		if c, err = d.again(ctx, c); err != nil {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("others pushed to branch %s %d times meanwhile; try again", d.branch, mostRaces)
+}
+
+func (d *deployment) subject(c change) string {
+	if d.message != "" {
+		return d.message
+	}
+	return fmt.Sprintf("%s: %s (was %s)", d.fleet, d.release, c.was)
+}
+
+// again prepares the same change on top of what others pushed. It stops when they touched what it is about.
+func (d *deployment) again(ctx context.Context, before change) (change, error) {
+	tip, err := d.clone.Fetch(ctx, d.branch)
+	if err != nil {
+		return change{}, err
+	}
+	c, err := d.prepare(ctx, tip)
+	if err != nil {
+		return change{}, err
+	}
+	for file, text := range before.about {
+		if c.about[file] == text {
+			continue
+		}
+		by, err := d.clone.Newest(ctx, before.parent, tip, d.inRepo(file))
+		if err != nil {
+			return change{}, err
+		}
+		return change{}, fmt.Errorf("nothing was pushed: somebody changed %s meanwhile (%s), which wants %s now; look at it, then deploy again", file, by, c.was)
+	}
+	return c, nil
+}
+
+func (d *deployment) follow(ctx context.Context, commit string) error {
+	aim := follow.Aim{Fleet: d.fleet, Revision: commit, Release: d.release, Contains: func(newer string) bool {
+		in, err := d.clone.Contains(ctx, d.branch, newer, commit)
+		return in && err == nil
+	}}
+	return newFollower(d.agent, aim, d.timeout, d.out, d.stderr).run(ctx)
+}
