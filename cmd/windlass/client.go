@@ -111,7 +111,8 @@ func (c *client) look(ctx context.Context) (picture, error) {
 	return p, c.get(ctx, "/api/v1/repo", &p.repo)
 }
 
-// follow calls changed with the picture each time it changes, until ctx or the stream ends. The error is never nil.
+// follow calls changed with the picture once it is whole, and each time it changes, until ctx or the stream ends. The error is never nil. The
+// stream alone is believed: what is asked for beside it may be newer than what it tells next.
 func (c *client) follow(ctx context.Context, changed func(picture)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -124,12 +125,9 @@ func (c *client) follow(ctx context.Context, changed func(picture)) error {
 	defer watchdog.Stop()
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, mostAnswer)
-	p, err := c.look(ctx) // whole at once: the stream tells it piece by piece
-	if err != nil {
-		return err
-	}
-	changed(p)
+	var p picture
 	var event string
+	whole := false
 	for lines.Scan() {
 		watchdog.Reset(silence)
 		name, value, _ := bytes.Cut(lines.Bytes(), []byte(": "))
@@ -140,7 +138,9 @@ func (c *client) follow(ctx context.Context, changed func(picture)) error {
 			if err := p.take(event, value); err != nil {
 				return fmt.Errorf("cannot understand the agent at %s: %w", c.server.Redacted(), err)
 			}
-			changed(p)
+			if whole = whole || event == "repo"; whole { // which comes after all fleets
+				changed(p)
+			}
 		}
 	}
 	return fmt.Errorf("the agent at %s ended the connection; trying again", c.server.Redacted())

@@ -13,13 +13,14 @@ import (
 	"windlass/internal/web"
 )
 
-// A fakeAgent sends each line of its channel as an event; an empty one ends the connection.
+// A fakeAgent tells of a repo that was not read yet, and then sends each line of its channel as an event; an empty one ends the connection.
 func fakeAgent(t *testing.T, events <-chan string) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/v1/fleets", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "[]") })
 	mux.HandleFunc("/api/v1/repo", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") })
 	mux.HandleFunc("/api/v1/events", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, event("repo", web.Repo{}))
 		http.NewResponseController(w).Flush()
 		for {
 			select {
@@ -114,6 +115,27 @@ func TestWatchAppendsOnlyWhatReadsAnew(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("escape sequences were sent to what is no terminal")
+	}
+}
+
+// What is shown never goes back in time, and is never half of a picture.
+func TestPicturesComeFromOneSource(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/v1/events", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, event("fleet", web.Fleet{Name: "api"}), event("fleet", web.Fleet{Name: "web"}), event("repo", web.Repo{Revision: "a"}), event("fleet", web.Fleet{Name: "web", Phase: "idle"}))
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	c, err := newClient(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	var seen []string
+	err = c.follow(t.Context(), func(p picture) { seen = append(seen, fmt.Sprint(p.repo.Revision, len(p.fleets), p.fleets[1].Phase)) })
+	if want := "[a2 a2idle]"; fmt.Sprint(seen) != want || err == nil {
+		t.Errorf("%v, %v; want %s", seen, err, want)
 	}
 }
 

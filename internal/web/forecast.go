@@ -20,7 +20,7 @@ type Forecast struct {
 	Release        string     `json:"release"`  // that would be wanted
 	Wanted         string     `json:"wanted"`   // that is wanted now
 	Revision       string     `json:"revision"` // of the fleet file in force, whose release this is about
-	Nodes          []string   `json:"nodes"`    // that would be visited, in order
+	Nodes          []string   `json:"nodes"`    // that would be changed or moved, in order
 	Steps          []Foreseen `json:"steps"`
 	Left           int        `json:"left"` // nodes that would follow in the same way, in a large fleet
 	Size           int        `json:"size"`
@@ -54,12 +54,15 @@ func Foresee(seen reconciler.Sight, release string) Forecast {
 		Nodes: []string{},
 	}
 	for _, s := range out.Steps {
-		if s.Node != "" && !slices.Contains(out.Nodes, s.Node) {
+		if visits[plan.Kind(s.Kind)] && !slices.Contains(out.Nodes, s.Node) {
 			out.Nodes = append(out.Nodes, s.Node)
 		}
 	}
 	return out
 }
+
+// visits are the kinds of steps after which a node is not what it was; the others write down how it stands.
+var visits = map[plan.Kind]bool{plan.Leave: true, plan.Drain: true, plan.Configure: true, plan.Add: true, plan.Restore: true}
 
 // wanting is a fleet that wants another release.
 func wanting(want plan.Want, release string) plan.Want {

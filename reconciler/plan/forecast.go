@@ -67,7 +67,8 @@ type ideal struct {
 	index map[string]*Node
 }
 
-// arrive lets what is on its way come to its end: drains are over, and who joins is healthy.
+// arrive lets what is on its way come to its end: drains are over, who joins is healthy, jobs have ended well, and what was asked for is asked
+// for again where it shows no effect yet.
 func (w *ideal) arrive() {
 	for _, groups := range [][]actuators.GroupState{w.world.Groups, w.world.Former} {
 		for i := range groups {
@@ -83,7 +84,12 @@ func (w *ideal) arrive() {
 	for i := range w.world.Nodes {
 		n := &w.world.Nodes[i]
 		n.Out, n.Left = cmpTime(n.Out, w.world.Now), cmpTime(n.Left, w.world.Now)
+		n.Busy = ""
+		if n.Host != nil && n.Host.Job.Running {
+			n.Host.Job = actuators.JobState{Key: n.Host.Job.Key, Exited: true}
+		}
 	}
+	w.world.Pruned.Busy = false
 }
 
 // Copy returns a world that can be changed without w noticing, records apart: they are only ever replaced.

@@ -64,3 +64,28 @@ func TestLaw11NextRetryIsOneThatWasNotHalted(t *testing.T) {
 		t.Errorf("%s: %s", p.Phase, p.Reason)
 	}
 }
+
+// What is in hand comes to its end, whatever it is, and the rest of the way is foreseen: of what is wanted and of any other release.
+func TestForecastFromTheMiddleOfAStep(t *testing.T) {
+	busy := func(k plan.Kind) twist {
+		return on(0, "", func(n *plan.Node, _ *actuators.NodeRecord) { n.Busy, n.Since = k, start })
+	}
+	job := actuators.JobState{Key: "d1-v2-x-0-activate", Running: true}
+	for name, twists := range map[string][]twist{
+		"claimed":          {busy(plan.Leave)},
+		"left":             {under(0, actuators.Leaving), busy(plan.Drain)},
+		"configured":       {under(0, actuators.Configuring), gone(0, "", time.Minute), busy(plan.Configure), on(0, "", func(n *plan.Node, _ *actuators.NodeRecord) { n.Host.Job = job })},
+		"configured, long": {under(0, actuators.Configuring), gone(0, "", time.Minute), on(0, "", func(n *plan.Node, _ *actuators.NodeRecord) { n.Host.Job = job })},
+		"registered":       {under(0, actuators.Configuring), gone(0, "", time.Minute), busy(plan.Add)},
+		"proven":           {under(0, actuators.Verified), busy(plan.Prove)},
+		"prepared":         {under(0, actuators.Preparing), busy(plan.Prepare)},
+	} {
+		for _, release := range []string{"v2", "v3", "v1"} {
+			s := quiet(release, twists...)
+			f := plan.Foresee(s.want, s.world)
+			if f.End.Phase != plan.PhaseIdle || f.End.InService != 4 || f.Lowest < 3 || f.Left != 0 {
+				t.Errorf("%s, then %s: %s", name, release, story(f))
+			}
+		}
+	}
+}
