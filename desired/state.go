@@ -23,7 +23,16 @@ type Version struct {
 	Fleet     *Fleet
 	Revision  string
 	Committed time.Time
-	Released  bool // the file is gone in an accepted descendant: finish what is under way, then hands off
+	Change    Commit // the newest that changed what the fleet file says, as far back as is known
+	Released  bool   // the file is gone in an accepted descendant: finish what is under way, then hands off
+}
+
+// A Commit is who said what when. Author and Subject are text from outside: a bounded line each, without secrets.
+type Commit struct {
+	Revision  string    `json:"revision"`
+	Committed time.Time `json:"committed"`
+	Author    string    `json:"author,omitempty"` // the name alone
+	Subject   string    `json:"subject,omitempty"`
 }
 
 // A Rejection is why a fleet's newest file is not in force.

@@ -38,9 +38,10 @@ type kept struct {
 }
 
 type keptFleet struct {
-	Revision  string    `json:"revision"`
-	Committed time.Time `json:"committed"`
-	Released  bool      `json:"released,omitempty"`
+	Revision  string         `json:"revision"`
+	Committed time.Time      `json:"committed"`
+	Change    desired.Commit `json:"change,omitzero"` // zero: kept by a windlass that did not note it
+	Released  bool           `json:"released,omitempty"`
 }
 
 func (k keeper) index() string                  { return filepath.Join(k.dir, "accepted.json") }

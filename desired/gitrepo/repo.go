@@ -108,7 +108,7 @@ func (r *Repo) resume() error {
 				name, version.Revision, r.options.Dir)
 			continue
 		}
-		r.force.Fleets[name] = desired.Version{Fleet: fleet, Revision: version.Revision, Committed: version.Committed, Released: version.Released}
+		r.force.Fleets[name] = desired.Version{Fleet: fleet, Revision: version.Revision, Committed: version.Committed, Change: version.Change, Released: version.Released}
 	}
 	r.force.Rejected = attribute(tree(kept.Revision).Rejected, kept.Revision, r.force.Fleets)
 	r.force.Warnings = tree(kept.Revision).Warnings

@@ -31,7 +31,7 @@ func advance(before map[string]desired.Version, tree desired.Tree, commit *objec
 		next.Fleets[name] = version
 	}
 	for name, fleet := range tree.Fleets {
-		next.Fleets[name] = desired.Version{Fleet: fleet, Revision: revision, Committed: next.Committed}
+		next.Fleets[name] = versionAfter(before[name], fleet, commit)
 	}
 	settle(next, before)
 	return next
@@ -100,7 +100,7 @@ func describe(state desired.State, byHand, accepted []string) kept {
 		Fleets:    map[string]keptFleet{},
 	}
 	for name, version := range state.Fleets {
-		description.Fleets[name] = keptFleet{Revision: version.Revision, Committed: version.Committed, Released: version.Released}
+		description.Fleets[name] = keptFleet{Revision: version.Revision, Committed: version.Committed, Change: version.Change, Released: version.Released}
 	}
 	return description
 }
@@ -125,7 +125,7 @@ func (r *Repo) recall(got *fetched, head *object.Commit, tree desired.Tree, befo
 		}
 		for name, fleet := range older.Fleets {
 			if _, known := recalled[name]; !known && rejects(tree, name, fleet.Path) {
-				recalled[name] = desired.Version{Fleet: fleet, Revision: commit.Hash.String(), Committed: commit.Committer.When}
+				recalled[name] = versionAfter(desired.Version{}, fleet, commit)
 				files[commit.Hash.String()] = read
 			}
 		}
