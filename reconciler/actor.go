@@ -99,6 +99,7 @@ type actor struct {
 // meta is what is known of the wanted version besides what plans need.
 type meta struct {
 	committed time.Time
+	change    desired.Commit
 	rejected  *desired.Rejection
 	pausedAt  time.Time
 	awaits    string // another fleet, whose machines have to be known first: they may be the same (law 3)

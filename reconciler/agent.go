@@ -163,7 +163,7 @@ func (g *Agent) take(ctx context.Context, s desired.State) {
 
 // orderOf is what a version of a fleet file asks of its actor.
 func orderOf(v desired.Version, s desired.State, name string) order {
-	o := order{meta: meta{committed: v.Committed}}
+	o := order{meta: meta{committed: v.Committed, change: v.Change}}
 	if r, broken := s.Rejected[name]; broken {
 		o.meta.rejected = &r
 	}

@@ -36,7 +36,8 @@ type node struct {
 	stage   actuators.Stage // as first seen at Staged
 	state   plan.State      // at the newest plan, since stateAt
 	stateAt time.Time
-	journey string // what the journey in hand puts right, if it is a correction
+	outAt   time.Time // since when it is out of service, as rollouts saw; zero: it is not
+	journey string    // what the journey in hand puts right, if it is a correction
 	serving bool
 	problem string // what was wrong with its record, until one is written again
 	tail    string // output of the step that failed here

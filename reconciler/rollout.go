@@ -39,6 +39,7 @@ func (r *rollout) advance(a *actor, now time.Time) {
 		return
 	}
 	r.pause(a.want.Fleet.Paused != nil, now)
+	r.note(a, seen)
 	if completed := r.Planned - lacking; completed > r.Completed {
 		r.Completed = completed
 	}
@@ -86,6 +87,7 @@ func (r *rollout) begin(a *actor, now time.Time) {
 		Trigger: r.trigger(a), Revision: a.want.Version.Revision, Release: a.want.Version.Release,
 		Digest: a.want.Version.Digest, Retry: a.want.Fleet.Retry, Committed: a.committed,
 		Started: now, LastProgress: now, Planned: lacking(a.plan),
+		From: replaced(a.plan), Change: a.meta.change,
 	}}
 }
 
@@ -137,7 +139,11 @@ func (r *rollout) success() Result {
 func (r *rollout) end(a *actor, result Result, now time.Time) {
 	r.pause(false, now)
 	r.Result, r.Ended = result, now
+	r.Longest.end(now)
 	done := RolloutDone{Fleet: a.name, Rollout: r.Rollout}
+	if result == ResultHalted {
+		done.Reason = a.plan.Reason
+	}
 	if result == ResultSucceeded || result == ResultRolledBack {
 		done.Misjudged, done.Foretold = r.misjudged(now)
 	}

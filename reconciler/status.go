@@ -91,6 +91,7 @@ type Rollout struct {
 	Trigger      Trigger       `json:"trigger"`
 	Revision     string        `json:"revision"`
 	Release      string        `json:"release"`
+	From         string        `json:"from,omitempty"` // the release that most of the nodes had when it began; empty: none is known
 	Digest       string        `json:"digest"`
 	Retry        int           `json:"retry"`
 	Committed    time.Time     `json:"committed"` // of the commit that first wanted it
@@ -102,6 +103,23 @@ type Rollout struct {
 	Completed    int           `json:"completed"`         //
 	PausedAt     time.Time     `json:"pausedAt,omitzero"` // since when the fleet file holds it up; zero: it does not
 	Paused       time.Duration `json:"paused,omitempty"`  // for how long it did before that
+
+	Change  desired.Commit `json:"change,omitzero"`  // what git says of the fleet came from
+	Lowest  Capacity       `json:"lowest,omitzero"`  // the least that was seen; zero: it was never seen whole
+	Longest Outage         `json:"longest,omitzero"` // of one node; zero: none was seen out of service
+}
+
+// Capacity is how many nodes can be counted on, of how many.
+type Capacity struct {
+	InService int `json:"inService"`
+	Size      int `json:"size"`
+}
+
+// An Outage is a node that is out of service, as far as that was seen while a rollout went on.
+type Outage struct {
+	Node  string    `json:"node"`
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"` // zero: it still is
 }
 
 // Kept is what an earlier start of the agent knew of a fleet and no node can tell. It is for people: nothing is decided by it.
@@ -165,6 +183,7 @@ type StepDone struct {
 type RolloutDone struct {
 	Fleet   string
 	Rollout Rollout
+	Reason  string        // why it halted; hostile text
 	Lead    time.Duration // from the commit until it was fully in service; 0: it does not apply
 	// Foretold is whether its end was, when two nodes were done, and Misjudged by how much that was wrong, as a part of the time from then on.
 	Foretold  bool
