@@ -136,13 +136,21 @@ func (r *rollout) success() Result {
 	return ResultSucceeded
 }
 
+// whyHalted is the verdict, without the advice that was good while it was in force.
+func whyHalted(p plan.Plan) string {
+	if p.Halt == nil {
+		return p.Reason
+	}
+	return "failed on " + p.Halt.Node + ": " + p.Halt.Reason
+}
+
 func (r *rollout) end(a *actor, result Result, now time.Time) {
 	r.pause(false, now)
 	r.Result, r.Ended = result, now
 	r.Longest.end(now)
 	done := RolloutDone{Fleet: a.name, Rollout: r.Rollout}
 	if result == ResultHalted {
-		done.Reason = a.plan.Reason
+		done.Reason = whyHalted(a.plan)
 	}
 	if result == ResultSucceeded || result == ResultRolledBack {
 		done.Misjudged, done.Foretold = r.misjudged(now)

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"windlass/internal/web"
 )
 
@@ -27,6 +29,11 @@ const (
 type client struct {
 	server *url.URL
 	http   *http.Client
+}
+
+// serverFlag defines --server.
+func serverFlag(f *pflag.FlagSet, server *string) {
+	f.StringVar(server, "server", "http://127.0.0.1:9190", "`URL` of the agent's --listen address")
 }
 
 func newClient(server string) (*client, error) {
@@ -61,12 +68,33 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// open returns the body of a good answer. A path may have a query.
+// A refusal is an answer that is none, with what it says.
+type refusal struct {
+	from, status string
+	code         int
+	said         string
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%s answers %s: %s", r.from, r.status, r.said) }
+
+// refused is what an answer that is not good says.
+func (c *client) refused(answer *http.Response) *refusal {
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	r := &refusal{from: c.server.Redacted(), status: answer.Status, code: answer.StatusCode}
+	var told struct{ Error string }
+	if json.Unmarshal(text, &told) == nil && told.Error != "" {
+		text = []byte(told.Error)
+	}
+	r.said = web.Line(string(text[:min(len(text), 300)]))
+	return r
+}
+
+// open returns the body of a good answer. The path may have a query.
 func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	path, query, _ := strings.Cut(path, "?")
-	address := c.server.JoinPath(path)
-	address.RawQuery = query
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	at := c.server.JoinPath(path)
+	at.RawQuery = query
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +108,7 @@ func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	}
 	if answer.StatusCode != http.StatusOK {
 		defer answer.Body.Close() // only read from
-		said, _ := io.ReadAll(io.LimitReader(answer.Body, 2000))
-		var told struct{ Error string }
-		if json.Unmarshal(said, &told) == nil && told.Error != "" {
-			return nil, fmt.Errorf("the agent at %s says: %s", c.server.Redacted(), web.Line(told.Error))
-		}
-		return nil, fmt.Errorf("%s answers %s: %s; is it an older windlass?", c.server.Redacted(), answer.Status, web.Line(string(said[:min(len(said), 300)])))
+		return nil, c.refused(answer)
 	}
 	return answer.Body, nil
 }

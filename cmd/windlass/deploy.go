@@ -55,7 +55,7 @@ Before anything is committed, the agent says what it would do, and you are asked
 	f.StringVar(&o.message, "message", "", "of the commit (default: the fleet and both releases)")
 	f.BoolVar(&o.inBase, "in-base", false, "change the release where a base says it, for every fleet that has it from there")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
-	f.StringVar(&o.server, "server", defaultServer, "`URL` of the agent's --listen address")
+	serverFlag(f, &o.server)
 	f.BoolVar(&o.noFollow, "no-follow", false, "end after the push")
 	f.DurationVar(&o.timeout, "timeout", 0, "how long to follow at most (default: to the end)")
 	f.Lookup("timeout").DefValue = "0"

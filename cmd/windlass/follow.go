@@ -59,7 +59,7 @@ restarted meanwhile is waited for.
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&server, "server", defaultServer, "`URL` of the agent's --listen address")
+	serverFlag(f, &server)
 	f.DurationVar(&timeout, "timeout", 0, "how long to follow at most (default: to the end)")
 	f.Lookup("timeout").DefValue = "0"
 	f.SortFlags = false

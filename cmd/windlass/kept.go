@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"windlass/internal/durable"
+	"windlass/internal/history"
 	"windlass/reconciler"
 )
 
@@ -30,7 +31,8 @@ type keptFile struct {
 	Fleets map[string]reconciler.Kept `json:"fleets"`
 }
 
-func (d *stateDir) keptPath() string { return filepath.Join(d.path, "rollouts.json") }
+func (d *stateDir) keptPath() string    { return filepath.Join(d.path, "rollouts.json") }
+func (d *stateDir) historyPath() string { return filepath.Join(d.path, "history.db") }
 
 // kept is what the last start left. What cannot be read, or cannot be, is not known.
 func (d *stateDir) kept(log *slog.Logger) map[string]reconciler.Kept {
@@ -57,7 +59,7 @@ func (d *stateDir) kept(log *slog.Logger) map[string]reconciler.Kept {
 func plausible(k reconciler.Kept, now time.Time) bool {
 	r := k.Rollout
 	switch {
-	case k.PausedAt.After(now), r.PausedAt.After(now), r.LastProgress.After(now), r.Ended.After(now):
+	case k.PausedAt.After(now), r.PausedAt.After(now), r.LastProgress.After(now), r.Ended.After(now), r.Longest.Since.After(now), r.Longest.Until.After(now):
 		return false
 	case r.Started.After(r.LastProgress), r.Completed < 0, r.Completed > r.Planned, r.Paused < 0:
 		return false
@@ -67,19 +69,33 @@ func plausible(k reconciler.Kept, now time.Time) bool {
 	return r.Ended.IsZero() || !r.Ended.Before(r.Started) && slices.Contains(reconciler.Results[:], r.Result)
 }
 
-// keep writes what is to be kept whenever that changed, until ctx ends.
-func (d *stateDir) keep(ctx context.Context, core *reconciler.Agent, log *slog.Logger) {
+// keep writes what is to be kept whenever that changed, until ctx ends. What ended is in the history before a snapshot without it is kept:
+// of a rollout that a kill lost to the history the next start still knows that it was under way, and tells of its end again.
+func (d *stateDir) keep(ctx context.Context, core *reconciler.Agent, record *history.Recorder, log *slog.Logger) {
 	var written []byte
+	write := func() {
+		s := core.Snapshot()
+		record.Write(namesOf(s))
+		written = d.keepNow(s, written, log)
+	}
 	for ctx.Err() == nil {
 		changed := core.Changed()
-		written = d.keepNow(core.Snapshot(), written, log)
+		write()
 		select {
 		case <-ctx.Done():
 		case <-changed:
 			pause(ctx, keepPace)
 		}
 	}
-	d.keepNow(core.Snapshot(), written, log)
+	write()
+}
+
+func namesOf(s reconciler.Snapshot) []string {
+	names := make([]string, len(s.Fleets))
+	for i, f := range s.Fleets {
+		names[i] = f.Name
+	}
+	return names
 }
 
 // keepNow writes what a snapshot says, unless that is what was written last, and returns it. Before git said which fleets there

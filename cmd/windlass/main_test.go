@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 			"phase":  awaitPhase,
 			"commit": commitAll,
 			"serve":  serve,
+			"past":   servePast,
 			"occupy": occupy,
 			"lines":  countLines,
 		},

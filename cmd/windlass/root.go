@@ -48,7 +48,8 @@ func newRoot() *cobra.Command {
   windlass validate path/to/deploy-repo                       # in the deploy repo's CI
   windlass plan --repo https://git.example.com/ops/deploy     # what would happen now, and why not more
   windlass run  --repo https://git.example.com/ops/deploy     # the agent
-  windlass status --watch                                     # what the agent on this machine is doing`,
+  windlass status --watch                                     # what the agent on this machine is doing
+  windlass history web-live                                   # and what it has done`,
 		Args:          knownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Version:       thisBuild().String(), // for --version, which people try first
@@ -58,7 +59,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(explainFlag)
 	root.SetVersionTemplate("{{.Version}}")
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newDeploy(), newFollow(), newDemo(), newSchema(), newVersion(), newDemoNode())
+	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newDeploy(), newFollow(), newHistory(), newDemo(), newSchema(), newVersion(), newDemoNode())
 	return root
 }
 

@@ -20,8 +20,6 @@ const (
 	needsHuman = code(3) // halted or invalid
 )
 
-const defaultServer = "http://127.0.0.1:9190"
-
 type statusOptions struct {
 	server      string
 	watch, json bool
@@ -52,7 +50,7 @@ worst of several fleets.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.server, "server", defaultServer, "`URL` of the agent's --listen address")
+	serverFlag(f, &o.server)
 	f.BoolVar(&o.watch, "watch", false, "go on showing it as it changes, until Ctrl-C")
 	f.BoolVar(&o.json, "json", false, "print the API's JSON; with --watch a line for each change of a fleet")
 	f.SortFlags = false
@@ -78,10 +76,10 @@ func showStatus(ctx context.Context, c *client, o statusOptions, names []string,
 	return worst(p)
 }
 
-func printJSON(out io.Writer, fleets []web.Fleet) error {
+func printJSON[T any](out io.Writer, list []T) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(append([]web.Fleet{}, fleets...)) // never null
+	return encoder.Encode(append([]T{}, list...)) // never null
 }
 
 // only returns the fleets that are named, all of them when none is.

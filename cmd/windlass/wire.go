@@ -12,6 +12,7 @@ import (
 	"windlass/desired"
 	"windlass/desired/gitrepo"
 	"windlass/health/probe"
+	"windlass/internal/history"
 	"windlass/internal/metrics"
 	"windlass/internal/web"
 	"windlass/reconciler"
@@ -23,6 +24,8 @@ type agent struct {
 	options  agentOptions
 	log      *slog.Logger
 	state    *stateDir
+	past     *history.Store // nil: there is no history
+	record   *history.Recorder
 	events   *metrics.Events
 	repo     *gitrepo.Repo
 	hosts    *host.Host
@@ -42,6 +45,7 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 	if a.state, err = openStateDir(o.stateDir); err != nil {
 		return a, err
 	}
+	a.past = history.Open(a.state.historyPath(), log)
 	a.events = metrics.NewEvents()
 	git := o.gitOptions(gitDir(o.stateDir))
 	git.Observe = a.events.GitOperation
@@ -66,11 +70,29 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 func (a *agent) join(me plan.Agent) {
 	deps := joined(a.options, me, a.hosts, a.repo, a.events, a.log)
 	deps.Kept = a.state.kept(a.log)
+	a.record = history.NewRecorder(a.past, a.log)
+	deps.Observer = audience{a.events, a.record}
 	a.core = reconciler.New(deps)
 	source := &report{Agent: a.core, repo: a.repo}
 	b := thisBuild()
 	series := metrics.NewRegistry(metrics.Build{Version: b.version, Revision: b.revision}, a.events, source, source.git)
-	a.handler = web.New(web.Options{Addr: a.listener.Addr().String(), Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight})
+	options := web.Options{Addr: a.listener.Addr().String(), Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight}
+	if a.past != nil {
+		options.History = a.past
+	}
+	a.handler = web.New(options)
+}
+
+// An audience is who is told what happens: the metrics of everything, the history of rollouts that ended. Who is to be notified of them
+// listens here as well.
+type audience struct {
+	*metrics.Events
+	history *history.Recorder
+}
+
+func (a audience) RolloutDone(d reconciler.RolloutDone) {
+	a.Events.RolloutDone(d)
+	a.history.RolloutDone(d)
 }
 
 // joined is the world as the core takes it.
@@ -98,7 +120,7 @@ func (a *agent) run(ctx context.Context) error {
 	states := make(chan desired.State)
 	var polling, keeping sync.WaitGroup
 	polling.Go(func() { a.poll(ctx, states) })
-	keeping.Go(func() { a.state.keep(serving, a.core, a.log) })
+	keeping.Go(func() { a.state.keep(serving, a.core, a.record, a.log) })
 	a.core.Run(ctx, states)
 	polling.Wait()
 	stopServing()
@@ -140,6 +162,9 @@ func (a *agent) Close() {
 	}
 	if a.repo != nil {
 		a.repo.Close()
+	}
+	if a.past != nil {
+		a.past.Close()
 	}
 	if a.state != nil {
 		a.state.Close()

@@ -15,8 +15,10 @@ import (
 
 var errDamaged = errors.New("it is damaged")
 
-// lockPatience is how long another process may hold the file: none should, as the state directory is locked.
-const lockPatience = 500 * time.Millisecond
+const (
+	lockPatience = 500 * time.Millisecond // for another process to let go of the file: none should hold it, as the state directory is locked
+	openPatience = 5 * time.Second        // for the disk
+)
 
 // Open opens the file at path, or a new one. It returns nil where there can be none, and says why in the log, once: rollouts go on without.
 // What is damaged is moved to path.damaged, in place of what was there, and a new file begun. One that a newer windlass wrote, that
@@ -52,9 +54,9 @@ func anew(path string, why error, log *slog.Logger) (*Store, error) {
 func patience(path string) time.Duration {
 	info, err := os.Stat(path)
 	if err != nil {
-		return 2 * lockPatience
+		return openPatience
 	}
-	return 2*lockPatience + time.Duration(info.Size()>>20)*100*time.Millisecond
+	return openPatience + time.Duration(info.Size()>>20)*100*time.Millisecond
 }
 
 // within gives open up after that time. Nothing ends a cursor of the library that runs in circles: its goroutine is left behind, and takes

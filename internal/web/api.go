@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 )
 
@@ -11,17 +12,34 @@ func (s *server) fleets(w http.ResponseWriter, _ *http.Request) {
 
 func (s *server) fleet(w http.ResponseWriter, r *http.Request) {
 	wanted := r.PathValue("name")
+	if f := s.find(wanted); f != nil {
+		answer(w, http.StatusOK, f)
+		return
+	}
+	unknown(w, wanted)
+}
+
+// find is a fleet as it stands; nil: there is none of that name.
+func (s *server) find(wanted string) *Fleet {
 	for _, f := range s.views.newest(0).fleets {
 		if f.key == wanted {
-			answer(w, http.StatusOK, f.Fleet)
-			return
+			return &f.Fleet
 		}
 	}
-	refuse(w, http.StatusNotFound, unknownFleet(wanted))
+	return nil
+}
+
+func unknown(w http.ResponseWriter, wanted string) {
+	refuse(w, http.StatusNotFound, fmt.Sprintf("no fleet %q; /api/v1/fleets lists them", name(wanted)))
 }
 
 func (s *server) repo(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, s.views.newest(0).repo)
+}
+
+// refuse says what is wrong, in the shape {"error": "…"}.
+func refuse(w http.ResponseWriter, status int, why string) {
+	answer(w, status, map[string]string{"error": why})
 }
 
 func answer(w http.ResponseWriter, status int, value any) {

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -109,7 +108,7 @@ func (s *server) forecast(w http.ResponseWriter, r *http.Request) {
 	}
 	switch seen, err := s.sight(ctx, fleet); {
 	case errors.Is(err, reconciler.ErrUnknown):
-		refuse(w, http.StatusNotFound, unknownFleet(fleet))
+		unknown(w, fleet)
 	case err != nil:
 		refuse(w, http.StatusServiceUnavailable, "the fleet is busy; try again")
 	case seen.Want.Fleet == nil:
@@ -117,13 +116,4 @@ func (s *server) forecast(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer(w, http.StatusOK, Foresee(seen, release))
 	}
-}
-
-func unknownFleet(fleet string) string {
-	return fmt.Sprintf("no fleet %q; /api/v1/fleets lists them", name(fleet))
-}
-
-// refuse answers with an error, in a line.
-func refuse(w http.ResponseWriter, status int, why string) {
-	answer(w, status, map[string]string{"error": line(why)})
 }

@@ -29,11 +29,13 @@ type Options struct {
 	Source  Source
 	Metrics http.Handler
 	Sight   func(ctx context.Context, fleet string) (reconciler.Sight, error) // what its next plan would be made of
+	History History                                                           // nil: the agent keeps none
 	Now     func() time.Time                                                  // nil: time.Now
 }
 
 type server struct {
 	source  Source
+	history History
 	views   *views
 	now     func() time.Time
 	streams chan struct{} // a place for each that is open
@@ -47,7 +49,10 @@ var assets embed.FS
 
 // New returns the handler for everything that is served on o.Addr. It only reads: every method but GET and HEAD is refused.
 func New(o Options) http.Handler {
-	s := &server{source: o.Source, now: o.Now, streams: make(chan struct{}, mostStreams), sight: o.Sight, forecasts: make(chan struct{}, 1)}
+	s := &server{
+		source: o.Source, history: o.History, sight: o.Sight, now: o.Now,
+		streams: make(chan struct{}, mostStreams), forecasts: make(chan struct{}, 1),
+	}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -68,6 +73,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/fleets", s.fleets)
 	mux.HandleFunc("GET /api/v1/fleets/{name}", s.fleet)
 	mux.HandleFunc("GET /api/v1/fleets/{name}/plan", s.forecast)
+	mux.HandleFunc("GET /api/v1/fleets/{name}/history", s.past)
 	mux.HandleFunc("GET /api/v1/repo", s.repo)
 	mux.HandleFunc("GET /api/v1/events", s.events)
 	return guarded(onlyLoopback(mux))
