@@ -41,6 +41,9 @@ func TestWhoChangedAFleetLast(t *testing.T) {
 	}
 	defer again.Close()
 	wantChanges(t, "after a restart", again.State(), want)
+	change("db: v8", "db", "v8")
+	delete(want, "db")
+	wantChanges(t, "after a restart, and a commit to another fleet", poll(t, again), want)
 }
 
 func wantChanges(t *testing.T, when string, state desired.State, want map[string]desired.Commit) {
