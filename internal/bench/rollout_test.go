@@ -105,9 +105,9 @@ func (r rollout) mean(phase int) time.Duration {
 	return sum / time.Duration(max(1, len(r.nodes)))
 }
 
-func median(rollouts []rollout, of func(rollout) time.Duration) time.Duration {
+func median[T any](measured []T, of func(T) time.Duration) time.Duration {
 	var all []time.Duration
-	for _, r := range rollouts {
+	for _, r := range measured {
 		all = append(all, of(r))
 	}
 	slices.Sort(all)
