@@ -86,7 +86,7 @@ func TestFollowEndsAsTheFleetDoes(t *testing.T) {
 			if _, known := err.(code); err != nil && !known {
 				said = err.Error()
 			}
-			if want := orNil(c.code); said != c.err || said == "" && err != want {
+			if want := orNone(c.code); said != c.err || said == "" && err != want {
 				t.Errorf("%v, want %v %s", err, want, c.err)
 			}
 			last := -1
@@ -102,13 +102,6 @@ func TestFollowEndsAsTheFleetDoes(t *testing.T) {
 			}
 		})
 	}
-}
-
-func orNil(c code) error {
-	if c == 0 {
-		return nil
-	}
-	return c
 }
 
 // Neither a time-out nor Ctrl-C ends more than the following.

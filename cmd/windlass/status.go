@@ -23,6 +23,7 @@ const (
 type statusOptions struct {
 	server      string
 	watch, json bool
+	until       string
 }
 
 func newStatus() *cobra.Command {
@@ -33,11 +34,15 @@ func newStatus() *cobra.Command {
 		Long: `Show what the agent wants, sees, does and waits for, and the last lines of a step that failed, of all fleets or of those named.
 
 Exit status: 0 idle or paused, 2 progressing, rolling back or waiting, 3 halted or invalid, 1 the agent could not be asked; the
-worst of several fleets.`,
+worst of several fleets. With --until idle it ends with 0 when all are idle, and with 3 when none moves and one needs a person.`,
 		Example: `  windlass status
   windlass status web-live --watch
+  windlass status --watch --until idle >/dev/null   # in a pipeline
   windlass status --json | jq '.[] | select(.phase == "halted") | .reason'`,
 		RunE: func(cmd *cobra.Command, fleets []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
 			c, err := newClient(o.server)
 			if err != nil {
 				return err
@@ -52,9 +57,32 @@ worst of several fleets.`,
 	f := cmd.Flags()
 	serverFlag(f, &o.server)
 	f.BoolVar(&o.watch, "watch", false, "go on showing it as it changes, until Ctrl-C")
+	f.StringVar(&o.until, "until", "", "with --watch: `idle` ends it when all fleets that are shown have come to rest")
 	f.BoolVar(&o.json, "json", false, "print the API's JSON; with --watch a line for each change of a fleet")
 	f.SortFlags = false
 	return configurable(cmd)
+}
+
+func (o statusOptions) check() error {
+	switch {
+	case o.until != "" && o.until != string(plan.PhaseIdle):
+		return fmt.Errorf("--until %q is unknown: give idle", o.until)
+	case o.until != "" && !o.watch:
+		return fmt.Errorf("--until needs --watch")
+	}
+	return nil
+}
+
+// rested is the exit code of a picture in which all has come to rest; false: something moves, waits or is paused.
+func rested(p picture) (code, bool) {
+	all := allRests
+	for _, f := range p.fleets {
+		if f.Phase == plan.PhasePaused || codeOf(f.Phase) == underWay {
+			return 0, false
+		}
+		all = max(all, codeOf(f.Phase))
+	}
+	return all, len(p.fleets) > 0
 }
 
 func showStatus(ctx context.Context, c *client, o statusOptions, names []string, out io.Writer) error {
@@ -108,10 +136,7 @@ func worst(p picture) error {
 	for _, f := range p.fleets {
 		all = max(all, codeOf(f.Phase))
 	}
-	if all == allRests {
-		return nil
-	}
-	return all
+	return orNone(all)
 }
 
 func codeOf(phase plan.Phase) code {

@@ -45,7 +45,11 @@ func watch(ctx context.Context, c *client, o statusOptions, names []string, out 
 		case <-ctx.Done():
 			return worst(s.picture)
 		case p := <-pictures:
-			err = s.show(p)
+			if err = s.show(p); err == nil && o.until != "" {
+				if all, rest := rested(s.picture); rest {
+					return orNone(all)
+				}
+			}
 		case trouble := <-troubles:
 			err = s.complain(trouble)
 		case <-tick.C:
@@ -55,6 +59,14 @@ func watch(ctx context.Context, c *client, o statusOptions, names []string, out 
 			return err
 		}
 	}
+}
+
+// orNone is no error for the exit code of success.
+func orNone(c code) error {
+	if c == 0 {
+		return nil
+	}
+	return c
 }
 
 // listen follows the agent and passes on what it hears.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"windlass/internal/web"
+	"windlass/reconciler/plan"
 )
 
 // A fakeAgent tells of a repo that was not read yet, and then sends each line of its channel as an event; an empty one ends the connection.
@@ -115,6 +117,44 @@ func TestWatchAppendsOnlyWhatReadsAnew(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("escape sequences were sent to what is no terminal")
+	}
+}
+
+func TestWatchUntilAllRest(t *testing.T) {
+	t.Parallel()
+	fleet := func(name string, phase plan.Phase) string { return event("fleet", web.Fleet{Name: name, Phase: phase}) }
+	for name, c := range map[string]struct {
+		events []string
+		names  []string
+		want   error
+	}{
+		"idle":           {[]string{fleet("web", "progressing"), fleet("api", "idle"), fleet("web", "waiting"), fleet("web", "idle")}, nil, nil},
+		"halted":         {[]string{fleet("web", "progressing"), fleet("web", "halted")}, nil, needsHuman},
+		"one of them":    {[]string{fleet("web", "halted") + fleet("api", "idle")}, []string{"api"}, nil},
+		"paused is none": {[]string{fleet("web", "paused"), fleet("web", "idle")}, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			events := make(chan string)
+			agent, err := newClient(fakeAgent(t, events).URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer agent.close()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			go func() {
+				for _, e := range c.events {
+					select {
+					case events <- e:
+					case <-ctx.Done():
+					}
+				}
+			}()
+			if err := watch(ctx, agent, statusOptions{until: "idle"}, c.names, io.Discard); err != c.want || ctx.Err() != nil {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
 	}
 }
 
