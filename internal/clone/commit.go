@@ -21,12 +21,11 @@ type Change struct {
 // Commit makes a commit, which is nowhere but among the clone's objects. Author, committer and signature are as git's settings say. A file that
 // is stored otherwise than it is read, by a filter, is refused: what is written here would be stored as it is.
 func (c *Clone) Commit(ctx context.Context, change Change) (string, error) {
-	dir, err := os.MkdirTemp("", "windlass-index-")
+	s, end, err := c.stage()
 	if err != nil {
-		return "", fmt.Errorf("cannot make a place for an index: %w", err)
+		return "", err
 	}
-	defer os.RemoveAll(dir)
-	s := stage{c.git, []string{"GIT_INDEX_FILE=" + filepath.Join(dir, "index")}}
+	defer end()
 	tree, err := s.tree(ctx, change)
 	if err != nil {
 		return "", err
@@ -38,6 +37,15 @@ func (c *Clone) Commit(ctx context.Context, change Change) (string, error) {
 type stage struct {
 	git git
 	env []string
+}
+
+// stage makes an index, which end removes.
+func (c *Clone) stage() (s stage, end func(), err error) {
+	dir, err := os.MkdirTemp("", "windlass-index-")
+	if err != nil {
+		return stage{}, nil, fmt.Errorf("cannot make a place for an index: %w", err)
+	}
+	return stage{c.git, []string{"GIT_INDEX_FILE=" + filepath.Join(dir, "index")}}, func() { os.RemoveAll(dir) }, nil
 }
 
 func (s stage) run(ctx context.Context, stdin []byte, args ...string) (string, error) {

@@ -74,6 +74,7 @@ func (f *failure) Error() string {
 var hidden = []string{
 	"-c", "core.hooksPath=" + os.DevNull, "-c", "gc.auto=0", "-c", "maintenance.auto=false",
 	"-c", "core.splitIndex=false", "-c", "index.sparse=false", "-c", "core.fsmonitor=false", "-c", "i18n.commitEncoding=UTF-8",
+	"-c", "apply.whitespace=nowarn", "-c", "apply.ignoreWhitespace=no", "-c", "log.showSignature=false",
 }
 
 // run returns what git writes to standard output. The error is a *failure when git ran.
