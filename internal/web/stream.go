@@ -89,7 +89,7 @@ func (to *stream) event(name, data string) error {
 	return to.write(b.String())
 }
 
-// write has a deadline of its own.
+// write has a deadline of its own. HTTP/2 ends a stream whose deadline passes also while nothing is written, so there is none then.
 func (to *stream) write(s string) error {
 	if err := to.control.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return err
@@ -97,5 +97,8 @@ func (to *stream) write(s string) error {
 	if _, err := to.w.Write([]byte(s)); err != nil {
 		return err
 	}
-	return to.control.Flush()
+	if err := to.control.Flush(); err != nil {
+		return err
+	}
+	return to.control.SetWriteDeadline(time.Time{})
 }

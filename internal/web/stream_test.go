@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -14,22 +15,45 @@ import (
 	"windlass/internal/web"
 )
 
-// client takes what it is sent; it is a ResponseWriter as the server's own.
+// client takes what it is sent; it is a ResponseWriter as the server's own of HTTP/2, which is lost once a deadline has passed.
 type client struct {
 	mu    sync.Mutex
 	text  strings.Builder
+	late  *time.Timer
+	lost  bool
 	leave func() // ends its request, and waits for that
 }
 
-func (*client) Header() http.Header              { return http.Header{} }
-func (*client) WriteHeader(int)                  {}
-func (*client) Flush()                           {}
-func (*client) SetReadDeadline(time.Time) error  { return nil }
-func (*client) SetWriteDeadline(time.Time) error { return nil }
+func (*client) Header() http.Header             { return http.Header{} }
+func (*client) WriteHeader(int)                 {}
+func (*client) Flush()                          {}
+func (*client) SetReadDeadline(time.Time) error { return nil }
+
+func (c *client) SetWriteDeadline(at time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.late != nil {
+		c.late.Stop()
+	}
+	c.late = nil
+	if !at.IsZero() {
+		c.late = time.AfterFunc(time.Until(at), c.lose)
+	}
+	return nil
+}
+
+func (c *client) lose() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost = true
+}
 
 func (c *client) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.lost {
+		return 0, os.ErrDeadlineExceeded
+	}
 	return c.text.Write(b)
 }
 
