@@ -34,11 +34,12 @@ var mayKnow = map[string][]string{
 	"internal/awsapi":  {"internal/redact"},
 	"internal/metrics": {"desired", "health", "reconciler/plan", "reconciler"},
 	"internal/history": {"reconciler", "internal/redact"},
-	"internal/web":     {"desired", "actuators", "reconciler/plan", "reconciler", "internal/redact", "internal/history"},
+	"internal/web":     {"desired", "actuators", "reconciler/plan", "reconciler", "internal/redact", "internal/history", "internal/web/access"},
 	"internal/clone":   {"desired/gitrepo", "internal/redact"},
 	"internal/follow":  {"reconciler/plan", "internal/web"},
 	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example"},
 
+	"internal/web/access":        {"desired"},
 	"internal/sandbox/aws":       {},
 	"internal/sandbox/sshdtest":  {},
 	"internal/awsapi/awsapitest": {"internal/sandbox/aws"},
