@@ -190,6 +190,7 @@ var descName = regexp.MustCompile(`fqName: "([^"]+)".*variableLabels: \{([^}]*)\
 func series() map[string][]string {
 	found := map[string][]string{}
 	registry := metrics.NewRegistry(metrics.Build{}, metrics.NewEvents(), nobody{}, func() metrics.Git { return metrics.Git{} })
+	registry.MustRegister(metrics.WebConfig(func() string { return "" }))
 	descs := make(chan *prometheus.Desc)
 	go func() {
 		defer close(descs)

@@ -16,9 +16,14 @@ func newRun() *cobra.Command {
 
 It stops at a safe point on SIGTERM or Ctrl-C, and says what is left; the next agent goes on from there. A second signal ends it
 at once, which is safe as well. AWS settings are the SDK's own (AWS_REGION, AWS_PROFILE, instance role …), and only fleets that
-name instances or load balancers need any.`,
+name instances or load balancers need any.
+
+With --web-config everything is served on any address. Where it names users, whoever asks for more than /healthz and /readyz has to
+give user and password. On an address that is not loopback it has to name users and TLS, or to require client certificates. While
+the agent runs, a version of the file that is broken, or that would let in everybody again, changes nothing.`,
 		Example: `  windlass run --repo https://git.example.com/ops/deploy --git-token-file /etc/windlass/token --ssh-key /etc/windlass/id_ed25519
-  windlass run --config /etc/windlass/windlass.yaml --log-format json`,
+  windlass run --config /etc/windlass/windlass.yaml --log-format json
+  windlass run --config /etc/windlass/windlass.yaml --listen 0.0.0.0:9190 --web-config /etc/windlass/web.yaml`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
@@ -37,7 +42,8 @@ name instances or load balancers need any.`,
 	}
 	o.shared(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.listen, "listen", "127.0.0.1:9190", "`address` for status page, API and metrics; port 0 takes a free one. Only a loopback address serves more than /metrics, /healthz and /readyz")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:9190", "`address` for status page, API and metrics; port 0 takes a free one. An address that is not loopback serves only /metrics, /healthz and /readyz without --web-config")
+	f.StringVar(&o.webConfig, "web-config", "", "`file` with TLS and users for --listen, in the format of Prometheus's exporter-toolkit; taken anew when it changes")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.accepts, "accept-revision", "", "`commit` whose rewritten history a person has accepted")
 	return configurable(cmd)

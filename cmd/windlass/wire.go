@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"windlass/internal/history"
 	"windlass/internal/metrics"
 	"windlass/internal/web"
+	"windlass/internal/web/access"
 	"windlass/reconciler"
 	"windlass/reconciler/plan"
 )
@@ -30,6 +32,7 @@ type agent struct {
 	repo     *gitrepo.Repo
 	hosts    *host.Host
 	listener net.Listener
+	gate     *access.Gate // nil: no --web-config
 	core     *reconciler.Agent
 	handler  http.Handler
 }
@@ -55,8 +58,8 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 	if a.hosts, err = host.New(host.Options{KeyFile: o.sshKey, KnownHosts: o.nodeKnownHosts(), Observe: a.events.SSHSession}); err != nil {
 		return a, err
 	}
-	if a.listener, err = net.Listen("tcp", o.listen); err != nil {
-		return a, fmt.Errorf("cannot listen on %q: %w; stop what listens there, or give another address with --listen", o.listen, err)
+	if err = a.listen(); err != nil {
+		return a, err
 	}
 	me, err := a.state.begin()
 	if err != nil {
@@ -64,6 +67,17 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 	}
 	a.join(me)
 	return a, nil
+}
+
+// listen takes the address, and reads who may ask there.
+func (a *agent) listen() (err error) {
+	if a.listener, err = net.Listen("tcp", a.options.listen); err != nil {
+		return fmt.Errorf("cannot listen on %q: %w; stop what listens there, or give another address with --listen", a.options.listen, err)
+	}
+	if a.options.webConfig != "" {
+		a.gate, err = access.Open(access.Options{File: a.options.webConfig, Public: web.Public(a.listener.Addr().String()), Log: a.log})
+	}
+	return err
 }
 
 // join makes the core and what reports on it.
@@ -76,7 +90,10 @@ func (a *agent) join(me plan.Agent) {
 	source := &report{Agent: a.core, repo: a.repo}
 	b := thisBuild()
 	series := metrics.NewRegistry(metrics.Build{Version: b.version, Revision: b.revision}, a.events, source, source.git)
-	options := web.Options{Addr: a.listener.Addr().String(), Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight}
+	if a.gate != nil {
+		series.MustRegister(metrics.WebConfig(a.gate.Problem))
+	}
+	options := web.Options{Addr: a.listener.Addr().String(), Access: a.gate, Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight}
 	if a.past != nil {
 		options.History = a.past
 	}
@@ -112,13 +129,17 @@ func (a *agent) run(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	served := make(chan error, 1)
+	secured := a.secured()
 	go func() {
 		defer cancel()
-		served <- web.Serve(serving, a.listener, a.handler)
+		served <- web.Serve(serving, a.listener, a.handler, secured, a.log)
 	}()
-	a.log.Info("listening", "addr", a.listener.Addr().String())
+	a.log.Info("listening", "addr", a.listener.Addr().String(), "tls", secured != nil)
 	states := make(chan desired.State)
 	var polling, keeping sync.WaitGroup
+	if a.gate != nil {
+		keeping.Go(func() { a.gate.Watch(serving) })
+	}
 	polling.Go(func() { a.poll(ctx, states) })
 	keeping.Go(func() { a.state.keep(serving, a.core, a.record, a.log) })
 	a.core.Run(ctx, states)
@@ -126,6 +147,14 @@ func (a *agent) run(ctx context.Context) error {
 	stopServing()
 	keeping.Wait()
 	return <-served
+}
+
+// secured is how TLS is spoken; nil: not at all.
+func (a *agent) secured() *tls.Config {
+	if a.gate == nil {
+		return nil
+	}
+	return a.gate.TLS()
 }
 
 // poll passes on what git says, and tells the log.

@@ -47,6 +47,13 @@ func NewRegistry(build Build, events *Events, source Source, git func() Git) *pr
 	return registry
 }
 
+// WebConfig is the series that says whether the newest file of --web-config is in force. Problem says why it is not; empty: it is.
+func WebConfig(problem func() string) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "windlass_web_config_rejected", Help: "1 while the newest file of --web-config is not in force; absent without one.",
+	}, func() float64 { return one(problem() != "") })
+}
+
 // Handler serves what the gatherer holds. A series that cannot be built is left out; the others are served all the same.
 func Handler(g prometheus.Gatherer) http.Handler {
 	return promhttp.HandlerFor(g, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})

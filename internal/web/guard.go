@@ -1,10 +1,14 @@
 package web
 
 import (
+	"fmt"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"windlass/internal/web/access"
 )
 
 // Public reports whether a listener on addr can be reached from other machines. What cannot be told is public.
@@ -53,6 +57,29 @@ func onlyLoopback(next http.Handler) http.Handler {
 	})
 }
 
+// changes holds every request that is not there to look to what keeps other people's pages from making it with a browser's credentials:
+// its content is JSON, which a form cannot send, and it comes from the same origin. Where users are known it is not made by a reader.
+func changes(known bool, next http.Handler) http.Handler {
+	origin := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			next.ServeHTTP(w, r)
+			return
+		}
+		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		switch user := access.Who(r.Context()); {
+		case origin.Check(r) != nil:
+			http.Error(w, "this request came from a page of another origin", http.StatusForbidden)
+		case err != nil || kind != "application/json":
+			http.Error(w, "requests that change something have Content-Type: application/json", http.StatusUnsupportedMediaType)
+		case known && !user.MayChange:
+			http.Error(w, fmt.Sprintf("%s may look and change nothing", name(user.Name)), http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
 func private(w http.ResponseWriter, _ *http.Request) {
-	http.Error(w, "other machines can reach this address, so only /metrics, /healthz and /readyz are served; use --listen 127.0.0.1:PORT and a tunnel to see the rest", http.StatusForbidden)
+	http.Error(w, "other machines can reach this address, so only /metrics, /healthz and /readyz are served; give users with --web-config, or use --listen 127.0.0.1:PORT and a tunnel, to see the rest", http.StatusForbidden)
 }

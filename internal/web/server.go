@@ -1,16 +1,21 @@
 package web
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"embed"
 	"errors"
 	"fmt"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
 	"golang.org/x/net/netutil"
 
+	"windlass/internal/web/access"
 	"windlass/reconciler"
 )
 
@@ -25,7 +30,8 @@ type Source interface {
 
 // Options are what a handler needs.
 type Options struct {
-	Addr    string // what is listened on; decides how much is served (Public)
+	Addr    string       // what is listened on
+	Access  *access.Gate // who may ask; nil: everybody, and where other machines can reach Addr (Public) only for what names no node
 	Source  Source
 	Metrics http.Handler
 	Sight   func(ctx context.Context, fleet string) (reconciler.Sight, error) // what its next plan would be made of
@@ -47,7 +53,7 @@ type server struct {
 //go:embed assets
 var assets embed.FS
 
-// New returns the handler for everything that is served on o.Addr. It only reads: every method but GET and HEAD is refused.
+// New returns the handler for everything that is served on o.Addr. Nothing there changes anything.
 func New(o Options) http.Handler {
 	s := &server{
 		source: o.Source, history: o.History, sight: o.Sight, now: o.Now,
@@ -57,14 +63,45 @@ func New(o Options) http.Handler {
 		s.now = time.Now
 	}
 	s.views = newViews(s.source)
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", o.Metrics)
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /readyz", s.readyz)
-	if Public(o.Addr) {
-		mux.HandleFunc("GET /", private)
-		return guarded(mux)
+	inner := http.NewServeMux()
+	inner.Handle("GET /metrics", o.Metrics)
+	switch {
+	case o.Access == nil && Public(o.Addr):
+		inner.HandleFunc("GET /", private)
+	default:
+		s.everything(inner)
 	}
+	outer := http.NewServeMux()
+	outer.HandleFunc("GET /healthz", s.healthz)
+	outer.HandleFunc("GET /readyz", s.readyz)
+	outer.Handle("/", o.checked(changes(o.Access != nil, inner)))
+	return guarded(o.named(outer))
+}
+
+// checked lets those through who may ask.
+func (o Options) checked(next http.Handler) http.Handler {
+	if o.Access == nil {
+		return next
+	}
+	return o.Access.Check(next)
+}
+
+// named holds requests to names of this machine where that is what keeps other people's pages out, and adds the headers that are asked
+// for. Where everybody has to say who they are, and other machines may ask, the name is not ours to know.
+func (o Options) named(next http.Handler) http.Handler {
+	switch {
+	case o.Access == nil && Public(o.Addr):
+		return next
+	case o.Access == nil:
+		return onlyLoopback(next)
+	case !o.Access.Required():
+		next = onlyLoopback(next)
+	}
+	return o.Access.Headers(next)
+}
+
+// everything is what there is to see of fleets.
+func (s *server) everything(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET /live", s.live)
 	mux.HandleFunc("GET /style.css", asset("text/css; charset=utf-8", "style.css"))
@@ -76,17 +113,19 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/fleets/{name}/history", s.past)
 	mux.HandleFunc("GET /api/v1/repo", s.repo)
 	mux.HandleFunc("GET /api/v1/events", s.events)
-	return guarded(onlyLoopback(mux))
 }
 
 // mostConnections is how many clients are connected at once; more wait until one of them goes or was idle for too long. They must
 // not take the files that SSH sessions need.
 const mostConnections = 256
 
-// Serve answers on l until ctx ends, then ends the event streams and gives requests under way a moment to finish.
-func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
+// Serve answers on l until ctx ends, then ends the event streams and gives requests under way a moment to finish. It speaks TLS as
+// secured says; nil: plain HTTP.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, secured *tls.Config, to *slog.Logger) error {
 	srv := &http.Server{
 		Handler:           h,
+		TLSConfig:         secured,
+		ErrorLog:          log.New(complaints{to}, "", 0),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -95,7 +134,11 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		MaxHeaderBytes:    16 << 10,
 	}
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(netutil.LimitListener(l, mostConnections)) }()
+	serve := srv.Serve
+	if secured != nil {
+		serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+	}
+	go func() { done <- serve(netutil.LimitListener(l, mostConnections)) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("cannot serve %s: %w", l.Addr(), err)
@@ -111,6 +154,16 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		err = errors.Join(err, served)
 	}
 	return err
+}
+
+// complaints logs what the server says of itself, but for handshakes that failed: whoever reaches the address could fill the log.
+type complaints struct{ to *slog.Logger }
+
+func (c complaints) Write(b []byte) (int, error) {
+	if !bytes.HasPrefix(b, []byte("http: TLS handshake error")) {
+		c.to.Warn("serving", "trouble", string(b))
+	}
+	return len(b), nil
 }
 
 func (s *server) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") }

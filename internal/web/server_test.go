@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -40,6 +41,7 @@ func ask(h http.Handler, method, path, host string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(method, path, nil)
 	r.Host = host
+	r.Header.Set("Content-Type", "application/json")
 	h.ServeHTTP(w, r)
 	return w
 }
@@ -162,7 +164,9 @@ func TestServeEndsItsStreamsWhenItsContextDoes(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- web.Serve(ctx, l, handler(newAgent(idle()), l.Addr().String())) }()
+	go func() {
+		served <- web.Serve(ctx, l, handler(newAgent(idle()), l.Addr().String()), nil, slog.New(slog.DiscardHandler))
+	}()
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	response, err := client.Get("http://" + l.Addr().String() + "/api/v1/events")
@@ -187,7 +191,9 @@ func TestServeHoldsABoundedNumberOfConnections(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- web.Serve(ctx, l, handler(newAgent(idle()), l.Addr().String())) }()
+	go func() {
+		served <- web.Serve(ctx, l, handler(newAgent(idle()), l.Addr().String()), nil, slog.New(slog.DiscardHandler))
+	}()
 	defer func() {
 		cancel()
 		<-served
@@ -235,7 +241,7 @@ func TestServeReportsAListenerThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := web.Serve(t.Context(), l, http.NotFoundHandler()); err == nil {
+	if err := web.Serve(t.Context(), l, http.NotFoundHandler(), nil, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("no error")
 	}
 }
