@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,8 +13,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/spf13/pflag"
 
 	"windlass/internal/web"
 )
@@ -27,27 +24,34 @@ const (
 
 // A client asks a running agent over its --listen address.
 type client struct {
-	server *url.URL
-	http   *http.Client
+	server         *url.URL
+	user, password string // empty: none is given
+	http           *http.Client
 }
 
-// serverFlag defines --server.
-func serverFlag(f *pflag.FlagSet, server *string) {
-	f.StringVar(server, "server", "http://127.0.0.1:9190", "`URL` of the agent's --listen address")
-}
-
-func newClient(server string) (*client, error) {
-	if !strings.Contains(server, "://") {
-		server = "http://" + server
+func newClient(at agentAddress) (*client, error) {
+	server, err := at.url()
+	if err != nil {
+		return nil, err
 	}
-	parsed, err := url.Parse(server)
-	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-		return nil, fmt.Errorf("--server is no URL: give one like http://127.0.0.1:9190")
+	c := &client{server: server, user: at.user}
+	if c.password, err = at.password(); err != nil {
+		return nil, err
+	}
+	secured, err := at.tls()
+	if err != nil {
+		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	return &client{server: parsed, http: &http.Client{Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ResponseHeaderTimeout: 15 * time.Second,
-	}}}, nil
+	transport := &http.Transport{
+		DialContext: dialer.DialContext, ResponseHeaderTimeout: 15 * time.Second, TLSHandshakeTimeout: 10 * time.Second, TLSClientConfig: secured,
+	}
+	if !onThisMachine(server) {
+		transport.Proxy = http.ProxyFromEnvironment
+	}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the password is for the agent alone
+	c.http = &http.Client{Transport: transport, CheckRedirect: stay}
+	return c, nil
 }
 
 // close ends idle connections.
@@ -68,27 +72,6 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// A refusal is an answer that is none, with what it says.
-type refusal struct {
-	from, status string
-	code         int
-	said         string
-}
-
-func (r *refusal) Error() string { return fmt.Sprintf("%s answers %s: %s", r.from, r.status, r.said) }
-
-// refused is what an answer that is not good says.
-func (c *client) refused(answer *http.Response) *refusal {
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
-	r := &refusal{from: c.server.Redacted(), status: answer.Status, code: answer.StatusCode}
-	var told struct{ Error string }
-	if json.Unmarshal(text, &told) == nil && told.Error != "" {
-		text = []byte(told.Error)
-	}
-	r.said = web.Line(string(text[:min(len(text), 300)]))
-	return r
-}
-
 // open returns the body of a good answer. The path may have a query.
 func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	path, query, _ := strings.Cut(path, "?")
@@ -98,13 +81,12 @@ func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.user != "" {
+		request.SetBasicAuth(c.user, c.password)
+	}
 	answer, err := c.http.Do(request)
 	if err != nil {
-		var why *url.Error
-		if errors.As(err, &why) {
-			err = why.Err
-		}
-		return nil, fmt.Errorf("cannot reach the agent at %s: %w; is `windlass run` running there? name another with --server", c.server.Redacted(), err)
+		return nil, c.unreached(err)
 	}
 	if answer.StatusCode != http.StatusOK {
 		defer answer.Body.Close() // only read from

@@ -22,7 +22,8 @@ import (
 
 type deployOptions struct {
 	repo, branch, path    string
-	message, server       string
+	message               string
+	at                    agentAddress
 	inBase, yes, noFollow bool
 	timeout               time.Duration
 }
@@ -55,7 +56,7 @@ Before anything is committed, the agent says what it would do, and you are asked
 	f.StringVar(&o.message, "message", "", "of the commit (default: the fleet and both releases)")
 	f.BoolVar(&o.inBase, "in-base", false, "change the release where a base says it, for every fleet that has it from there")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
-	serverFlag(f, &o.server)
+	o.at.define(cmd)
 	f.BoolVar(&o.noFollow, "no-follow", false, "end after the push")
 	f.DurationVar(&o.timeout, "timeout", 0, "how long to follow at most (default: to the end)")
 	f.Lookup("timeout").DefValue = "0"
@@ -81,7 +82,7 @@ func (d *deployment) run(ctx context.Context) (err error) {
 	if err := desired.CheckRelease(d.release); err != nil {
 		return err
 	}
-	if d.agent, err = newClient(d.server); err != nil {
+	if d.agent, err = newClient(d.at); err != nil {
 		return err
 	}
 	defer d.agent.close()

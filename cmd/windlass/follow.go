@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -27,7 +28,7 @@ const endings = `Exit status: 0 in service, 1 refused, declined, not pushed, or 
 5 --timeout ran out, 130 Ctrl-C, which ends the following and never the rollout.`
 
 func newFollow() *cobra.Command {
-	var server string
+	var at agentAddress
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "follow FLEET",
@@ -40,7 +41,7 @@ restarted meanwhile is waited for.
   windlass follow web-live --server http://127.0.0.1:9190 --timeout 30m`,
 		Args: exactly("a fleet"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient(server)
+			c, err := newClient(at)
 			if err != nil {
 				return err
 			}
@@ -58,8 +59,8 @@ restarted meanwhile is waited for.
 			return f.run(cmd.Context())
 		},
 	}
+	at.define(cmd)
 	f := cmd.Flags()
-	serverFlag(f, &server)
 	f.DurationVar(&timeout, "timeout", 0, "how long to follow at most (default: to the end)")
 	f.Lookup("timeout").DefValue = "0"
 	f.SortFlags = false
@@ -118,6 +119,10 @@ func (f *follower) run(ctx context.Context) error {
 			fmt.Fprintf(f.stderr, "windlass: not at its end after %v, and it goes on; windlass follow %s follows it again\n", f.timeout, f.judge.Aim.Fleet)
 			return ranOut
 		case err := <-troubles:
+			var final *unwelcome
+			if errors.As(err, &final) {
+				return err
+			}
 			f.complain(err)
 		case p := <-pictures:
 			v, err := f.take(p)

@@ -65,7 +65,7 @@ func TestFollowEndsAsTheFleetDoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			events := make(chan string)
-			c2, err := newClient(fakeAgent(t, events).URL)
+			c2, err := newClient(agentAddress{server: fakeAgent(t, events).URL})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestFollowIsLeft(t *testing.T) {
 		"time-out": {time.Nanosecond, ranOut, "windlass: not at its end after 1ns, and it goes on; windlass follow web follows it again\n"},
 		"Ctrl-C":   {0, interrupted, "windlass: not followed any more, and it goes on; windlass follow web follows it again\n"},
 	} {
-		agent, err := newClient(fakeAgent(t, nil).URL)
+		agent, err := newClient(agentAddress{server: fakeAgent(t, nil).URL})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,9 +14,9 @@ import (
 )
 
 type historyOptions struct {
-	server string
-	limit  int
-	json   bool
+	agent agentAddress
+	limit int
+	json  bool
 }
 
 func newHistory() *cobra.Command {
@@ -36,7 +36,7 @@ Exit status: 0, or 1 when the agent could not be asked, does not know the fleet,
 			if o.limit < 1 || o.limit > web.MostPast {
 				return fmt.Errorf("--limit %d cannot be: give 1 to %d", o.limit, web.MostPast)
 			}
-			c, err := newClient(o.server)
+			c, err := newClient(o.agent)
 			if err != nil {
 				return err
 			}
@@ -44,8 +44,8 @@ Exit status: 0, or 1 when the agent could not be asked, does not know the fleet,
 			return showHistory(cmd.Context(), c, o, args[0], cmd.OutOrStdout())
 		},
 	}
+	o.agent.define(cmd)
 	f := cmd.Flags()
-	serverFlag(f, &o.server)
 	f.IntVar(&o.limit, "limit", web.UsualPast, "how many to list at most, 1 to 1000")
 	f.BoolVar(&o.json, "json", false, "print the API's JSON")
 	f.SortFlags = false

@@ -86,7 +86,7 @@ func TestAKilledAgentsRolloutIsListedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	startAndWait(t, ctx, fleet, "the rest of the rollout", rests("v2", 2))
-	c, err := newClient(fleet.Agent.URL)
+	c, err := newClient(agentAddress{server: fleet.Agent.URL})
 	if err != nil {
 		t.Fatal(err)
 	}

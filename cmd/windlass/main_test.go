@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"windlass/internal/nettest"
 )
 
 func TestMain(m *testing.M) {
@@ -31,7 +34,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
-		Setup:               neutral,
+		Setup:               func(e *testscript.Env) error { return errors.Join(neutral(e), certified(t, e)) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  exits,
 			"agent":  startAgent,
@@ -42,6 +45,8 @@ func TestScripts(t *testing.T) {
 			"past":   servePast,
 			"occupy": occupy,
 			"lines":  countLines,
+			"tries":  tryAgain,
+			"plain":  schemed("http"), "secured": schemed("https"),
 		},
 	})
 }
@@ -57,6 +62,37 @@ func neutral(e *testscript.Env) error {
 		e.Setenv(name, value)
 	}
 	return nil
+}
+
+// certified lays out a certificate of 127.0.0.1, its key, and the authority that signed it, and a certificate that another did.
+func certified(t *testing.T, e *testscript.Env) error {
+	ca := nettest.NewAuthority(t)
+	cert, key := ca.Issue(t, "agent.example")
+	strange, strangeKey := nettest.NewAuthority(t).Issue(t, "agent.example")
+	var errs []error
+	for name, text := range map[string][]byte{
+		"ca.crt": ca.PEM, "agent.crt": cert, "agent.key": key, "strange.crt": strange, "strange.key": strangeKey,
+	} {
+		errs = append(errs, os.WriteFile(filepath.Join(e.WorkDir, name), text, 0o600))
+	}
+	return errors.Join(errs...)
+}
+
+// tries asks the agent in vain so many times: tries 8 --user carol …
+func tryAgain(ts *testscript.TestScript, _ bool, args []string) {
+	times, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for range times {
+		exits(ts, false, append([]string{"1", "windlass", "status"}, args[1:]...))
+	}
+}
+
+// schemed asks from then on with another scheme.
+func schemed(scheme string) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, _ []string) {
+		_, host, _ := strings.Cut(ts.Getenv("WINDLASS_SERVER"), "://")
+		ts.Setenv("WINDLASS_SERVER", scheme+"://"+host)
+	}
 }
 
 // exits runs a command that must end with an exit status: exits 2 windlass plan …
@@ -124,7 +160,7 @@ func startAgent(ts *testscript.TestScript, _ bool, args []string) {
 	}()
 	select {
 	case at := <-address:
-		ts.Setenv("WINDLASS_SERVER", "http://"+at)
+		ts.Setenv("WINDLASS_SERVER", at)
 	case <-p.logged:
 		ts.Fatalf("the agent ended: %s", ts.ReadFile("agent.log"))
 	}
@@ -132,13 +168,18 @@ func startAgent(ts *testscript.TestScript, _ bool, args []string) {
 
 type agentKey struct{}
 
-// listenTo reads a log to its end, and tells what address it names.
+// listenTo reads a log to its end, and tells the URL of what address it names.
 func listenTo(log io.Reader, address chan<- string) {
 	for lines := bufio.NewScanner(log); lines.Scan(); {
-		var line struct{ Msg, Addr string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
-			address <- line.Addr
+		var line struct {
+			Msg, Addr string
+			TLS       bool
 		}
+		if json.Unmarshal(lines.Bytes(), &line) != nil || line.Msg != "listening" {
+			continue
+		}
+		scheme := map[bool]string{false: "http://", true: "https://"}[line.TLS]
+		address <- scheme + line.Addr
 	}
 }
 
@@ -152,7 +193,13 @@ func stopAgent(ts *testscript.TestScript, _ bool, _ []string) {
 
 // phase waits until the agent tells that a fleet is in a phase: phase web waiting.
 func awaitPhase(ts *testscript.TestScript, _ bool, args []string) {
-	c, err := newClient(ts.Getenv("WINDLASS_SERVER"))
+	at := agentAddress{server: ts.Getenv("WINDLASS_SERVER"), user: ts.Getenv("WINDLASS_USER")}
+	for name, file := range map[string]*string{"WINDLASS_PASSWORD_FILE": &at.passwordFile, "WINDLASS_CA_FILE": &at.caFile} {
+		if given := ts.Getenv(name); given != "" {
+			*file = ts.MkAbs(given)
+		}
+	}
+	c, err := newClient(at)
 	ts.Check(err)
 	defer c.close()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -21,7 +21,7 @@ const (
 )
 
 type statusOptions struct {
-	server      string
+	agent       agentAddress
 	watch, json bool
 	until       string
 }
@@ -38,12 +38,13 @@ worst of several fleets. With --until idle it ends with 0 when all are idle, and
 		Example: `  windlass status
   windlass status web-live --watch
   windlass status --watch --until idle >/dev/null   # in a pipeline
+  windlass status --server https://deploy.example.com:9190 --user anna --password-file ~/.windlass-password
   windlass status --json | jq '.[] | select(.phase == "halted") | .reason'`,
 		RunE: func(cmd *cobra.Command, fleets []string) error {
 			if err := o.check(); err != nil {
 				return err
 			}
-			c, err := newClient(o.server)
+			c, err := newClient(o.agent)
 			if err != nil {
 				return err
 			}
@@ -54,8 +55,8 @@ worst of several fleets. With --until idle it ends with 0 when all are idle, and
 			return showStatus(cmd.Context(), c, o, fleets, cmd.OutOrStdout())
 		},
 	}
+	o.agent.define(cmd)
 	f := cmd.Flags()
-	serverFlag(f, &o.server)
 	f.BoolVar(&o.watch, "watch", false, "go on showing it as it changes, until Ctrl-C")
 	f.StringVar(&o.until, "until", "", "with --watch: `idle` ends it when all fleets that are shown have come to rest")
 	f.BoolVar(&o.json, "json", false, "print the API's JSON; with --watch a line for each change of a fleet")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,7 +20,7 @@ import (
 const reconnect = time.Second // between tries to reach an agent that went away
 
 // watch shows the picture again whenever it changes, until ctx ends; an agent that goes away is waited for. One that cannot be
-// reached at first, or knows fleets but none of that name, is an error.
+// reached at first, lets nobody in, or knows fleets but none of that name, is an error.
 func watch(ctx context.Context, c *client, o statusOptions, names []string, out io.Writer) error {
 	p, err := c.look(ctx)
 	if err != nil {
@@ -51,6 +52,10 @@ func watch(ctx context.Context, c *client, o statusOptions, names []string, out 
 				}
 			}
 		case trouble := <-troubles:
+			var final *unwelcome
+			if errors.As(trouble, &final) {
+				return trouble
+			}
 			err = s.complain(trouble)
 		case <-tick.C:
 			err = s.refresh()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func (w lineWriter) Write(p []byte) (int, error) {
 func TestWatchShowsEachChangeAndOutlivesTheAgent(t *testing.T) {
 	t.Parallel()
 	events, shown := make(chan string), make(lineWriter)
-	c, err := newClient(fakeAgent(t, events).URL)
+	c, err := newClient(agentAddress{server: fakeAgent(t, events).URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +103,36 @@ func TestWatchShowsEachChangeAndOutlivesTheAgent(t *testing.T) {
 	}
 }
 
+// A user who was taken out of the agent's file is told so, and does not use up the tries of an address.
+func TestWatchEndsWhenTheAgentLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	events := make(chan string)
+	agent := fakeAgent(t, events)
+	var streams, refusals atomic.Int32
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1/events" && streams.Add(1) > 1 {
+			refusals.Add(1)
+			http.Error(w, "wrong user or password", http.StatusUnauthorized)
+			return
+		}
+		agent.Config.Handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	c, err := newClient(agentAddress{server: front.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- watch(ctx, c, statusOptions{json: true}, nil, io.Discard) }()
+	events <- "" // the connection ends, and the next is refused
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "wants to know who asks") || refusals.Load() != 1 {
+		t.Errorf("it ended with %v after %d refusals", err, refusals.Load())
+	}
+}
+
 func TestWatchAppendsOnlyWhatReadsAnew(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
@@ -136,7 +167,7 @@ func TestWatchUntilAllRest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			events := make(chan string)
-			agent, err := newClient(fakeAgent(t, events).URL)
+			agent, err := newClient(agentAddress{server: fakeAgent(t, events).URL})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +198,7 @@ func TestPicturesComeFromOneSource(t *testing.T) {
 	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	c, err := newClient(server.URL)
+	c, err := newClient(agentAddress{server: server.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
