@@ -69,15 +69,22 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 	return a, nil
 }
 
-// listen takes the address, and reads who may ask there.
-func (a *agent) listen() (err error) {
-	if a.listener, err = net.Listen("tcp", a.options.listen); err != nil {
+// listen reads who may ask, and takes the address when that is enough for it.
+func (a *agent) listen() error {
+	at, err := net.ResolveTCPAddr("tcp", a.options.listen)
+	if err == nil && a.options.webConfig != "" {
+		a.gate, err = access.Open(access.Options{File: a.options.webConfig, Public: web.Public(at.String()), Log: a.log})
+		if err != nil {
+			return err
+		}
+	}
+	if err == nil {
+		a.listener, err = net.Listen("tcp", at.String())
+	}
+	if err != nil {
 		return fmt.Errorf("cannot listen on %q: %w; stop what listens there, or give another address with --listen", a.options.listen, err)
 	}
-	if a.options.webConfig != "" {
-		a.gate, err = access.Open(access.Options{File: a.options.webConfig, Public: web.Public(a.listener.Addr().String()), Log: a.log})
-	}
-	return err
+	return nil
 }
 
 // join makes the core and what reports on it.
