@@ -109,6 +109,27 @@ func TestThePageComesBackAfterItsStreamWasRefused(t *testing.T) {
 	}
 }
 
+// The answers are those to a person who asks the browser to stop asking: one without a person waits for a password for ever.
+func TestThePageIsLoadedAnewWhenItsUserIsNotLetInAnyMore(t *testing.T) {
+	a := newAgent(idle())
+	var loaded, refused atomic.Int32
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/" && loaded.Add(1) == 2:
+			a.set(halted())
+		case r.URL.Path == "/live" && loaded.Load() == 1:
+			refused.Add(1)
+			http.Error(w, "wrong user or password", http.StatusUnauthorized)
+			return
+		}
+		handler(a, local).ServeHTTP(w, r)
+	})
+	browse(t, &stage{Handler: h, await: "permission denied", begin: func() {}})
+	if refused.Load() != 2 || loaded.Load() != 2 {
+		t.Errorf("%d tries with a wrong password, and %d pages were loaded; want 2 of each", refused.Load(), loaded.Load())
+	}
+}
+
 func TestHostileTextDoesNothingInABrowser(t *testing.T) {
 	const attack = "\u202e\x07</pre></script><script>fetch('/pwned')</script><img src=/pwned onerror=\"fetch('/pwned')\">\"' autofocus onfocus=\"fetch('/pwned')\" x='<style>@import '/pwned';</style>"
 	a := newAgent(hostile(attack))

@@ -51,8 +51,15 @@ function listen() {
   agent.addEventListener("open", () => { lost.hidden = true; });
   agent.addEventListener("error", () => {
     lost.hidden = false;
-    if (agent.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+    if (agent.readyState === EventSource.CLOSED) setTimeout(again, 2000);
   });
+}
+
+// Whoever is not let in any more is asked anew by the browser, and does not go on trying a password that is wrong.
+async function again() {
+  const answer = await fetch("/live", {method: "HEAD"}).catch(() => null);
+  if (answer && answer.status === 401) location.reload();
+  else listen();
 }
 
 listen();
