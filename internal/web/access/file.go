@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,16 +29,16 @@ type document struct {
 	Readers        []string `yaml:"readers"`
 }
 
-// print tells what was read from everything else that could be.
-type print [sha256.Size]byte
+// A digest tells what was read from everything else that could be.
+type digest [sha256.Size]byte
 
 // read reads the file, and in place of the names of certificate, key and authorities puts what is in them, so that what was read hangs
-// together. Its print is told whatever the error.
-func read(path string) (d document, seen print, err error) {
+// together. Its digest is told whatever the error.
+func read(path string) (d document, seen digest, err error) {
 	all := sha256.New()
 	defer func() {
 		fmt.Fprint(all, err)
-		seen = print(all.Sum(nil))
+		seen = digest(all.Sum(nil))
 	}()
 	take := func(file string) (string, error) {
 		text, err := bounded(file)
@@ -51,7 +52,8 @@ func read(path string) (d document, seen print, err error) {
 	if d, err = parse(path, []byte(text)); err != nil {
 		return d, seen, err
 	}
-	return d, seen, d.inline(take)
+	err = d.inline(take)
+	return d, seen, err
 }
 
 func bounded(path string) ([]byte, error) {
@@ -135,8 +137,8 @@ func check(file string, top *yaml.Node) error {
 	if top.Kind != yaml.MappingNode && top.Tag != "!!null" {
 		return fmt.Errorf("%s: write keys, as in \"basic_auth_users:\"", desired.Position{File: file, Line: top.Line, Column: top.Column})
 	}
-	for section, keys := range known {
-		of := top
+	for _, section := range slices.Sorted(maps.Keys(known)) {
+		of, keys := top, known[section]
 		if section != "" {
 			of = valueOf(top, section)
 		}

@@ -27,8 +27,8 @@ type Gate struct {
 	hashing chan struct{} // holds one: who has it may hash
 
 	mu      sync.Mutex // of one look at the file
-	seen    print      // of the last look
-	told    print      // of the version that was refused and told of last
+	seen    digest     // of the last look
+	told    digest     // of the version that was refused and told of last
 	problem string
 }
 
@@ -108,8 +108,8 @@ func (g *Gate) look() {
 	settled := seen == g.seen
 	g.seen = seen
 	switch now := g.inForce.Load(); {
-	case seen == now.print:
-		g.told, g.problem = print{}, ""
+	case seen == now.digest:
+		g.told, g.problem = digest{}, ""
 	case settled && seen != g.told:
 		g.take(d, err)
 	}
@@ -130,7 +130,7 @@ func (g *Gate) take(d document, err error) {
 		g.options.Log.Warn("web config not taken; the version before stays in force", "file", g.options.File, "error", err)
 		return
 	}
-	g.told, g.problem = print{}, ""
+	g.told, g.problem = digest{}, ""
 	gone := next.follows(now)
 	g.inForce.Store(next)
 	for _, a := range gone {

@@ -107,7 +107,8 @@ func pair(t *testing.T, ca *nettest.Authority, name string) tls.Certificate {
 
 func TestClientCertificates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := openFile(t, folder(t, required))
+		d := openFile(t, folder(t, secured))
+		d.write(t, required)
 		ca, next := nettest.NewAuthority(t), nettest.NewAuthority(t)
 		authority := filepath.Join(filepath.Dir(d.file), "ca.crt")
 		write(t, authority, string(ca.PEM))
@@ -124,6 +125,14 @@ func TestClientCertificates(t *testing.T) {
 		}
 		stream, ended := d.stream(t, conn)
 		d.expect(t, "at first", conn, 200)
+
+		d.write(t, required+"http_server_config: {http2: false}\n")
+		settle()
+		select {
+		case <-ended:
+			t.Error("its stream ended though its certificate is good")
+		default:
+		}
 
 		d.write(t, required+"  client_allowed_sans: [dave.example]\n")
 		settle()

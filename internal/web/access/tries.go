@@ -9,7 +9,7 @@ import (
 const (
 	mostTries     = 10 // that failed, of an address in
 	tryWindow     = time.Minute
-	mostAddresses = 10000 // that are remembered at once
+	mostAddresses = 1000 // that are remembered at once: in a minute, hardly more can be hashed
 )
 
 // Tries counts how often each address gave wrong credentials.
@@ -70,18 +70,12 @@ func (t *tries) makeRoom(now time.Time) {
 
 // address is what counts as one address: of IPv6 the network of 64 bits, of which whoever has one has all.
 func address(remote string) netip.Prefix {
-	from, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}
-	}
+	from, _ := netip.ParseAddrPort(remote) // what is none is one address as well
 	ip := from.Addr().Unmap().WithZone("")
 	bits := 32
 	if ip.Is6() {
 		bits = 64
 	}
-	prefix, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
+	network, _ := ip.Prefix(bits)
+	return network
 }

@@ -27,7 +27,7 @@ func defaults() toolkit.Config {
 
 // A version is what one reading of the file comes to. It does not change.
 type version struct {
-	print    print
+	digest   digest
 	tls      *tls.Config // nil: plain HTTP
 	trust    *trust      // nil: no client certificate is required
 	headers  map[string]string
@@ -53,8 +53,8 @@ func newAccount(u User, hash string) *account {
 func (v *version) authenticates() bool { return v.everyone == nil || v.trust != nil }
 
 // newVersion makes a version of a document, or says what is wrong with it.
-func newVersion(d document, seen print) (*version, error) {
-	v := &version{print: seen, headers: d.HTTPConfig.Header, accounts: map[string]*account{}}
+func newVersion(d document, seen digest) (*version, error) {
+	v := &version{digest: seen, headers: d.HTTPConfig.Header, accounts: map[string]*account{}}
 	err := errors.Join(checkHeaders(v.headers), checkUsers(d))
 	if err == nil && d.TLSConfig.IsEnabled() {
 		v.tls, v.trust, err = newTLS(d.TLSConfig, d.HTTPConfig.HTTP2)
