@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -58,13 +57,6 @@ func garble(tx *bbolt.Tx) error {
 	return web.Put(bytes.Clone(key), []byte(`{"fleet":3`))
 }
 
-// pageless clears every page but the two that say where the others are.
-func pageless(text []byte) []byte {
-	text = bytes.Clone(text)
-	clear(text[2*os.Getpagesize():])
-	return text
-}
-
 // newer is a file of a later version of the library: both of its first pages say so.
 func newer(text []byte) []byte {
 	text = bytes.Clone(text)
@@ -85,17 +77,14 @@ func TestOddFilesStopNobody(t *testing.T) {
 		said   string
 		listed int // of fleet web
 	}{
-		"good":                    {good, true, false, "", 60},
-		"empty":                   {nil, true, false, "", 0},
-		"text":                    {[]byte(strings.Repeat("what is this? ", 2000)), true, true, "damaged", 0},
-		"a word":                  {[]byte("?"), true, true, "damaged", 0},
-		"cut to the first page":   {good[:os.Getpagesize()], true, true, "damaged", 0},
-		"cut after the first two": {good[:2*os.Getpagesize()], true, true, "damaged", 0},
-		"all pages lost":          {pageless(good), true, true, "damaged", 0},
-		"another program's":       {edited(t, nil, func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("fleets")); return err }), true, true, "damaged", 0},
-		"an entry turned over":    {edited(t, good, garble), true, false, "", 59},
-		"of a newer windlass":     {edited(t, good, version("2")), false, false, "format \\\"2\\\"", 0},
-		"of a newer library":      {newer(good), false, false, "version mismatch", 0},
+		"good":                 {good, true, false, "", 60},
+		"empty":                {nil, true, false, "", 0},
+		"text":                 {[]byte(strings.Repeat("what is this? ", 2000)), true, true, "damaged", 0},
+		"a word":               {[]byte("?"), true, true, "damaged", 0},
+		"another program's":    {edited(t, nil, func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("fleets")); return err }), true, true, "damaged", 0},
+		"an entry turned over": {edited(t, good, garble), true, false, "", 59},
+		"of a newer windlass":  {edited(t, good, version("2")), false, false, "format \\\"2\\\"", 0},
+		"of a newer library":   {newer(good), false, false, "version mismatch", 0},
 	} {
 		path := filepath.Join(t.TempDir(), "history.db")
 		if err := os.WriteFile(path, c.text, 0o600); err != nil {
@@ -119,59 +108,6 @@ func TestOddFilesStopNobody(t *testing.T) {
 			t.Errorf("%s: %d are listed, want %d", name, len(got), c.listed)
 		}
 		add(t, s, nil, entry("new", 1))
-	}
-}
-
-// Wherever a page of the file is lost, nobody is stopped: either there is a history, or it says that there is none.
-func TestALostPageStopsNobody(t *testing.T) {
-	t.Parallel()
-	good, path := full(t), filepath.Join(t.TempDir(), "history.db")
-	asides := 0
-	for at := 0; at < len(good); at += os.Getpagesize() {
-		text := bytes.Clone(good)
-		clear(text[at : at+os.Getpagesize()])
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, log := opened(t, path)
-		if s == nil {
-			t.Fatalf("page %d: %s", at/os.Getpagesize(), log)
-		}
-		add(t, s, nil, entry("web", 100))
-		if got := minutes(t, s, "web", 1); !slices.Equal(got, []int{100}) {
-			t.Errorf("page %d: the newest are %v", at/os.Getpagesize(), got)
-		}
-		s.Close()
-		if log.Len() > 0 {
-			asides++
-		}
-	}
-	if asides == 0 {
-		t.Error("no page was missed: this proves nothing")
-	}
-}
-
-// Damage that comes later is an error of whoever asks, each time, and no end of the process.
-func TestDamageWhileInUse(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "history.db")
-	if err := os.WriteFile(path, full(t), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, _ := opened(t, path)
-	if err := os.Truncate(path, int64(2*os.Getpagesize())); err != nil { // what is mapped beyond faults from now on
-		t.Fatal(err)
-	}
-	for range 2 {
-		if _, err := s.Newest("web", 1000); err == nil || !strings.Contains(err.Error(), "damaged") {
-			t.Errorf("listed: %v", err)
-		}
-		if err := s.Add(nil, entry("web", 100)); err == nil || !strings.Contains(err.Error(), "damaged") {
-			t.Errorf("added: %v", err)
-		}
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
 	}
 }
 

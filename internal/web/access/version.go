@@ -137,7 +137,7 @@ func newTLS(t toolkit.TLSConfig, http2 bool) (*tls.Config, *trust, error) {
 		return nil, nil, fmt.Errorf("tls_server_config: %s needs to know who signs client certificates: give client_ca_file with at least one certificate", t.ClientAuth)
 	}
 	if len(t.ClientAllowedSans) > 0 && c.ClientAuth != tls.RequireAndVerifyClientCert {
-		return nil, nil, errors.New("tls_server_config: client_allowed_sans says nothing without client_auth_type RequireAndVerifyClientCert: give both") // the toolkit's check panics without a certificate
+		return nil, nil, errors.New("tls_server_config: client_allowed_sans says nothing without client_auth_type RequireAndVerifyClientCert: give both")
 	}
 	c.Certificates, c.GetCertificate = []tls.Certificate{pair}, nil // the toolkit's reads it again at each handshake
 	c.SessionTicketsDisabled = true                                 // what one was given for may hold no longer
