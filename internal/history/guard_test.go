@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // What the library does when its file is damaged is an error of whoever asks, each time from then on, and no end of the process.
@@ -17,7 +17,7 @@ func TestDamageWhileInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.db.Close() })
-	if err := s.use(func() error { return bbolt.ErrDatabaseReadOnly }); !errors.Is(err, bbolt.ErrDatabaseReadOnly) {
+	if err := s.use(func() error { return berrors.ErrDatabaseReadOnly }); !errors.Is(err, berrors.ErrDatabaseReadOnly) {
 		t.Errorf("an error: %v", err)
 	}
 	if err := s.Add(nil); err != nil {
