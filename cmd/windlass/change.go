@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"windlass/desired"
+	"windlass/internal/clone"
 )
 
 // A change is what a deployment commits.
@@ -20,10 +21,14 @@ type change struct {
 	text   []byte            // the file with the new one
 	about  map[string]string // the texts of the fleet's file and of the holder, by name
 	rolls  []string          // the fleets that it changes, sorted
+
+	nothing bool           // it is so already
+	undone  []clone.Commit // that it takes back, in place of a new text
+	made    string         // the commit that does; empty: it is still to be made
 }
 
-// prepare makes the change on top of a commit, and refuses one that would not come into force.
-func (d *deployment) prepare(ctx context.Context, parent string) (c change, err error) {
+// change makes the change on top of a commit, and refuses one that would not come into force.
+func (d *deployment) change(ctx context.Context, parent string) (c change, err error) {
 	err = d.clone.Read(ctx, parent, d.path, func(files fs.FS) error {
 		before, err := desired.Load(files)
 		if err != nil {
@@ -48,6 +53,7 @@ func (d *deployment) prepare(ctx context.Context, parent string) (c change, err 
 		if c.text, c.was, err = desired.SetRelease(c.holder, []byte(c.about[c.holder]), d.release); err != nil {
 			return err
 		}
+		c.nothing = c.was == d.release
 		after, err := desired.Load(replaced{files, c.holder, c.text})
 		if err != nil {
 			return err

@@ -45,23 +45,32 @@ Before anything is committed, the agent says what it would do, and you are asked
   windlass deploy web-live v1.4.3 --message 'web: urgent fix' --no-follow`,
 		Args: exactly("a fleet", "a release"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d := &deployment{deployOptions: o, fleet: args[0], release: args[1], in: cmd.InOrStdin(), out: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+			if err := desired.CheckRelease(args[1]); err != nil {
+				return err
+			}
+			d := newDeployment(o, args[0], cmd)
+			d.release, d.prepare = args[1], d.change
 			return d.run(cmd.Context())
 		},
 	}
+	o.define(cmd)
+	cmd.Flags().BoolVar(&o.inBase, "in-base", false, "change the release where a base says it, for every fleet that has it from there")
+	return configurable(cmd)
+}
+
+// define defines the flags of commands that commit, push and follow.
+func (o *deployOptions) define(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.repo, "repo", ".", "`directory` of a clone of the deploy repo")
 	f.StringVar(&o.branch, "branch", gitrepo.DefaultBranch, "branch that the agent follows")
 	f.StringVar(&o.path, "path", gitrepo.DefaultPath, "`directory` of the repo that fleets/ is in")
-	f.StringVar(&o.message, "message", "", "of the commit (default: the fleet and both releases)")
-	f.BoolVar(&o.inBase, "in-base", false, "change the release where a base says it, for every fleet that has it from there")
+	f.StringVar(&o.message, "message", "", "of the commit (default: what was changed)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
 	o.at.define(cmd)
 	f.BoolVar(&o.noFollow, "no-follow", false, "end after the push")
 	f.DurationVar(&o.timeout, "timeout", 0, "how long to follow at most (default: to the end)")
 	f.Lookup("timeout").DefValue = "0"
 	f.SortFlags = false
-	return configurable(cmd)
 }
 
 // A deployment is one run of the command.
@@ -71,16 +80,18 @@ type deployment struct {
 	in             io.Reader
 	out, stderr    io.Writer
 
-	clone *clone.Clone
-	agent *client
+	clone   *clone.Clone
+	agent   *client
+	prepare func(ctx context.Context, tip string) (change, error) // what is committed on top of a commit
+}
+
+func newDeployment(o deployOptions, fleet string, cmd *cobra.Command) *deployment {
+	return &deployment{deployOptions: o, fleet: fleet, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
 }
 
 func (d *deployment) run(ctx context.Context) (err error) {
 	if strings.Contains(d.repo, "://") {
 		return fmt.Errorf("--repo %s is a URL: name the directory of a clone", d.repo)
-	}
-	if err := desired.CheckRelease(d.release); err != nil {
-		return err
 	}
 	if d.agent, err = newClient(d.at); err != nil {
 		return err
@@ -106,8 +117,8 @@ func (d *deployment) run(ctx context.Context) (err error) {
 
 // deploy returns the commit that wants the release: a new one when somebody agrees to it.
 func (d *deployment) deploy(ctx context.Context, c change) (string, error) {
-	if c.was == d.release {
-		_, err := fmt.Fprintf(d.out, "%s of branch %s wants %s already; nothing is committed\n", c.holder, d.branch, d.release)
+	if c.nothing {
+		_, err := fmt.Fprintf(d.out, "%s of branch %s wants %s already; nothing is pushed\n", c.holder, d.branch, d.release)
 		return c.parent, err
 	}
 	f, err := d.agent.forecast(ctx, d.fleet, d.release)
@@ -128,6 +139,9 @@ func (d *deployment) show(c change, f web.Forecast) {
 		if fleet != d.fleet {
 			fmt.Fprintf(d.out, "  as well   fleet %s, which has its release from %s\n", web.Line(fleet), c.holder)
 		}
+	}
+	for _, u := range c.undone {
+		fmt.Fprintf(d.out, "  undoes    %.7s %s (%s)\n", u.Hash, web.Line(u.Subject), web.Line(u.Author))
 	}
 	if f.Revision != c.parent {
 		fmt.Fprintf(d.out, "  note      the agent is at commit %.7s, the branch at %.7s\n", f.Revision, c.parent)
@@ -170,15 +184,15 @@ func (d *deployment) agree() error {
 	case d.yes:
 		return nil
 	case !d.onTerminal():
-		return errors.New("nothing was committed: there is no terminal to ask on; give --yes")
+		return errors.New("nothing was pushed: there is no terminal to ask on; give --yes")
 	}
 	fmt.Fprint(d.out, "Deploy? [y/N] ")
 	answer, err := bufio.NewReader(d.in).ReadString('\n')
 	if err != nil && answer == "" {
-		return errors.New("nothing was committed")
+		return errors.New("nothing was pushed")
 	}
 	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return errors.New("nothing was committed")
+		return errors.New("nothing was pushed")
 	}
 	return nil
 }
@@ -189,7 +203,7 @@ const mostRaces = 5
 // push commits the change and pushes it, on top of whatever others push meanwhile, unless they change the same.
 func (d *deployment) push(ctx context.Context, c change) (string, error) {
 	for range mostRaces {
-		commit, err := d.clone.Commit(ctx, clone.Change{Parent: c.parent, Message: d.subject(c), Files: map[string][]byte{c.inRepo: c.text}})
+		commit, err := d.commit(ctx, c)
 		if err != nil {
 			return "", err
 		}
@@ -205,6 +219,13 @@ func (d *deployment) push(ctx context.Context, c change) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("others pushed to branch %s %d times meanwhile; try again", d.branch, mostRaces)
+}
+
+func (d *deployment) commit(ctx context.Context, c change) (string, error) {
+	if c.made != "" {
+		return c.made, nil
+	}
+	return d.clone.Commit(ctx, clone.Change{Parent: c.parent, Message: d.subject(c), Files: map[string][]byte{c.inRepo: c.text}})
 }
 
 func (d *deployment) subject(c change) string {

@@ -113,6 +113,15 @@ func (c *Clone) tip(ctx context.Context, remote, branch string) (string, error) 
 	return "", fmt.Errorf("%s has no branch %s; name the one that the agent follows with --branch", c.remote, branch)
 }
 
+// Resolve is the commit that a name means here: a hash or the beginning of one, a tag, a branch.
+func (c *Clone) Resolve(ctx context.Context, name string) (string, error) {
+	commit, err := c.git.line(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}")
+	if err != nil {
+		return "", fmt.Errorf("this clone knows no commit %q; fetch it first", name)
+	}
+	return commit, nil
+}
+
 // Newest names the newest of the commits after one, up to another, that touched a file: its hash, its author and its subject.
 func (c *Clone) Newest(ctx context.Context, after, to, file string) (string, error) {
 	return c.git.line(ctx, "log", "-1", "--format=%h by %an, %s", after+".."+to, "--", ":(top,literal)"+file)

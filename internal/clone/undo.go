@@ -18,7 +18,7 @@ type Commit struct {
 // was merged counts as its merge. A shallow clone is deepened where it does not reach so far back. The error is ErrUnrelated when the older
 // one is no ancestor.
 func (c *Clone) Touching(ctx context.Context, branch, older, newer string, files []string) ([]Commit, error) {
-	switch in, err := c.reaches(ctx, branch, newer, older); {
+	switch in, err := c.Reaches(ctx, branch, newer, older); {
 	case err != nil:
 		return nil, err
 	case !in:
@@ -44,8 +44,8 @@ func (c *Clone) Touching(ctx context.Context, branch, older, newer string, files
 // ErrUnrelated is a commit that is no ancestor of the branch's.
 var ErrUnrelated = errors.New("it is no commit of the branch")
 
-// reaches reports whether a commit of the branch has an older one among its ancestors, for which a shallow clone is deepened.
-func (c *Clone) reaches(ctx context.Context, branch, newer, older string) (bool, error) {
+// Reaches reports whether a commit of the branch has an older one among its ancestors, for which a shallow clone is deepened.
+func (c *Clone) Reaches(ctx context.Context, branch, newer, older string) (bool, error) {
 	if c.has(ctx, older) {
 		if in, err := c.contains(ctx, newer, older); in || err != nil {
 			return in, err

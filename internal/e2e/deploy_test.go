@@ -102,6 +102,9 @@ func TestDeployCommand(t *testing.T) {
 	bob.ends(first, 4, "web: superseded: commit ", " wants v4")
 	letGo()
 	ada.ends(second, 0, "web: v2 → v4", "  nodes     web-", "web: v4 in service on 3 of 3")
+
+	bob.ends(bob.begins("rollback", "web", "--yes"), 0, "web: v4 → v2", "  undoes    ", "web: v4 (was v2) (ada)", "web: v2 in service on 3 of 3")
+	w.arrives(w.gits("-C", filepath.Join(w.Dir, "deploy.git"), "rev-parse", "main"), "v2")
 	w.kept(2)
 }
 
