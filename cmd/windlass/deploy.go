@@ -54,6 +54,7 @@ Before anything is committed, the agent says what it would do, and you are asked
 		},
 	}
 	o.define(cmd)
+	completes(cmd, &o.at, true)
 	cmd.Flags().BoolVar(&o.inBase, "in-base", false, "change the release where a base says it, for every fleet that has it from there")
 	return configurable(cmd)
 }

@@ -60,6 +60,7 @@ restarted meanwhile is waited for.
 		},
 	}
 	at.define(cmd)
+	completes(cmd, &at, false)
 	f := cmd.Flags()
 	f.DurationVar(&timeout, "timeout", 0, "how long to follow at most (default: to the end)")
 	f.Lookup("timeout").DefValue = "0"

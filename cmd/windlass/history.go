@@ -45,6 +45,7 @@ Exit status: 0, or 1 when the agent could not be asked, does not know the fleet,
 		},
 	}
 	o.agent.define(cmd)
+	completes(cmd, &o.agent, false)
 	f := cmd.Flags()
 	f.IntVar(&o.limit, "limit", web.UsualPast, "how many to list at most, 1 to 1000")
 	f.BoolVar(&o.json, "json", false, "print the API's JSON")

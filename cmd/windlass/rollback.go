@@ -52,6 +52,7 @@ Merging a branch again whose commits were taken back changes nothing: revert the
 	f.BoolVar(&releaseOnly, "release-only", false, "put back the release, and leave the fleet's other keys and files")
 	f.BoolVar(&o.inBase, "in-base", false, "with --release-only: change the release where a base says it, for every fleet that has it from there")
 	o.define(cmd)
+	completes(cmd, &o.at, false)
 	return configurable(cmd)
 }
 

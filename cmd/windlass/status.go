@@ -56,6 +56,7 @@ worst of several fleets. With --until idle it ends with 0 when all are idle, and
 		},
 	}
 	o.agent.define(cmd)
+	completes(cmd, &o.agent, false)
 	f := cmd.Flags()
 	f.BoolVar(&o.watch, "watch", false, "go on showing it as it changes, until Ctrl-C")
 	f.StringVar(&o.until, "until", "", "with --watch: `idle` ends it when all fleets that are shown have come to rest")
