@@ -124,7 +124,7 @@ func (c *Clone) Resolve(ctx context.Context, name string) (string, error) {
 
 // Newest names the newest of the commits after one, up to another, that touched a file: its hash, its author and its subject.
 func (c *Clone) Newest(ctx context.Context, after, to, file string) (string, error) {
-	return c.git.line(ctx, "log", "-1", "--format=%h by %an, %s", after+".."+to, "--", ":(top,literal)"+file)
+	return c.git.line(ctx, "log", "-1", "--no-show-signature", "--format=%h by %an, %s", after+".."+to, "--", file)
 }
 
 // Contains reports whether a newer commit of the remote's branch, which is fetched where it is not here, is an older one or has it among its

@@ -43,7 +43,7 @@ type objects struct {
 
 // batch starts git's reader of objects: it answers each line that names one with its kind, its size and its bytes.
 func (g git) batch(ctx context.Context, o *objects) (*exec.Cmd, error) {
-	cmd := exec.CommandContext(ctx, "git", "cat-file", "--batch")
+	cmd := exec.CommandContext(ctx, "git", append(hidden[:len(hidden):len(hidden)], "cat-file", "--batch")...)
 	cmd.Dir, cmd.Env = g.dir, g.env
 	ask, err := cmd.StdinPipe()
 	if err != nil {

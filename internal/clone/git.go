@@ -69,9 +69,10 @@ func (f *failure) Error() string {
 	return fmt.Sprintf("git %s: %s", f.command, words)
 }
 
-// hidden is what a command that people never see is run with: none of their hooks, no cleaning up in the background, and an index as
-// plain as can be.
+// hidden is what a command that people never see is run with: none of their hooks, no cleaning up in the background, an index as plain as
+// can be, objects as the remote has them, and paths as they are.
 var hidden = []string{
+	"--no-replace-objects", "--literal-pathspecs",
 	"-c", "core.hooksPath=" + os.DevNull, "-c", "gc.auto=0", "-c", "maintenance.auto=false",
 	"-c", "core.splitIndex=false", "-c", "index.sparse=false", "-c", "core.fsmonitor=false", "-c", "i18n.commitEncoding=UTF-8",
 	"-c", "apply.whitespace=nowarn", "-c", "apply.ignoreWhitespace=no", "-c", "log.showSignature=false",
