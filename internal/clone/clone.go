@@ -36,6 +36,9 @@ func Open(ctx context.Context, o Options) (*Clone, error) {
 	if top, err := g.line(ctx, "rev-parse", "--show-toplevel"); err == nil && top != "" { // a bare one has none
 		g.dir = top
 	}
+	if format, err := g.line(ctx, "rev-parse", "--show-object-format"); err == nil && format == "sha256" { // an older git says its argument again
+		return nil, fmt.Errorf("%s names its objects by sha256, which windlass cannot read; its agent cannot either", o.Dir)
+	}
 	c := &Clone{git: g, within: strings.TrimSuffix(prefix, "/")}
 	if c.within == "" {
 		c.within = "."

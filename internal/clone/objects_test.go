@@ -59,3 +59,15 @@ func TestNamesAndModes(t *testing.T) {
 		}
 	}
 }
+
+func TestRepoOfAnotherHash(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := filepath.Join(w.dir, "c")
+	w.git(w.dir, "init", "-q", "--object-format=sha256", dir)
+	w.git(dir, "remote", "add", "origin", dir)
+	_, err := clone.Open(t.Context(), clone.Options{Dir: dir, Env: w.env})
+	if err == nil || !strings.Contains(err.Error(), "names its objects by sha256") {
+		t.Errorf("it opens: %v", err)
+	}
+}
