@@ -29,18 +29,21 @@ func newGit(ctx context.Context, o Options) (git, error) {
 	if err != nil {
 		return git{}, err
 	}
-	g.env = without(g.env, strings.Fields(string(names)))
+	g.env = without(g.env, append(strings.Fields(string(names)), noise...))
 	if !o.Interactive {
 		g.env = append(g.env, "GIT_TERMINAL_PROMPT=0")
 	}
 	return g, nil
 }
 
+// noise makes git write of its own work where the reason of a failure is looked for, or take paths otherwise than they are named.
+var noise = []string{"GIT_CURL_VERBOSE", "GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"}
+
 func without(env, names []string) []string {
 	var kept []string
 	for _, e := range env {
 		name, _, _ := strings.Cut(e, "=")
-		if !slices.Contains(names, name) {
+		if !slices.Contains(names, name) && !strings.HasPrefix(name, "GIT_TRACE") {
 			kept = append(kept, e)
 		}
 	}

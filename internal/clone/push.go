@@ -73,9 +73,9 @@ func verdicts(out []byte) []string {
 func remarks(stderr string) []string {
 	var said []string
 	for line := range strings.Lines(stderr) {
-		line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "remote:"))
+		line = strings.TrimSpace(strings.TrimPrefix(redact.Line(line), "remote:")) // also without the colours of git's own words
 		if line != "" && !strings.HasPrefix(line, "hint:") && !strings.HasPrefix(line, "error: failed to push some refs") {
-			said = append(said, redact.Line(line))
+			said = append(said, line)
 		}
 	}
 	const most = 8
