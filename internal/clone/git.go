@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"windlass/internal/redact"
 )
@@ -87,8 +89,13 @@ func (g git) run(ctx context.Context, c call) ([]byte, error) {
 	return g.exec(ctx, c, c.args[len(hidden)])
 }
 
+// patience is how long git may take to end when it is told to, and what it has left behind, as ssh's shared connections, to let go of its output.
+const patience = 2 * time.Second
+
 func (g git) exec(ctx context.Context, c call, command string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "git", c.args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // upon which git takes its lock files away
+	cmd.WaitDelay = patience
 	cmd.Dir, cmd.Env = g.dir, append(g.env[:len(g.env):len(g.env)], c.env...)
 	if c.stdin != nil {
 		cmd.Stdin = bytes.NewReader(c.stdin)
@@ -98,7 +105,7 @@ func (g git) exec(ctx context.Context, c call, command string) ([]byte, error) {
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil:
 		return out.Bytes(), nil
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"windlass/internal/redact"
 )
@@ -17,22 +18,34 @@ var ErrMoved = errors.New("somebody else pushed to the branch meanwhile")
 //
 // The error is ErrMoved when others were faster. Otherwise it says why the branch does not have the commit, or that nobody can tell.
 func (c *Clone) Push(ctx context.Context, commit, parent, branch string) error {
+	asking, end := lasting(ctx)
+	defer end()
 	var refused error
 	for range 2 { // what had no effect is tried again, with the same commit
 		refused = c.push(ctx, commit, branch)
-		switch tip, err := c.ask(ctx, branch); {
+		switch tip, err := c.ask(asking, branch); {
 		case err != nil:
 			return unknown(commit, branch, refused, err)
 		case tip == commit:
 			return nil
 		case tip != parent:
-			return c.landed(ctx, commit, tip, branch)
+			return c.landed(asking, commit, tip, branch)
+		case ctx.Err() != nil:
+			return fmt.Errorf("left in the middle: branch %s does not have commit %.12s so far: %w", branch, commit, context.Cause(ctx))
 		}
 	}
 	if refused == nil {
 		refused = errors.New("git says that it pushed, and the remote does not have it; look for push.recurseSubmodules=only in git's settings")
 	}
 	return refused
+}
+
+// lasting is a context that ends some time after another one: who leaves is told what became of the push.
+func lasting(ctx context.Context) (longer context.Context, end func()) {
+	const grace = 10 * time.Second
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return longer, func() { stop(); cancel() }
 }
 
 func unknown(commit, branch string, refused, err error) error {
