@@ -22,7 +22,7 @@ func (c *Clone) Push(ctx context.Context, commit, parent, branch string) error {
 	defer end()
 	var refused error
 	for range 2 { // what had no effect is tried again, with the same commit
-		refused = c.push(ctx, commit, branch)
+		refused = c.push(ctx, commit, parent, branch)
 		switch tip, err := c.ask(asking, branch); {
 		case err != nil:
 			return unknown(commit, branch, refused, err)
@@ -56,9 +56,11 @@ func unknown(commit, branch string, refused, err error) error {
 	return fmt.Errorf("nobody can tell whether commit %.12s is on branch %s: %s%w", commit, branch, said, err)
 }
 
-// push runs git push, which also runs the person's pre-push hook, with nothing but this commit in it.
-func (c *Clone) push(ctx context.Context, commit, branch string) error {
-	args := []string{"push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", c.remote, commit + ":refs/heads/" + branch}
+// push runs git push, which also runs the person's pre-push hook, with nothing but this commit in it. It forces nothing: the lease holds it to
+// the parent, since what was taken out of a branch that was set back would come back with the commit.
+func (c *Clone) push(ctx context.Context, commit, parent, branch string) error {
+	ref := "refs/heads/" + branch
+	args := []string{"push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--force-with-lease=" + ref + ":" + parent, c.remote, commit + ":" + ref}
 	out, err := c.git.exec(ctx, call{args: args}, "push")
 	var failed *failure
 	if errors.As(err, &failed) {

@@ -94,3 +94,26 @@ func TestPushAfterAnotherOne(t *testing.T) {
 		t.Errorf("again: %v", err)
 	}
 }
+
+// A branch that was set back meanwhile is not set forth again: what was taken out of it stays out.
+func TestBranchThatWasSetBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.open(w.clone("c"))
+	_, err := w.deploy(c, "v2")
+	check(t, err)
+	parent, err := c.Fetch(t.Context(), "main")
+	check(t, err)
+	commit, err := w.commit(c, parent, "v3")
+	check(t, err)
+	w.git(w.remote, "update-ref", "refs/heads/main", parent+"^")
+	if err := c.Push(t.Context(), commit, parent, "main"); !errors.Is(err, clone.ErrMoved) {
+		t.Errorf("it ends with %v", err)
+	}
+	if got := w.onRemote(fleetFile); !strings.Contains(got, "v1") {
+		t.Errorf("the remote has %q", got)
+	}
+	if said, err := c.Newest(t.Context(), parent, w.git(w.remote, "rev-parse", "main"), fleetFile); said != "" || err != nil {
+		t.Errorf("the newest is %q, %v", said, err)
+	}
+}
