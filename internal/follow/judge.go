@@ -64,11 +64,13 @@ func (j *Judge) Take(repo web.Repo, fleets []web.Fleet) Verdict {
 }
 
 func (j *Judge) judge(repo web.Repo, f web.Fleet) Verdict {
-	taken := j.seen || j.Aim.Revision == "" || j.has(f.Desired.Revision)
+	inForce := f.Desired.Revision != ""
 	switch r := f.Rejected; {
-	case taken:
-	case r != nil && j.has(r.Revision):
+	case r != nil && !j.seen && j.refused(f):
 		return Verdict{Refused, "the agent refuses the commit: " + strings.Join(r.Errors, "; ")}
+	case inForce && (j.seen || j.Aim.Revision == "" || j.has(f.Desired.Revision)):
+	case j.seen || j.Aim.Revision == "":
+		return Verdict{Pending, "the agent has not looked at the fleet yet"}
 	default:
 		return j.unseen(repo)
 	}
@@ -84,8 +86,24 @@ func (j *Judge) judge(repo web.Repo, f web.Fleet) Verdict {
 		return Verdict{InService, f.Reason}
 	case plan.PhaseHalted:
 		return Verdict{Halted, f.Reason}
+	case plan.PhaseInvalid: // which hides how the fleet rests with what is in force
+		if allInService(f) {
+			return Verdict{InService, fmt.Sprintf("%d of %d in service with %s, and the newest file is not in force: %s", f.InService, f.Size, f.Desired.Release, f.Reason)}
+		}
 	}
 	return Verdict{Pending, f.Reason}
+}
+
+// refused reports whether what is refused of a fleet is what is followed: the newest commit, with no aim, once nothing is under way.
+func (j *Judge) refused(f web.Fleet) bool {
+	if j.Aim.Revision == "" {
+		return f.Phase == plan.PhaseInvalid
+	}
+	return j.has(f.Rejected.Revision) && !j.has(f.Desired.Revision)
+}
+
+func allInService(f web.Fleet) bool {
+	return f.Size > 0 && f.InService == f.Size && !slices.ContainsFunc(f.Nodes, func(n web.Node) bool { return n.State != plan.InService })
 }
 
 func (j *Judge) unseen(repo web.Repo) Verdict {

@@ -45,6 +45,17 @@ func TestWhatBecomesOfADeploy(t *testing.T) {
 			return at(revision, f)
 		}
 	)
+	begins := at("new", web.Fleet{Name: "web"})
+	invalid := func(inService int) picture {
+		f := fleet("new", "v2", "d2", plan.PhaseInvalid, "fleets/web.yaml:3:1: one")
+		f.Size, f.InService = 2, inService
+		f.Nodes = []web.Node{{Name: "web-1", State: plan.InService}, {Name: "web-2", State: plan.Outdated}}
+		if inService == 2 {
+			f.Nodes[1].State = plan.InService
+		}
+		f.Rejected = &web.Rejection{Revision: "later", Errors: []string{"fleets/web.yaml:3:1: one"}}
+		return at("later", f)
+	}
 	broken.fleets = []web.Fleet{later.fleets[0]}
 	broken.fleets[0].Rejected = &web.Rejection{Revision: "later", Errors: []string{"fleets/web.yaml:3:1: one"}}
 	for name, c := range map[string]struct {
@@ -68,6 +79,10 @@ func TestWhatBecomesOfADeploy(t *testing.T) {
 		"restarted":                      {[]picture{rolling, restart}, follow.Pending, "the agent has not read the deploy repo yet"},
 		"restarted and done":             {[]picture{rolling, restart, done}, follow.InService, "2 of 2 in service with v2"},
 		"refused":                        {[]picture{before, refused("new")}, follow.Refused, "the agent refuses the commit: fleets/web.yaml:3:1: one; fleets/web.yaml:4:1: two"},
+		"a new agent that begins":        {[]picture{rolling, begins, rolling}, follow.Pending, "1 of 2 nodes under way"},
+		"and has not begun yet":          {[]picture{rolling, begins}, follow.Pending, "the agent has not looked at the fleet yet"},
+		"in service below a broken file": {[]picture{rolling, invalid(2)}, follow.InService, "2 of 2 in service with v2, and the newest file is not in force: fleets/web.yaml:3:1: one"},
+		"not yet, below a broken file":   {[]picture{rolling, invalid(1)}, follow.Pending, "fleets/web.yaml:3:1: one"},
 		"refused, with a later commit":   {[]picture{before, refused("later")}, follow.Refused, "the agent refuses the commit: fleets/web.yaml:3:1: one; fleets/web.yaml:4:1: two"},
 		"a later commit is refused":      {[]picture{rolling, broken}, follow.Pending, "1 of 2 nodes under way"},
 		"an older commit is refused":     {[]picture{refused("old")}, follow.Pending, "the agent has not seen commit new yet"},
@@ -110,5 +125,33 @@ func TestWhatIsUnderWayIsFollowed(t *testing.T) {
 	unknown := follow.Judge{Aim: follow.Aim{Fleet: "web"}}
 	if got := unknown.Take(web.Repo{Revision: "a"}, nil); got.End != follow.Refused {
 		t.Errorf("a fleet that nobody knows: %+v", got)
+	}
+}
+
+// An agent that begins tells of fleets before it has looked at them, and of files that were never in force.
+func TestWhatIsUnderWayWhereNothingIs(t *testing.T) {
+	t.Parallel()
+	begins, never := at("a", web.Fleet{Name: "web"}), at("a", web.Fleet{Name: "web", Phase: plan.PhaseInvalid, Reason: "fleets/web.yaml:3:1: one"})
+	never.fleets[0].Rejected = &web.Rejection{Revision: "a", Errors: []string{"fleets/web.yaml:3:1: one"}}
+	invalid := at("b", fleet("a", "v1", "d1", plan.PhaseInvalid, "fleets/web.yaml:3:1: one"))
+	invalid.fleets[0].Rejected = &web.Rejection{Revision: "b", Errors: []string{"fleets/web.yaml:3:1: one"}}
+	rests := at("a", fleet("a", "v1", "d1", plan.PhaseIdle, "rests"))
+	for name, c := range map[string]struct {
+		pictures []picture
+		want     follow.Verdict
+	}{
+		"begins":             {[]picture{begins}, follow.Verdict{End: follow.Pending, Reason: "the agent has not looked at the fleet yet"}},
+		"then rests":         {[]picture{begins, rests}, follow.Verdict{End: follow.InService, Reason: "rests"}},
+		"was never in force": {[]picture{never}, follow.Verdict{End: follow.Refused, Reason: "the agent refuses the commit: fleets/web.yaml:3:1: one"}},
+		"is broken by now":   {[]picture{invalid}, follow.Verdict{End: follow.Refused, Reason: "the agent refuses the commit: fleets/web.yaml:3:1: one"}},
+	} {
+		j := follow.Judge{Aim: follow.Aim{Fleet: "web"}}
+		var got follow.Verdict
+		for _, p := range c.pictures {
+			got = j.Take(p.repo, p.fleets)
+		}
+		if got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
 	}
 }
