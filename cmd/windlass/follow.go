@@ -162,7 +162,7 @@ func (f *follower) take(p picture) (follow.Verdict, error) {
 		return v, err
 	}
 	at := slices.IndexFunc(p.fleets, func(fleet web.Fleet) bool { return fleet.Name == f.judge.Aim.Fleet })
-	if at < 0 {
+	if at < 0 || p.fleets[at].Desired.Revision == "" { // nothing is known of it yet
 		return v, nil
 	}
 	f.fleet = p.fleets[at]

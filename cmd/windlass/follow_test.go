@@ -46,6 +46,7 @@ func TestFollowEndsAsTheFleetDoes(t *testing.T) {
 		halted  = wantsOf("new", "v2", plan.PhaseHalted, "v2 failed on web-1", 1)
 		newer   = wantsOf("newer", "v3", plan.PhaseProgressing, "1 of 2 nodes under way", 1)
 	)
+	begins := event("fleet", web.Fleet{Name: "web"}) + event("repo", web.Repo{Revision: "new"})
 	refused := event("fleet", web.Fleet{Name: "web", Desired: web.Desired{Revision: "old"}, Rejected: &web.Rejection{Revision: "new", Errors: []string{"fleets/web.yaml:3:1: no"}}})
 	for name, c := range map[string]struct {
 		events []string
@@ -61,6 +62,9 @@ func TestFollowEndsAsTheFleetDoes(t *testing.T) {
 		"superseded":  {[]string{rolling, newer}, "", isSuperseded, []string{"web: superseded: commit newer wants v3\n"}, ""},
 		"refused":     {[]string{old, refused}, "web: the agent refuses the commit: fleets/web.yaml:3:1: no", 0, nil, ""},
 		"a new agent": {[]string{rolling, "", done}, "", 0, []string{"web: v2 in service on 2 of 2"}, "ended the connection; trying again\n"},
+		"a new agent that has not looked yet": {[]string{rolling, "", begins, done}, "", 0, []string{
+			"  web-1  draining       v1  3 connections\n", "  fleet  progressing    v2  1 of 2 nodes under way\n", "  web-1  in service     v2\n",
+			"  fleet  idle           v2  2 of 2 in service with v2\nweb: v2 in service on 2 of 2, followed for ", "s, at least 1 in service meanwhile\n"}, "ended the connection; trying again\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
