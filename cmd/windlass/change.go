@@ -77,6 +77,9 @@ func (d *deployment) fileOf(tree desired.Tree) (string, error) {
 
 // allowed refuses a change of more fleets than was asked for, or that breaks one.
 func (d *deployment) allowed(c change, file string, after desired.Tree) error {
+	if c.was == d.release {
+		return nil
+	}
 	if c.holder != file && !d.inBase {
 		return fmt.Errorf("the release of %s stands in %s, and changing it there rolls %s; give --in-base for that, or write a release into %s",
 			d.fleet, c.holder, strings.Join(c.rolls, ", "), file)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -230,7 +231,7 @@ func (d *deployment) commit(ctx context.Context, c change) (string, error) {
 }
 
 func (d *deployment) subject(c change) string {
-	if d.message != "" {
+	if strings.TrimSpace(d.message) != "" {
 		return d.message
 	}
 	return fmt.Sprintf("%s: %s (was %s)", d.fleet, d.release, c.was)
@@ -254,7 +255,13 @@ func (d *deployment) again(ctx context.Context, before change) (change, error) {
 		if err != nil {
 			return change{}, err
 		}
+		if by == "" {
+			by = "the branch was set back"
+		}
 		return change{}, fmt.Errorf("nothing was pushed: somebody changed %s meanwhile (%s), which wants %s now; look at it, then deploy again", file, by, c.was)
+	}
+	if !slices.Equal(c.rolls, before.rolls) {
+		return change{}, fmt.Errorf("nothing was pushed: it would roll %s now, since others pushed meanwhile; deploy again", strings.Join(c.rolls, ", "))
 	}
 	return c, nil
 }
