@@ -146,14 +146,14 @@ func (d *deployment) show(c change, f web.Forecast) {
 		fmt.Fprintf(d.out, "  undoes    %.7s %s (%s)\n", u.Hash, web.Line(u.Subject), web.Line(u.Author))
 	}
 	if f.Revision != c.parent {
-		fmt.Fprintf(d.out, "  note      the agent is at commit %.7s, the branch at %.7s\n", f.Revision, c.parent)
+		fmt.Fprintf(d.out, "  note      the agent is at commit %.7s, the branch at %.7s\n", web.Line(f.Revision), c.parent)
 	}
 	switch {
 	case len(f.Nodes) > 0:
 		fmt.Fprintf(d.out, "  nodes     %s\n", inOrder(f))
-		fmt.Fprintf(d.out, "  capacity  at least %d of %d in service, floor %d (maxUnavailable %s)\n", f.Lowest, f.Size, f.Floor, f.MaxUnavailable)
+		fmt.Fprintf(d.out, "  capacity  at least %d of %d in service, floor %d (maxUnavailable %s)\n", f.Lowest, f.Size, f.Floor, web.Line(f.MaxUnavailable))
 	default:
-		fmt.Fprintf(d.out, "  nodes     none for now: the fleet is %s, %s\n", f.Phase, web.Line(f.Reason))
+		fmt.Fprintf(d.out, "  nodes     none for now: the fleet is %s, %s\n", web.Line(string(f.Phase)), web.Line(f.Reason))
 	}
 	if f.Expected != nil {
 		fmt.Fprintf(d.out, "  expected  %s\n", web.Line(f.Expected.Says))
