@@ -128,7 +128,7 @@ func (d *deployment) deploy(ctx context.Context, c change) (string, error) {
 		return "", err
 	}
 	d.show(c, f)
-	if err := d.agree(); err != nil {
+	if err := d.agree(ctx); err != nil {
 		return "", err
 	}
 	return d.push(ctx, c)
@@ -181,7 +181,7 @@ func (d *deployment) onTerminal() bool {
 }
 
 // agree asks whether to go on. Anything but yes is no.
-func (d *deployment) agree() error {
+func (d *deployment) agree(ctx context.Context) error {
 	switch {
 	case d.yes:
 		return nil
@@ -189,14 +189,25 @@ func (d *deployment) agree() error {
 		return errors.New("nothing was pushed: there is no terminal to ask on; give --yes")
 	}
 	fmt.Fprint(d.out, "Deploy? [y/N] ")
-	answer, err := bufio.NewReader(d.in).ReadString('\n')
-	if err != nil && answer == "" {
-		return errors.New("nothing was pushed")
-	}
-	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+	if answer := answerOf(ctx, d.in); answer != "y" && answer != "yes" {
 		return errors.New("nothing was pushed")
 	}
 	return nil
+}
+
+// answerOf is what somebody types, in small letters, or empty when they leave. Whatever reads for them is left behind then.
+func answerOf(ctx context.Context, in io.Reader) string {
+	typed := make(chan string, 1)
+	go func() {
+		answer, _ := bufio.NewReader(in).ReadString('\n')
+		typed <- strings.ToLower(strings.TrimSpace(answer))
+	}()
+	select {
+	case answer := <-typed:
+		return answer
+	case <-ctx.Done():
+		return ""
+	}
 }
 
 // mostRaces is how often a commit is made anew since others were faster.
