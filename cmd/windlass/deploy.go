@@ -278,9 +278,31 @@ func (d *deployment) again(ctx context.Context, before change) (change, error) {
 }
 
 func (d *deployment) follow(ctx context.Context, commit string) error {
-	aim := follow.Aim{Fleet: d.fleet, Revision: commit, Release: d.release, Contains: func(newer string) bool {
-		in, err := d.clone.Contains(ctx, d.branch, newer, commit)
-		return in && err == nil
-	}}
+	asking, end := context.WithCancel(ctx)
+	if d.timeout > 0 {
+		asking, end = context.WithTimeout(ctx, d.timeout) // a remote that says nothing is not waited for any longer
+	}
+	defer end()
+	contains := remembered(func(newer string) (bool, error) { return d.clone.Contains(asking, d.branch, newer, commit) })
+	aim := follow.Aim{Fleet: d.fleet, Revision: commit, Release: d.release, Contains: contains}
 	return newFollower(d.agent, aim, d.timeout, d.out, d.stderr).run(ctx)
+}
+
+// remembered asks once of each revision, and of one that could not be told again after a while: an agent may tell of it at every turn.
+func remembered(ask func(revision string) (bool, error)) func(revision string) bool {
+	const again = 15 * time.Second
+	known, failed := map[string]bool{}, map[string]time.Time{}
+	return func(revision string) bool {
+		in, told := known[revision]
+		if at, tried := failed[revision]; told || tried && time.Since(at) < again {
+			return in
+		}
+		in, err := ask(revision)
+		if err != nil {
+			failed[revision] = time.Now()
+			return false
+		}
+		known[revision] = in
+		return in
+	}
 }

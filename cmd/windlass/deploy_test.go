@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"windlass/internal/web"
 )
@@ -24,6 +27,32 @@ func TestAnswers(t *testing.T) {
 	if got := answerOf(ctx, silent); got != "" {
 		t.Errorf("who leaves says %q", got)
 	}
+}
+
+// A remote is not asked at every turn what became of a commit that it does not know.
+func TestWhatIsRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := ""
+		contains := remembered(func(revision string) (bool, error) {
+			asked += revision
+			if revision == "x" {
+				return true, errors.New("no such commit")
+			}
+			return revision == "a", nil
+		})
+		for range 3 {
+			if !contains("a") || contains("b") || contains("x") {
+				t.Error("a alone has it")
+			}
+		}
+		time.Sleep(20 * time.Second)
+		contains("a")
+		contains("x")
+		if asked != "abxx" {
+			t.Errorf("it was asked for %s", asked)
+		}
+	})
 }
 
 // What an agent says is shown, never obeyed by the terminal.
