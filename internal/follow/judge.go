@@ -86,9 +86,9 @@ func (j *Judge) judge(repo web.Repo, f web.Fleet) Verdict {
 		return Verdict{InService, f.Reason}
 	case plan.PhaseHalted:
 		return Verdict{Halted, f.Reason}
-	case plan.PhaseInvalid: // which hides how the fleet rests with what is in force
+	case plan.PhaseInvalid, plan.PhasePaused: // which hide how the fleet rests with what is in force
 		if allInService(f) {
-			return Verdict{InService, fmt.Sprintf("%d of %d in service with %s, and the newest file is not in force: %s", f.InService, f.Size, f.Desired.Release, f.Reason)}
+			return Verdict{InService, fmt.Sprintf("%d of %d in service with %s; the fleet is %s: %s", f.InService, f.Size, f.Desired.Release, f.Phase, f.Reason)}
 		}
 	}
 	return Verdict{Pending, f.Reason}

@@ -56,6 +56,8 @@ func TestWhatBecomesOfADeploy(t *testing.T) {
 		f.Rejected = &web.Rejection{Revision: "later", Errors: []string{"fleets/web.yaml:3:1: one"}}
 		return at("later", f)
 	}
+	rested := invalid(2)
+	rested.fleets[0].Phase, rested.fleets[0].Reason, rested.fleets[0].Rejected = plan.PhasePaused, "incident", nil
 	broken.fleets = []web.Fleet{later.fleets[0]}
 	broken.fleets[0].Rejected = &web.Rejection{Revision: "later", Errors: []string{"fleets/web.yaml:3:1: one"}}
 	for name, c := range map[string]struct {
@@ -81,7 +83,8 @@ func TestWhatBecomesOfADeploy(t *testing.T) {
 		"refused":                        {[]picture{before, refused("new")}, follow.Refused, "the agent refuses the commit: fleets/web.yaml:3:1: one; fleets/web.yaml:4:1: two"},
 		"a new agent that begins":        {[]picture{rolling, begins, rolling}, follow.Pending, "1 of 2 nodes under way"},
 		"and has not begun yet":          {[]picture{rolling, begins}, follow.Pending, "the agent has not looked at the fleet yet"},
-		"in service below a broken file": {[]picture{rolling, invalid(2)}, follow.InService, "2 of 2 in service with v2, and the newest file is not in force: fleets/web.yaml:3:1: one"},
+		"in service below a broken file": {[]picture{rolling, invalid(2)}, follow.InService, "2 of 2 in service with v2; the fleet is invalid: fleets/web.yaml:3:1: one"},
+		"paused when all is in service":  {[]picture{rolling, paused, rested}, follow.InService, "2 of 2 in service with v2; the fleet is paused: incident"},
 		"not yet, below a broken file":   {[]picture{rolling, invalid(1)}, follow.Pending, "fleets/web.yaml:3:1: one"},
 		"refused, with a later commit":   {[]picture{before, refused("later")}, follow.Refused, "the agent refuses the commit: fleets/web.yaml:3:1: one; fleets/web.yaml:4:1: two"},
 		"a later commit is refused":      {[]picture{rolling, broken}, follow.Pending, "1 of 2 nodes under way"},
