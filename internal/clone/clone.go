@@ -43,8 +43,27 @@ func Open(ctx context.Context, o Options) (*Clone, error) {
 	if c.within == "" {
 		c.within = "."
 	}
-	c.remote, err = chooseRemote(ctx, g)
-	return c, err
+	if c.remote, err = chooseRemote(ctx, g); err != nil {
+		return nil, err
+	}
+	return c, c.spareBranches(ctx)
+}
+
+// spareBranches refuses a clone in which git keeps the remote's branches as the person's own, at each fetch and push.
+func (c *Clone) spareBranches(ctx context.Context) error {
+	refspecs, err := c.git.line(ctx, "config", "--get-all", "remote."+c.remote+".fetch")
+	var unset *failure
+	if errors.As(err, &unset) && unset.exit == 1 {
+		return nil
+	}
+	for refspec := range strings.Lines(refspecs) {
+		refspec = strings.TrimSpace(refspec)
+		if _, to, _ := strings.Cut(refspec, ":"); strings.HasPrefix(to, "refs/heads/") || strings.HasPrefix(to, "refs/*") {
+			return fmt.Errorf("git would overwrite branches of this clone (remote.%s.fetch is %s); use a clone that keeps the remote's branches apart, as git clone makes it",
+				c.remote, refspec)
+		}
+	}
+	return err
 }
 
 // Within is where in the repo the clone was opened: "." at its top, else a path with slashes.
