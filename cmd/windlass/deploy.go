@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -94,6 +96,9 @@ func newDeployment(o deployOptions, fleet string, cmd *cobra.Command) *deploymen
 func (d *deployment) run(ctx context.Context) (err error) {
 	if strings.Contains(d.repo, "://") {
 		return fmt.Errorf("--repo %s is a URL: name the directory of a clone", d.repo)
+	}
+	if d.path = path.Clean(d.path); !fs.ValidPath(d.path) {
+		return fmt.Errorf("--path %s is not inside the deploy repo: name a directory relative to its root", d.path)
 	}
 	if d.agent, err = newClient(d.at); err != nil {
 		return err

@@ -3,6 +3,7 @@ package clone
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -28,7 +29,10 @@ func (c *Clone) Read(ctx context.Context, commit, dir string, use func(fs.FS) er
 		_ = cmd.Wait() // it was ended
 	}()
 	files, err := gitrepo.Files(o, plumbing.NewHash(commit), dir)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("commit %.7s has no directory %s; name the one that fleets/ is in with --path", commit, dir)
+	case err != nil:
 		return err
 	}
 	return use(files)
