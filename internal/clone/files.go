@@ -17,6 +17,14 @@ import (
 
 // Read calls use with the files of a commit below a directory, "." for all of them. They can be read until use returns.
 func (c *Clone) Read(ctx context.Context, commit, dir string, use func(fs.FS) error) error {
+	err := c.read(ctx, commit, dir, use)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (c *Clone) read(ctx context.Context, commit, dir string, use func(fs.FS) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	o := &objects{Storage: memory.NewStorage()}
 	cmd, err := c.git.batch(ctx, o)
@@ -61,6 +69,7 @@ func (g git) batch(ctx context.Context, o *objects) (*exec.Cmd, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot run git: %w", err)
 	}
+	context.AfterFunc(ctx, func() { _ = answer.Close() }) // which what git began, to fetch an object, holds open as well
 	return cmd, nil
 }
 

@@ -3,6 +3,7 @@ package clone_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -11,36 +12,54 @@ import (
 	"windlass/internal/clone"
 )
 
-// Whoever leaves in the middle is not held by a remote that says nothing, and nothing is half done.
-func TestLeavingInMidFetch(t *testing.T) {
+// Whoever leaves in the middle is not held by a remote that says nothing.
+func TestLeavingARemoteThatIsSilent(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	dir := w.clone("c", "--depth", "1")
-	begun, never := filepath.Join(w.dir, "begun"), filepath.Join(w.dir, "never")
-	for _, pipe := range []string{begun, never} {
-		check(t, syscall.Mkfifo(pipe, 0o600))
+	for name, c := range map[string]struct {
+		clone []string // arguments
+		do    func(ctx context.Context, c *clone.Clone, commit string) error
+	}{
+		"asked for a branch": {[]string{"--depth", "1"}, func(ctx context.Context, c *clone.Clone, _ string) error {
+			_, err := c.Fetch(ctx, "main")
+			return err
+		}},
+		"asked for a file": {[]string{"--filter=blob:none", "--no-checkout"}, func(ctx context.Context, c *clone.Clone, commit string) error {
+			return c.Read(ctx, commit, ".", func(files fs.FS) error {
+				_, err := fs.ReadFile(files, fleetFile)
+				return err
+			})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			dir := w.clone("c", c.clone...)
+			begun, never := filepath.Join(w.dir, "begun"), filepath.Join(w.dir, "never")
+			for _, pipe := range []string{begun, never} {
+				check(t, syscall.Mkfifo(pipe, 0o600))
+			}
+			ssh := filepath.Join(w.dir, "ssh")
+			check(t, os.WriteFile(ssh, []byte("#!/bin/sh\necho >"+begun+"\nread x <"+never+"\n"), 0o700))
+			w.env = append(w.env, "GIT_SSH="+ssh, "GIT_SSH_VARIANT=ssh")
+			opened := w.open(dir)
+			commit, err := opened.Fetch(t.Context(), "main")
+			check(t, err)
+			w.git(dir, "remote", "set-url", "origin", "ssh://git.example.org/deploy.git")
+			ctx, leave := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- c.do(ctx, opened, commit) }()
+			_, err = os.ReadFile(begun)
+			check(t, err)
+			leave()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("it ends with %v", err)
+			}
+			pipe, err := os.OpenFile(never, os.O_RDWR, 0) // lets go of the program, if it is there still
+			check(t, err)
+			_, err = pipe.WriteString("\n")
+			check(t, errors.Join(err, pipe.Close()))
+		})
 	}
-	w.git(dir, "remote", "set-url", "origin", "ssh://git.example.org/deploy.git")
-	ssh := filepath.Join(w.dir, "ssh")
-	check(t, os.WriteFile(ssh, []byte("#!/bin/sh\necho >"+begun+"\nread x <"+never+"\n"), 0o700))
-	w.env = append(w.env, "GIT_SSH="+ssh, "GIT_SSH_VARIANT=ssh")
-	c := w.open(dir)
-	ctx, leave := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		_, err := c.Fetch(ctx, "main")
-		ended <- err
-	}()
-	_, err := os.ReadFile(begun)
-	check(t, err)
-	leave()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("it ends with %v", err)
-	}
-	pipe, err := os.OpenFile(never, os.O_RDWR, 0) // lets go of the program, if it is there still
-	check(t, err)
-	_, err = pipe.WriteString("\n")
-	check(t, errors.Join(err, pipe.Close()))
 }
 
 // Whoever leaves while a push is under way hears what became of it.
