@@ -66,7 +66,7 @@ func (s stage) tree(ctx context.Context, change Change) (string, error) {
 			return "", err
 		}
 	}
-	return s.run(ctx, nil, "write-tree")
+	return s.run(ctx, nil, "write-tree", "--missing-ok") // all but what was written here is the parent's: a filtered clone would fetch it
 }
 
 func (s stage) put(ctx context.Context, parent, path string, content []byte) error {

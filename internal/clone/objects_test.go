@@ -71,3 +71,16 @@ func TestRepoOfAnotherHash(t *testing.T) {
 		t.Errorf("it opens: %v", err)
 	}
 }
+
+// A clone without blobs fetches those that are looked at, not all of the repo's.
+func TestBlobsThatNobodyNeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.clone("c", "--filter=blob:none", "--no-checkout")
+	_, err := w.deploy(w.open(dir), "v2")
+	check(t, err)
+	unread := w.git(w.remote, "rev-parse", "main:files/web.env")
+	if missing := w.git(dir, "rev-list", "--objects", "--missing=print", "main"); !strings.Contains(missing, "?"+unread) {
+		t.Errorf("files/web.env was fetched: %s", missing)
+	}
+}
