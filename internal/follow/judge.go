@@ -103,7 +103,8 @@ func (j *Judge) refused(f web.Fleet) bool {
 }
 
 func allInService(f web.Fleet) bool {
-	return f.Size > 0 && f.InService == f.Size && !slices.ContainsFunc(f.Nodes, func(n web.Node) bool { return n.State != plan.InService })
+	lacks := func(n web.Node) bool { return n.State != plan.InService || n.Outdated || n.Drift }
+	return f.Size > 0 && f.InService == f.Size && !slices.ContainsFunc(f.Nodes, lacks)
 }
 
 func (j *Judge) unseen(repo web.Repo) Verdict {

@@ -58,6 +58,8 @@ func TestWhatBecomesOfADeploy(t *testing.T) {
 	}
 	rested := invalid(2)
 	rested.fleets[0].Phase, rested.fleets[0].Reason, rested.fleets[0].Rejected = plan.PhasePaused, "incident", nil
+	drifted := at("new", rested.fleets[0])
+	drifted.fleets[0].Nodes = []web.Node{{Name: "web-1", State: plan.InService}, {Name: "web-2", State: plan.InService, Drift: true, Outdated: true}}
 	broken.fleets = []web.Fleet{later.fleets[0]}
 	broken.fleets[0].Rejected = &web.Rejection{Revision: "later", Errors: []string{"fleets/web.yaml:3:1: one"}}
 	for name, c := range map[string]struct {
@@ -86,6 +88,7 @@ func TestWhatBecomesOfADeploy(t *testing.T) {
 		"in service below a broken file": {[]picture{rolling, invalid(2)}, follow.InService, "2 of 2 in service with v2; the fleet is invalid: fleets/web.yaml:3:1: one"},
 		"paused when all is in service":  {[]picture{rolling, paused, rested}, follow.InService, "2 of 2 in service with v2; the fleet is paused: incident"},
 		"not yet, below a broken file":   {[]picture{rolling, invalid(1)}, follow.Pending, "fleets/web.yaml:3:1: one"},
+		"paused when one has drifted":    {[]picture{rolling, drifted}, follow.Pending, "incident"},
 		"refused, with a later commit":   {[]picture{before, refused("later")}, follow.Refused, "the agent refuses the commit: fleets/web.yaml:3:1: one; fleets/web.yaml:4:1: two"},
 		"a later commit is refused":      {[]picture{rolling, broken}, follow.Pending, "1 of 2 nodes under way"},
 		"an older commit is refused":     {[]picture{refused("old")}, follow.Pending, "the agent has not seen commit new yet"},
