@@ -15,7 +15,7 @@ func advance(before map[string]desired.Version, tree desired.Tree, commit *objec
 	revision := commit.Hash.String()
 	next := desired.State{
 		Revision:  revision,
-		Committed: commit.Committer.When,
+		Committed: dateOf(commit),
 		Fleets:    map[string]desired.Version{},
 		Rejected:  attribute(tree.Rejected, revision, before),
 		Warnings:  tree.Warnings,
