@@ -125,7 +125,7 @@ func (d *deployment) run(ctx context.Context) (err error) {
 // deploy returns the commit that wants the release: a new one when somebody agrees to it.
 func (d *deployment) deploy(ctx context.Context, c change) (string, error) {
 	if c.nothing {
-		_, err := fmt.Fprintf(d.out, "%s of branch %s wants %s already; nothing is pushed\n", c.holder, d.branch, d.release)
+		_, err := fmt.Fprintf(d.out, "%s of branch %s wants %s already; nothing is pushed\n", web.Line(c.holder), d.branch, d.release)
 		return c.parent, err
 	}
 	f, err := d.agent.forecast(ctx, d.fleet, d.release)
@@ -144,7 +144,7 @@ func (d *deployment) show(c change, f web.Forecast) {
 	fmt.Fprintf(d.out, "%s: %s → %s\n", d.fleet, web.Line(c.was), d.release)
 	for _, fleet := range c.rolls {
 		if fleet != d.fleet {
-			fmt.Fprintf(d.out, "  as well   fleet %s, which has its release from %s\n", web.Line(fleet), c.holder)
+			fmt.Fprintf(d.out, "  as well   fleet %s, which has its release from %s\n", web.Line(fleet), web.Line(c.holder))
 		}
 	}
 	for _, u := range c.undone {

@@ -62,7 +62,7 @@ func TestForecastIsShownAsText(t *testing.T) {
 	for _, nodes := range [][]string{nil, {evil}} {
 		var out strings.Builder
 		d := &deployment{fleet: "web", release: "v2", out: &out}
-		d.show(change{parent: "abc", holder: "fleets/web.yaml", was: "v1", rolls: []string{evil}}, web.Forecast{
+		d.show(change{parent: "abc", holder: evil, was: evil, rolls: []string{evil}}, web.Forecast{
 			Revision: evil, Nodes: nodes, MaxUnavailable: evil, Phase: evil, Reason: evil, Expected: &web.Expected{Says: evil},
 		})
 		if strings.Contains(out.String(), "\x1b") {
