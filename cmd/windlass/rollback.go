@@ -212,7 +212,7 @@ func (w *wayBack) outcome(ctx context.Context, c change, now, then version) (rol
 
 // words are the message of the commit.
 func (w *wayBack) words(c change) string {
-	if w.message != "" {
+	if strings.TrimSpace(w.message) != "" {
 		return w.message
 	}
 	var b strings.Builder

@@ -25,9 +25,7 @@ func (c *Clone) Touching(ctx context.Context, branch, older, newer string, files
 		return nil, ErrUnrelated
 	}
 	args := []string{"log", "--first-parent", "--no-color", "-z", "--format=%H%x09%an%x09%s", older + ".." + newer, "--"}
-	for _, file := range files {
-		args = append(args, ":(top,literal)"+file)
-	}
+	args = append(args, files...)
 	listed, err := c.git.line(ctx, args...)
 	if err != nil {
 		return nil, err
@@ -81,7 +79,7 @@ func (c *Clone) Undo(ctx context.Context, parent, message string, undone []Commi
 			return "", err
 		}
 	}
-	tree, err := s.run(ctx, nil, "write-tree")
+	tree, err := s.run(ctx, nil, "write-tree", "--missing-ok")
 	if err != nil {
 		return "", err
 	}
