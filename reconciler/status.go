@@ -21,6 +21,7 @@ type Repo struct {
 	Committed time.Time // of that commit
 	Checked   time.Time // when it was last read successfully; zero: never
 	Problem   string    // why a newer commit is not in force, or why it cannot be read
+	Branch    string    // that is followed; empty where who reads it does not say
 }
 
 // A Status is all that is known of one fleet.

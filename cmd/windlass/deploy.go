@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ Before anything is committed, the agent says what it would do, and you are asked
 func (o *deployOptions) define(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.repo, "repo", ".", "`directory` of a clone of the deploy repo")
-	f.StringVar(&o.branch, "branch", gitrepo.DefaultBranch, "branch that the agent follows")
+	f.StringVar(&o.branch, "branch", "", "branch to push to (default: the one that the agent follows)")
 	f.StringVar(&o.path, "path", gitrepo.DefaultPath, "`directory` of the repo that fleets/ is in")
 	f.StringVar(&o.message, "message", "", "of the commit (default: what was changed)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
@@ -104,6 +105,9 @@ func (d *deployment) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer d.agent.close()
+	if err := d.agreeOnBranch(ctx); err != nil {
+		return err
+	}
 	if d.clone, err = clone.Open(ctx, clone.Options{Dir: d.repo, Env: os.Environ(), Interactive: d.onTerminal()}); err != nil {
 		return err
 	}
@@ -120,6 +124,19 @@ func (d *deployment) run(ctx context.Context) (err error) {
 		return err
 	}
 	return d.follow(ctx, commit)
+}
+
+// agreeOnBranch asks the agent which branch it follows: nobody would take what is pushed to another.
+func (d *deployment) agreeOnBranch(ctx context.Context) error {
+	var repo web.Repo
+	if err := d.agent.get(ctx, "/api/v1/repo", &repo); err != nil {
+		return err
+	}
+	if d.branch != "" && repo.Branch != "" && d.branch != repo.Branch {
+		return fmt.Errorf("the agent follows branch %s, and would not see what is pushed to %s: leave --branch out", web.Line(repo.Branch), d.branch)
+	}
+	d.branch = cmp.Or(d.branch, repo.Branch, gitrepo.DefaultBranch)
+	return nil
 }
 
 // deploy returns the commit that wants the release: a new one when somebody agrees to it.

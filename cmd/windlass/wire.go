@@ -216,7 +216,9 @@ type report struct {
 // Snapshot is the core's, with the newest good reading of the deploy repo, which the core hears of only when it says something new.
 func (r *report) Snapshot() reconciler.Snapshot {
 	s := r.Agent.Snapshot()
-	if read := r.repo.Stats().LastSuccess; !s.Repo.Checked.IsZero() && read.After(s.Repo.Checked) {
+	stats := r.repo.Stats()
+	s.Repo.Branch = stats.Branch
+	if read := stats.LastSuccess; !s.Repo.Checked.IsZero() && read.After(s.Repo.Checked) {
 		s.Repo.Checked = read
 	}
 	return s

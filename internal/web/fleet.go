@@ -112,6 +112,7 @@ type Repo struct {
 	Revision  string    `json:"revision"` // of the commit in force; empty: none yet
 	Committed time.Time `json:"committed,omitzero"`
 	Checked   time.Time `json:"checked,omitzero"`  // when the repo was last read
+	Branch    string    `json:"branch,omitempty"`  // that is followed
 	Problem   string    `json:"problem,omitempty"` // why a newer commit is not in force, or why the repo cannot be read
 }
 
@@ -143,7 +144,7 @@ func fromExpectation(e plan.Expectation, ends time.Time) *Expected {
 }
 
 func (c *censor) repo(r reconciler.Repo) Repo {
-	return Repo{Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: c.line(r.Problem)}
+	return Repo{Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: c.line(r.Problem), Branch: name(r.Branch)}
 }
 
 func (c *censor) rejection(r *desired.Rejection) *Rejection {
