@@ -26,7 +26,7 @@ func newGit(ctx context.Context, o Options) (git, error) {
 	g := git{dir: o.Dir, env: o.Env}
 	names, err := g.run(ctx, call{args: []string{"rev-parse", "--local-env-vars"}})
 	if errors.Is(err, exec.ErrNotFound) {
-		return git{}, errors.New("git is not installed; install it, or give --repo with the URL of the deploy repo")
+		return git{}, errors.New("git is not installed; install it")
 	}
 	if err != nil {
 		return git{}, err
