@@ -66,7 +66,7 @@ func (s stage) tree(ctx context.Context, change Change) (string, error) {
 			return "", err
 		}
 	}
-	return s.run(ctx, nil, "write-tree", "--missing-ok") // all but what was written here is the parent's: a filtered clone would fetch it
+	return s.run(ctx, nil, "write-tree", "--missing-ok") // a filtered clone would fetch all of it (git 2.39.5; findings/write-tree-fetches-a-filtered-clone.sh)
 }
 
 func (s stage) put(ctx context.Context, parent, path string, content []byte) error {
