@@ -76,14 +76,7 @@ func TestFollowEndsAsTheFleetDoes(t *testing.T) {
 			defer c2.close()
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			go func() {
-				for _, e := range c.events {
-					select {
-					case events <- e:
-					case <-ctx.Done():
-					}
-				}
-			}()
+			go sendAll(ctx, events, c.events)
 			var out, stderr log
 			err = newFollower(c2, follow.Aim{Fleet: "web", Revision: "new", Release: "v2"}, 0, &out, &stderr).run(ctx)
 			said := ""

@@ -31,7 +31,7 @@ state directory, also of a fleet whose file is gone.
 Exit status: 0, or 1 when the agent could not be asked, does not know the fleet, or keeps no history.`,
 		Example: `  windlass history web-live
   windlass history web-live --limit 1000 --json | jq '.[] | select(.result == "halted")'`,
-		Args: namesOneFleet,
+		Args: exactly("a fleet"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.limit < 1 || o.limit > web.MostPast {
 				return fmt.Errorf("--limit %d cannot be: give 1 to %d", o.limit, web.MostPast)
@@ -51,14 +51,6 @@ Exit status: 0, or 1 when the agent could not be asked, does not know the fleet,
 	f.BoolVar(&o.json, "json", false, "print the API's JSON")
 	f.SortFlags = false
 	return configurable(cmd)
-}
-
-// namesOneFleet refuses all but one argument.
-func namesOneFleet(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("%s takes the name of one fleet, not %s; windlass status shows all", cmd.CommandPath(), counted(len(args), "argument"))
-	}
-	return nil
 }
 
 func showHistory(ctx context.Context, c *client, o historyOptions, fleet string, out io.Writer) error {

@@ -43,6 +43,16 @@ func fakeAgent(t *testing.T, events <-chan string) *httptest.Server {
 	return server
 }
 
+// sendAll sends what an agent tells, one after the other.
+func sendAll(ctx context.Context, events chan<- string, all []string) {
+	for _, e := range all {
+		select {
+		case events <- e:
+		case <-ctx.Done():
+		}
+	}
+}
+
 func event(name string, value any) string {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -174,14 +184,7 @@ func TestWatchUntilAllRest(t *testing.T) {
 			defer agent.close()
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			go func() {
-				for _, e := range c.events {
-					select {
-					case events <- e:
-					case <-ctx.Done():
-					}
-				}
-			}()
+			go sendAll(ctx, events, c.events)
 			if err := watch(ctx, agent, statusOptions{until: "idle"}, c.names, io.Discard); err != c.want || ctx.Err() != nil {
 				t.Errorf("%v, want %v", err, c.want)
 			}

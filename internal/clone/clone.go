@@ -6,20 +6,23 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // A Clone is a person's clone of a deploy repo. Its methods are not safe for concurrent use.
 type Clone struct {
 	git    git
 	remote string // by name
-	within string // of the repo: where it was opened, "." at its top
 }
 
 // Options say whose clone it is.
 type Options struct {
 	Dir         string
-	Env         []string // of the person's programs; what points git at another repository is left out of it
-	Interactive bool     // they can be asked for a password
+	Env         []string      // of the person's programs; what points git at another repository is left out of it
+	Interactive bool          // they can be asked for a password
+	Limit       time.Duration // of one run of git; 0: 10 minutes, with a large history to fetch, hooks, somebody who looks for a passphrase
 }
 
 // Open finds the clone that a directory lies in, and which of its remotes the deploy repo is: git's checkout.defaultRemote, else origin,
@@ -29,8 +32,7 @@ func Open(ctx context.Context, o Options) (*Clone, error) {
 	if err != nil {
 		return nil, err
 	}
-	prefix, err := g.line(ctx, "rev-parse", "--show-prefix")
-	if err != nil {
+	if _, err := g.line(ctx, "rev-parse", "--git-dir"); err != nil {
 		return nil, fmt.Errorf("%s is no clone that git can work in (%w); change to one of the deploy repo, or name one with --repo", o.Dir, err)
 	}
 	if top, err := g.line(ctx, "rev-parse", "--show-toplevel"); err == nil && top != "" { // a bare one has none
@@ -39,10 +41,7 @@ func Open(ctx context.Context, o Options) (*Clone, error) {
 	if format, err := g.line(ctx, "rev-parse", "--show-object-format"); err == nil && format == "sha256" { // an older git says its argument again
 		return nil, fmt.Errorf("%s names its objects by sha256, which windlass cannot read; its agent cannot either", o.Dir)
 	}
-	c := &Clone{git: g, within: strings.TrimSuffix(prefix, "/")}
-	if c.within == "" {
-		c.within = "."
-	}
+	c := &Clone{git: g}
 	if c.remote, err = chooseRemote(ctx, g); err != nil {
 		return nil, err
 	}
@@ -65,9 +64,6 @@ func (c *Clone) spareBranches(ctx context.Context) error {
 	}
 	return err
 }
-
-// Within is where in the repo the clone was opened: "." at its top, else a path with slashes.
-func (c *Clone) Within() string { return c.within }
 
 func chooseRemote(ctx context.Context, g git) (string, error) {
 	listed, err := g.line(ctx, "remote")
@@ -150,8 +146,11 @@ func (c *Clone) Newest(ctx context.Context, after, to, file string) (string, err
 }
 
 // Contains reports whether a newer commit of the remote's branch, which is fetched where it is not here, is an older one or has it among its
-// ancestors.
+// ancestors. What is no hash is none of its commits: an agent may name anything.
 func (c *Clone) Contains(ctx context.Context, branch, newer, older string) (bool, error) {
+	if !plumbing.IsHash(newer) || !plumbing.IsHash(older) {
+		return false, nil
+	}
 	if !c.has(ctx, newer) {
 		if err := c.fetch(ctx, branch); err != nil {
 			return false, err

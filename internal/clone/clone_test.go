@@ -197,14 +197,3 @@ func TestWhatIsNoDeployRepo(t *testing.T) {
 		t.Errorf("no remote any more: %v", err)
 	}
 }
-
-func TestWithin(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	dir := w.clone("c")
-	for at, want := range map[string]string{dir: ".", filepath.Join(dir, "fleets"): "fleets"} {
-		if got := w.open(at).Within(); got != want {
-			t.Errorf("opened in %s, it is within %q", at, got)
-		}
-	}
-}

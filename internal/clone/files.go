@@ -25,7 +25,7 @@ func (c *Clone) Read(ctx context.Context, commit, dir string, use func(fs.FS) er
 }
 
 func (c *Clone) read(ctx context.Context, commit, dir string, use func(fs.FS) error) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, c.git.limit) // a filtered clone fetches
 	o := &objects{Storage: memory.NewStorage()}
 	cmd, err := c.git.batch(ctx, o)
 	if err != nil {

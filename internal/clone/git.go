@@ -2,6 +2,7 @@ package clone
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,13 +18,14 @@ import (
 
 // A git runs the git of the person's PATH in one directory.
 type git struct {
-	dir string
-	env []string
+	dir   string
+	env   []string
+	limit time.Duration // of one run
 }
 
 // newGit takes the environment without what points git at another repository, as aliases and hooks have it set.
 func newGit(ctx context.Context, o Options) (git, error) {
-	g := git{dir: o.Dir, env: o.Env}
+	g := git{dir: o.Dir, env: o.Env, limit: cmp.Or(o.Limit, 10*time.Minute)}
 	names, err := g.run(ctx, call{args: []string{"rev-parse", "--local-env-vars"}})
 	if errors.Is(err, exec.ErrNotFound) {
 		return git{}, errors.New("git is not installed; install it")
@@ -93,6 +95,8 @@ func (g git) run(ctx context.Context, c call) ([]byte, error) {
 const patience = 2 * time.Second
 
 func (g git) exec(ctx context.Context, c call, command string) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, g.limit, fmt.Errorf("git %s does not end; look at the network and at its hooks", command))
+	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", c.args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // upon which git takes its lock files away
 	cmd.WaitDelay = patience

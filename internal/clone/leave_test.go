@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"windlass/internal/clone"
 )
@@ -98,5 +99,42 @@ func TestLeavingInMidPush(t *testing.T) {
 				t.Errorf("it ends with %v", err)
 			}
 		})
+	}
+}
+
+// A remote that says nothing is given up, by whoever waits for it without a terminal too, and the error says what did not end.
+func TestRemoteThatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir, never := w.clone("c"), filepath.Join(w.dir, "never")
+	check(t, syscall.Mkfifo(never, 0o600))
+	ssh := filepath.Join(w.dir, "ssh")
+	check(t, os.WriteFile(ssh, []byte("#!/bin/sh\nread x <"+never+"\n"), 0o700))
+	w.git(dir, "remote", "set-url", "origin", "ssh://git.example.org/deploy.git")
+	c, err := clone.Open(t.Context(), clone.Options{Dir: dir, Env: append(w.env, "GIT_SSH="+ssh, "GIT_SSH_VARIANT=ssh"), Limit: 5 * time.Second})
+	check(t, err)
+	if _, err := c.Fetch(t.Context(), "main"); err == nil || err.Error() != "cannot ask origin for branch main: git ls-remote does not end; look at the network and at its hooks" {
+		t.Errorf("it ends with %v", err)
+	}
+	pipe, err := os.OpenFile(never, os.O_RDWR, 0) // lets go of the program
+	check(t, err)
+	_, err = pipe.WriteString("\n")
+	check(t, errors.Join(err, pipe.Close()))
+}
+
+// What an agent names is no argument of git's.
+func TestRevisionsThatAreNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.open(w.clone("c"))
+	tip, err := c.Fetch(t.Context(), "main")
+	check(t, err)
+	for _, odd := range []string{"", "-h", "main", "--output=" + filepath.Join(w.dir, "written")} {
+		if in, err := c.Contains(t.Context(), "main", odd, tip); in || err != nil {
+			t.Errorf("%q contains: %v, %v", odd, in, err)
+		}
+		if in, err := c.Reaches(t.Context(), "main", tip, odd); in || err != nil {
+			t.Errorf("%q is reached: %v, %v", odd, in, err)
+		}
 	}
 }

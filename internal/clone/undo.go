@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // A Commit is one of a branch's own, as people name it.
@@ -44,6 +46,9 @@ var ErrUnrelated = errors.New("it is no commit of the branch")
 
 // Reaches reports whether a commit of the branch has an older one among its ancestors, for which a shallow clone is deepened.
 func (c *Clone) Reaches(ctx context.Context, branch, newer, older string) (bool, error) {
+	if !plumbing.IsHash(older) {
+		return false, nil
+	}
 	if c.has(ctx, older) {
 		if in, err := c.contains(ctx, newer, older); in || err != nil {
 			return in, err
