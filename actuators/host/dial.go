@@ -147,8 +147,7 @@ func (p *pool) dial(ctx context.Context, at actuators.Place) (*ssh.Client, error
 	}
 	defer done()
 	deadline := time.Now().Add(limit)
-	dialer := net.Dialer{Deadline: deadline}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
+	conn, err := reach(ctx, address, deadline)
 	if err != nil {
 		return nil, fmt.Errorf("%w; check its address, the network, and that sshd runs there", cause(ctx, err))
 	}
@@ -156,13 +155,23 @@ func (p *pool) dial(ctx context.Context, at actuators.Place) (*ssh.Client, error
 	defer stop()
 	_ = conn.SetDeadline(deadline) // as with the agent's
 	config := &ssh.ClientConfig{User: at.SSH.User, Auth: []ssh.AuthMethod{method}, HostKeyCallback: t.callback, HostKeyAlgorithms: t.algorithms}
-	sc, channels, requests, err := ssh.NewClientConn(prompt(conn), address, config)
+	sc, channels, requests, err := ssh.NewClientConn(conn, address, config)
 	if err != nil {
 		conn.Close()
 		return nil, cause(ctx, refusal(at, t, limit, err))
 	}
 	_ = conn.SetDeadline(time.Time{})
 	return ssh.NewClient(sc, channels, requests), nil
+}
+
+// reach connects to an sshd.
+func reach(ctx context.Context, address string, deadline time.Time) (net.Conn, error) {
+	dialer := net.Dialer{Deadline: deadline}
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return prompt(conn), nil
 }
 
 // refusal says in the user's words why the handshake failed.

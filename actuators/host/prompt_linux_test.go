@@ -5,20 +5,29 @@ import (
 	"net"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// A connection on which two sides answer each other goes over to delayed acknowledgements; one that is prompt never does.
+// A connection on which two sides answer each other goes over to delayed acknowledgements; one to an sshd never does.
 func TestWhatIsReadIsAcknowledgedAtOnce(t *testing.T) {
 	t.Parallel()
+	plain, err := net.Dial("tcp", echo(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reached, err := reach(t.Context(), echo(t), time.Now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
-		wrap func(net.Conn) net.Conn
+		conn net.Conn
 		want bool
 	}{
-		"plain":  {func(c net.Conn) net.Conn { return c }, false},
-		"prompt": {prompt, true},
+		"plain":   {plain, false},
+		"reached": {reached, true},
 	} {
-		client := echoing(t)
-		conn := c.wrap(client)
+		conn := c.conn
+		t.Cleanup(func() { conn.Close() })
 		for range 20 {
 			if _, err := conn.Write([]byte("x")); err != nil {
 				t.Fatal(err)
@@ -27,14 +36,14 @@ func TestWhatIsReadIsAcknowledgedAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := acknowledgesAtOnce(t, client); got != c.want {
+		if got := acknowledgesAtOnce(t, conn); got != c.want {
 			t.Errorf("%s: it acknowledges at once: %v", name, got)
 		}
 	}
 }
 
-// echoing is a connection to somebody who sends back what comes.
-func echoing(t *testing.T) *net.TCPConn {
+// echo is the address of somebody who sends back what comes.
+func echo(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,17 +56,15 @@ func echoing(t *testing.T) *net.TCPConn {
 			_, _ = io.Copy(peer, peer)
 		}
 	}()
-	conn, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn.(*net.TCPConn)
+	return listener.Addr().String()
 }
 
-func acknowledgesAtOnce(t *testing.T, conn *net.TCPConn) bool {
+func acknowledgesAtOnce(t *testing.T, conn net.Conn) bool {
 	t.Helper()
-	raw, err := conn.SyscallConn()
+	if prompt, ok := conn.(promptConn); ok {
+		conn = prompt.Conn
+	}
+	raw, err := conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
