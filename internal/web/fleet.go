@@ -105,6 +105,19 @@ type Rollout struct {
 	Result       reconciler.Result  `json:"result,omitempty"`
 	Planned      int                `json:"planned"`
 	Completed    int                `json:"completed"`
+
+	From    string   `json:"from,omitempty"`   // the release that most nodes had when it began; empty: none is known
+	Change  *Change  `json:"change,omitempty"` // the commit that what is wanted came from; null: none is known
+	Link    string   `json:"link,omitempty"`   // to what that changed, where the deploy repo has a page for people
+	Lowest  *Lowest  `json:"lowest,omitempty"` // capacity that was seen; null: it was never seen whole
+	Longest *Longest `json:"longest,omitempty"`
+}
+
+// A Change is a commit, and who made it.
+type Change struct {
+	Revision string `json:"revision"`
+	Author   string `json:"author"`
+	Subject  string `json:"subject"`
 }
 
 // A Repo is how reading the deploy repo goes.
@@ -132,7 +145,7 @@ func (c *censor) fleet(s reconciler.Status) Fleet {
 			return Exclusion{Name: name(e.Name), Reason: c.line(e.Reason)}
 		}),
 		Plan:    Plan{Steps: each(s.Steps, c.step), Holds: each(s.Holds, func(h plan.Hold) string { return c.line(h.String()) }), WakeAt: utc(s.WakeAt)},
-		Rollout: fromRollout(s.Rollout), Expected: fromExpectation(s.Expected, s.Ends),
+		Rollout: c.rollout(s.Rollout), Expected: fromExpectation(s.Expected, s.Ends),
 	}
 }
 
@@ -177,12 +190,17 @@ func (c *censor) step(s reconciler.Step) Step {
 	return Step{Node: name(s.Node), Kind: name(s.Kind), Reason: c.line(s.Reason), Since: utc(s.Since), Deadline: utc(s.Deadline)}
 }
 
-func fromRollout(r reconciler.Rollout) Rollout {
-	return Rollout{
+func (c *censor) rollout(r reconciler.Rollout) Rollout {
+	out := Rollout{
 		Trigger: r.Trigger, Release: name(r.Release), Revision: name(r.Revision),
 		Started: utc(r.Started), LastProgress: utc(r.LastProgress), Ended: utc(r.Ended),
 		Result: r.Result, Planned: r.Planned, Completed: r.Completed,
+		From: name(r.From), Lowest: fromCapacity(r.Lowest), Longest: fromOutage(r.Longest),
 	}
+	if r.Change.Revision != "" {
+		out.Change = &Change{Revision: name(r.Change.Revision), Author: c.line(r.Change.Author), Subject: c.line(r.Change.Subject)}
+	}
+	return out
 }
 
 // each is never nil, as a null in JSON breaks those who range over it.

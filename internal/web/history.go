@@ -58,18 +58,26 @@ type Longest struct {
 
 // fromEntry is what may be shown of an entry: its file may have been written by anybody.
 func fromEntry(e history.Entry) Past {
-	p := Past{
+	return Past{
 		Started: utc(e.Started), Ended: utc(e.Ended), Took: seconds(e.Started, e.Ended), Trigger: e.Trigger, Result: e.Result, Reason: line(e.Reason),
 		From: name(e.From), Release: name(e.To), Revision: name(e.Revision), Committed: utc(e.Committed), Author: line(e.Author), Subject: line(e.Subject),
-		Planned: e.Planned, Completed: e.Completed,
+		Planned: e.Planned, Completed: e.Completed, Lowest: fromCapacity(e.Lowest), Longest: fromOutage(e.Longest),
 	}
-	if l := e.Lowest; l.Size > 0 {
-		p.Lowest = &Lowest{InService: l.InService, Size: l.Size}
+}
+
+func fromCapacity(c reconciler.Capacity) *Lowest {
+	if c.Size == 0 {
+		return nil
 	}
-	if l := e.Longest; l.Node != "" {
-		p.Longest = &Longest{Node: name(l.Node), Since: utc(l.Since), For: seconds(l.Since, l.Until)}
+	return &Lowest{InService: c.InService, Size: c.Size}
+}
+
+// fromOutage is nil also for one that is not over.
+func fromOutage(o reconciler.Outage) *Longest {
+	if o.Node == "" || o.Until.IsZero() {
+		return nil
 	}
-	return p
+	return &Longest{Node: name(o.Node), Since: utc(o.Since), For: seconds(o.Since, o.Until)}
 }
 
 // seconds is how long it is from one time to the other, to a millisecond.
