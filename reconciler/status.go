@@ -22,6 +22,7 @@ type Repo struct {
 	Checked   time.Time // when it was last read successfully; zero: never
 	Problem   string    // why a newer commit is not in force, or why it cannot be read
 	Branch    string    // that is followed; empty where who reads it does not say
+	Path      string    // of the directory there that fleets/ is in; likewise
 }
 
 // A Status is all that is known of one fleet.

@@ -68,7 +68,7 @@ func (o *deployOptions) define(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.repo, "repo", ".", "`directory` of a clone of the deploy repo")
 	f.StringVar(&o.branch, "branch", "", "branch to push to (default: the one that the agent follows)")
-	f.StringVar(&o.path, "path", gitrepo.DefaultPath, "`directory` of the repo that fleets/ is in")
+	f.StringVar(&o.path, "path", "", "`directory` of the repo that fleets/ is in (default: what the agent says)")
 	f.StringVar(&o.message, "message", "", "of the commit (default: what was changed)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
 	o.at.define(cmd)
@@ -98,15 +98,15 @@ func (d *deployment) run(ctx context.Context) (err error) {
 	if strings.Contains(d.repo, "://") {
 		return fmt.Errorf("--repo %s is a URL: name the directory of a clone", d.repo)
 	}
-	if d.path = path.Clean(d.path); !fs.ValidPath(d.path) {
-		return fmt.Errorf("--path %s is not inside the deploy repo: name a directory relative to its root", d.path)
-	}
 	if d.agent, err = newClient(d.at); err != nil {
 		return err
 	}
 	defer d.agent.close()
-	if err := d.agreeOnBranch(ctx); err != nil {
+	if err := d.aim(ctx); err != nil {
 		return err
+	}
+	if d.path = path.Clean(d.path); !fs.ValidPath(d.path) {
+		return fmt.Errorf("--path %s is not inside the deploy repo: name a directory relative to its root", d.path)
 	}
 	if d.clone, err = clone.Open(ctx, clone.Options{Dir: d.repo, Env: os.Environ(), Interactive: d.onTerminal()}); err != nil {
 		return err
@@ -126,8 +126,8 @@ func (d *deployment) run(ctx context.Context) (err error) {
 	return d.follow(ctx, commit)
 }
 
-// agreeOnBranch asks the agent which branch it follows: nobody would take what is pushed to another.
-func (d *deployment) agreeOnBranch(ctx context.Context) error {
+// aim asks the agent which branch it follows, and where in it: nobody would take what is pushed to another.
+func (d *deployment) aim(ctx context.Context) error {
 	var repo web.Repo
 	if err := d.agent.get(ctx, "/api/v1/repo", &repo); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (d *deployment) agreeOnBranch(ctx context.Context) error {
 	if d.branch != "" && repo.Branch != "" && d.branch != repo.Branch {
 		return fmt.Errorf("the agent follows branch %s, and would not see what is pushed to %s: leave --branch out", web.Line(repo.Branch), d.branch)
 	}
-	d.branch = cmp.Or(d.branch, repo.Branch, gitrepo.DefaultBranch)
+	d.branch, d.path = cmp.Or(d.branch, repo.Branch, gitrepo.DefaultBranch), cmp.Or(d.path, repo.Path, gitrepo.DefaultPath)
 	return nil
 }
 

@@ -217,7 +217,7 @@ type report struct {
 func (r *report) Snapshot() reconciler.Snapshot {
 	s := r.Agent.Snapshot()
 	stats := r.repo.Stats()
-	s.Repo.Branch = stats.Branch
+	s.Repo.Branch, s.Repo.Path = stats.Branch, stats.Path
 	if read := stats.LastSuccess; !s.Repo.Checked.IsZero() && read.After(s.Repo.Checked) {
 		s.Repo.Checked = read
 	}

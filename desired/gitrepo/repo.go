@@ -65,7 +65,7 @@ func open(options Options, load loader) (*Repo, error) {
 		return nil, err
 	}
 	r := &Repo{options: options, remote: remote, keeper: keeper{options.Dir}, load: load, pass: make(chan struct{}, 1)}
-	r.stats = Stats{Branch: options.Branch, Errors: map[Reason]int{}}
+	r.stats = Stats{Branch: options.Branch, Path: options.Path, Errors: map[Reason]int{}}
 	for _, reason := range Reasons() {
 		r.stats.Errors[reason] = 0
 	}

@@ -126,6 +126,7 @@ type Repo struct {
 	Committed time.Time `json:"committed,omitzero"`
 	Checked   time.Time `json:"checked,omitzero"`  // when the repo was last read
 	Branch    string    `json:"branch,omitempty"`  // that is followed
+	Path      string    `json:"path,omitempty"`    // of the directory there that fleets/ is in
 	Problem   string    `json:"problem,omitempty"` // why a newer commit is not in force, or why the repo cannot be read
 }
 
@@ -157,7 +158,7 @@ func fromExpectation(e plan.Expectation, ends time.Time) *Expected {
 }
 
 func (c *censor) repo(r reconciler.Repo) Repo {
-	return Repo{Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: c.line(r.Problem), Branch: name(r.Branch)}
+	return Repo{Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: c.line(r.Problem), Branch: name(r.Branch), Path: name(r.Path)}
 }
 
 func (c *censor) rejection(r *desired.Rejection) *Rejection {
