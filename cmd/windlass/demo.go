@@ -15,9 +15,9 @@ func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Walk a whole local fleet through deploy, failure and rollback, in a minute",
-		Long: `Walk a whole local fleet through its first day, a deploy, a release that fails its health check, and a revert, with constant
-traffic through its load balancer. All of it runs on loopback, without root, cloud or anything installed: a git server, nodes with
-SSH and a web service, a load balancer with AWS's API, and the agent as it is.
+		Long: `Walk a whole local fleet through its first day, a deploy, a release that fails its health check, and a rollback, with constant
+traffic through its load balancer, by the commands that you would type. All of it runs on loopback, without root or cloud, and needs
+nothing installed but git: a git server, nodes with SSH and a web service, a load balancer with AWS's API, and the agent as it is.
 
 Exit status: 0 when no request failed and every act ended as it should, 1 otherwise.`,
 		Example: `  windlass demo

@@ -66,9 +66,11 @@ func (f *Fleet) publishDemo() error {
 
 // An act is a part of the walk: something is done, and the fleet settles.
 type act struct {
-	title    string
-	commands []string // as a person types them
-	do       func(context.Context, *Fleet) (revision string, err error)
+	title string
+	shown string // what a person would type
+	begin func(*Fleet) error
+	types []string // arguments of a command that tells by itself how the fleet fares; none: begin does it
+	exit  int      // its exit status
 
 	phase    plan.Phase // that it ends in
 	releases func(nodes int) map[string]int
@@ -81,35 +83,29 @@ func acts(f *Fleet) []act {
 	all := func(release string) func(int) map[string]int {
 		return func(nodes int) map[string]int { return map[string]int{release: nodes} }
 	}
-	deploy := func(release string) []string {
-		return []string{"sed -i 's/^release:.*/release: " + release + "/' " + f.Repo.FleetFile, `git commit -am "web ` + release + `" && git push`}
-	}
-	commit := func(release string) func(context.Context, *Fleet) (string, error) {
-		return func(ctx context.Context, f *Fleet) (string, error) { return f.Repo.Commit(ctx, release) }
-	}
+	deploy := func(release string) []string { return []string{"deploy", f.options.Fleet, release, "--yes"} }
 	return []act{
 		{
-			title:    "first day: v1 serves already, the agent finds everything as git says",
-			commands: []string{"windlass run --repo " + f.Repo.URL + " …"},
-			do:       func(_ context.Context, f *Fleet) (string, error) { return f.Repo.Head(), f.Agent.Start() },
-			phase:    plan.PhaseIdle, releases: all("v1"), serves: []string{"v1"}, linger: time.Second,
+			title: "first day: v1 serves already, the agent finds everything as git says",
+			shown: "windlass run --repo " + f.Repo.URL + " …",
+			begin: func(f *Fleet) error { return f.Agent.Start() },
+			phase: plan.PhaseIdle, releases: all("v1"), serves: []string{"v1"}, linger: time.Second,
 		},
 		{
-			title:    "a commit deploys v2, one node at a time",
-			commands: deploy("v2"), do: commit("v2"),
+			title: "one command deploys v2, one node at a time",
+			types: deploy("v2"),
 			phase: plan.PhaseIdle, releases: all("v2"), serves: []string{"v1", "v2"},
 		},
 		{
-			title:    "v3 fails its health check on the first node, and goes no further",
-			commands: deploy("v3"), do: commit("v3"),
+			title: "v3 fails its health check on the first node, and goes no further",
+			types: deploy("v3"), exit: 3,
 			phase: plan.PhaseHalted, out: 1, serves: []string{"v2"}, linger: 2 * time.Second,
 			releases: func(nodes int) map[string]int { return map[string]int{"v2": nodes - 1, "v3": 1} },
 		},
 		{
-			title:    "git revert: only the node that left is visited",
-			commands: []string{"git revert --no-edit HEAD && git push"},
-			do:       func(ctx context.Context, f *Fleet) (string, error) { return f.Repo.Revert(ctx) },
-			phase:    plan.PhaseIdle, releases: all("v2"), serves: []string{"v2"}, linger: time.Second,
+			title: "back to what was proven: only the node that left is visited",
+			types: []string{"rollback", f.options.Fleet, "--yes"},
+			phase: plan.PhaseIdle, releases: all("v2"), serves: []string{"v2"}, linger: time.Second,
 		},
 	}
 }
@@ -151,7 +147,7 @@ func (a act) play(ctx context.Context, f *Fleet, tell *teller) ending {
 	limit := actTime + time.Duration(len(f.nodes))*nodeTime
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the act did not end within %v", limit))
 	defer cancel()
-	revision, err := a.do(ctx, f)
+	revision, err := a.do(ctx, f, tell)
 	if err == nil {
 		err = a.settle(ctx, f, tell, revision)
 	}
@@ -169,13 +165,30 @@ const (
 	nodeTime = 10 * time.Second
 )
 
-// settle waits until nothing is left to do about the revision, and has not been for as long as the act lingers: adopting a node is no step, and an
-// agent that is about to may be idle for a moment.
+// do does what the act is about, and returns the newest commit of the deploy repo then.
+func (a act) do(ctx context.Context, f *Fleet, tell *teller) (revision string, err error) {
+	if a.types == nil {
+		return f.Repo.Head(), a.begin(f)
+	}
+	exit, err := f.types(ctx, tell.out, a.types...)
+	if err != nil {
+		return "", err
+	}
+	if exit != a.exit {
+		return "", fmt.Errorf("windlass %s ended with exit status %d, not %d", strings.Join(a.types, " "), exit, a.exit)
+	}
+	return f.Repo.Tip()
+}
+
+// settle waits until nothing is left to do about the revision, and has not been for as long as the act lingers: adopting a node is no step,
+// and an agent that is about to may be idle for a moment.
 func (a act) settle(ctx context.Context, f *Fleet, tell *teller, revision string) error {
 	var last web.Fleet
 	rests := func(s web.Fleet) bool {
 		last = s
-		tell.fleet(s)
+		if a.types == nil {
+			tell.fleet(s)
+		}
 		return s.Desired.Revision == revision && (s.Phase == plan.PhaseIdle || s.Phase == plan.PhaseHalted) && len(s.Plan.Steps) == 0
 	}
 	for {

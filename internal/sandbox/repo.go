@@ -27,6 +27,7 @@ type Repo struct {
 	Work      string // the clone's directory
 	FleetFile string // of the sandbox's fleet, relative to Work
 
+	bare   string
 	repo   *git.Repository
 	server *http.Server
 	ended  chan struct{}
@@ -55,7 +56,7 @@ func newRepo(dir, address string) (*Repo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve the deploy repo: %w", err)
 	}
-	r := &Repo{URL: "http://" + listener.Addr().String() + "/deploy.git", Work: work, repo: repo, ended: make(chan struct{})}
+	r := &Repo{URL: "http://" + listener.Addr().String() + "/deploy.git", Work: work, bare: bare, repo: repo, ended: make(chan struct{})}
 	r.server = &http.Server{
 		Handler:           newGitServer(bare).handler("/deploy.git"),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -119,6 +120,19 @@ func (r *Repo) Head() string {
 		return ""
 	}
 	return ref.Hash().String()
+}
+
+// Tip is the newest revision on the server, whoever pushed it.
+func (r *Repo) Tip() (string, error) {
+	var ref *plumbing.Reference
+	served, err := git.PlainOpen(r.bare)
+	if err == nil {
+		ref, err = served.Reference(branch, true)
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot tell the newest commit of the deploy repo: %w", err)
+	}
+	return ref.Hash().String(), nil
 }
 
 var releaseLine = regexp.MustCompile(`(?m)^release:.*$`)

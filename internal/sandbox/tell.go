@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -63,9 +64,7 @@ func (t *teller) welcome(f *Fleet) {
 
 func (t *teller) act(number int, a act) {
 	t.say("\n%s", t.paint(bold, fmt.Sprintf("%d  %s", number, a.title)))
-	for _, command := range a.commands {
-		t.say("   $ %s", command)
-	}
+	t.say("   $ %s", cmp.Or(a.shown, "windlass "+strings.Join(a.types, " ")))
 }
 
 // trouble tells why an act failed, and what the agent said last.
@@ -111,8 +110,8 @@ func (t *teller) farewell(f *Fleet) {
 	t.say("env %s %s plan --repo %s --state-dir %s --ssh-key %s --ssh-known-hosts %s   # what would be done, also of a branch: --branch NAME", environment, f.options.Executable, f.Repo.URL, f.path(agentDir), f.path("id"), f.path("known_hosts"))
 	t.say("curl %s", f.URL)
 	t.say("cd %s   # a clone of %s", f.Repo.Work, f.Repo.URL)
-	t.say("sed -i 's/^release:.*/release: v4/' %s && git commit -am 'web v4' && git push   # v1, v2 and v4 are good; v3 has failed already, and is tried again only with a line retry: 1", f.Repo.FleetFile)
-	t.say("git revert --no-edit HEAD && git push   # takes the newest commit back")
+	t.say("%s deploy %s v4 --yes --server %s   # v1, v2 and v4 are good; v3 has failed already, and is tried again only with a line retry: 1", f.options.Executable, f.options.Fleet, f.Agent.URL)
+	t.say("%s rollback %s --yes --server %s   # takes that back", f.options.Executable, f.options.Fleet, f.Agent.URL)
 	t.say("ssh -i %s -o UserKnownHostsFile=%s -p %d %s@%s cat .windlass/%s/record.json   # on %s", f.path("id"), f.path("known_hosts"), f.sshPort, f.options.User, node.Address, f.options.Fleet, node.Name)
 	t.say("env %s aws elbv2 describe-target-groups", strings.Replace(environment, "AWS_REGION", "AWS_DEFAULT_REGION", 1)) // which every version of the CLI knows
 }
