@@ -140,6 +140,9 @@ func (c *client) follow(ctx context.Context, changed func(picture)) error {
 		case "event":
 			event = string(value)
 		case "data":
+			if event == "end" {
+				return c.farewell(value)
+			}
 			if err := p.take(event, value); err != nil {
 				return fmt.Errorf("cannot understand the agent at %s: %w", c.server.Redacted(), err)
 			}
@@ -148,7 +151,16 @@ func (c *client) follow(ctx context.Context, changed func(picture)) error {
 			}
 		}
 	}
-	return fmt.Errorf("the agent at %s ended the connection; trying again", c.server.Redacted())
+	return fmt.Errorf("the connection to the agent at %s was lost; trying again", c.server.Redacted())
+}
+
+// farewell is the last event of a stream that was ended on purpose.
+func (c *client) farewell(data []byte) error {
+	var last struct{ Reason string }
+	if err := json.Unmarshal(data, &last); err != nil || last.Reason == "" {
+		last.Reason = "it gives no reason"
+	}
+	return fmt.Errorf("the agent at %s ended the connection: %s; trying again", c.server.Redacted(), last.Reason)
 }
 
 // take puts one event into the picture. An event of a later version is left aside.

@@ -61,10 +61,12 @@ func TestFollowEndsAsTheFleetDoes(t *testing.T) {
 		"halted":      {[]string{rolling, halted}, "", hasHalted, []string{"web: halted: v2 failed on web-1\n"}, ""},
 		"superseded":  {[]string{rolling, newer}, "", isSuperseded, []string{"web: superseded: commit newer wants v3\n"}, ""},
 		"refused":     {[]string{old, refused}, "web: the agent refuses the commit: fleets/web.yaml:3:1: no", 0, nil, ""},
-		"a new agent": {[]string{rolling, "", done}, "", 0, []string{"web: v2 in service on 2 of 2"}, "ended the connection; trying again\n"},
+		"a new agent": {[]string{rolling, "", done}, "", 0, []string{"web: v2 in service on 2 of 2"}, "was lost; trying again\n"},
+		"an agent that ends": {[]string{rolling, "event: end\ndata: {\"reason\":\"the agent ends\"}\n\n", "", done}, "", 0, []string{"web: v2 in service on 2 of 2"},
+			"ended the connection: the agent ends; trying again\n"},
 		"a new agent that has not looked yet": {[]string{rolling, "", begins, done}, "", 0, []string{
 			"  web-1  draining       v1  3 connections\n", "  fleet  progressing    v2  1 of 2 nodes under way\n", "  web-1  in service     v2\n",
-			"  fleet  idle           v2  2 of 2 in service with v2\nweb: v2 in service on 2 of 2, followed for ", "s, at least 1 in service meanwhile\n"}, "ended the connection; trying again\n"},
+			"  fleet  idle           v2  2 of 2 in service with v2\nweb: v2 in service on 2 of 2, followed for ", "s, at least 1 in service meanwhile\n"}, "was lost; trying again\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -198,10 +199,12 @@ func TestAStreamEndsWhenItsUserIsTakenOut(t *testing.T) {
 	if err := os.WriteFile(s.file, []byte(without), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	last := ""
 	for lines.Scan() { // until the stream ends
+		last = cmp.Or(lines.Text(), last)
 	}
-	if err := lines.Err(); err != nil {
-		t.Errorf("the stream did not end well: %v", err)
+	if err := lines.Err(); err != nil || !strings.Contains(last, "knows you no more") {
+		t.Errorf("the stream did not end well: %v, last it says %q", err, last)
 	}
 	again := s.ask(t, "GET", "/api/v1/fleets", "dave")
 	again.Body.Close()

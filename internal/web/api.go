@@ -51,7 +51,8 @@ func answer(w http.ResponseWriter, status int, value any) {
 }
 
 // events sends the repo and every fleet, then each again whenever it changed ("repo", "fleet"), and the name of each fleet that
-// went ("gone"). Changes that come faster than a client reads, or than pace, make one event.
+// went ("gone"). Changes that come faster than a client reads, or than pace, make one event. Every stream begins with all there is, so that
+// who comes back needs to name no last event; one that is ended on purpose says why ("end").
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	sent := map[string]string{}
 	s.stream(w, r, func(to *stream, seen *view) error {
@@ -72,11 +73,11 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 
 // changed sends an event unless it is what was sent last under its key.
 func (to *stream) changed(sent map[string]string, e event) error {
-	if last, ok := sent[e.key]; ok && last == e.data {
+	if last, ok := sent[e.key]; ok && last == e.text {
 		return nil
 	}
-	sent[e.key] = e.data
-	return to.event(e.name, e.data)
+	sent[e.key] = e.text
+	return to.write(e.text)
 }
 
 func (to *stream) gone(sent map[string]string, there map[string]bool) error {

@@ -122,11 +122,14 @@ const mostConnections = 256
 // Serve answers on l until ctx ends, then ends the event streams and gives requests under way a moment to finish. It speaks TLS as
 // secured says; nil: plain HTTP.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, secured *tls.Config, to *slog.Logger) error {
+	requests, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer context.AfterFunc(ctx, func() { end(errEnds) })()
+	defer end(errEnds)
 	srv := &http.Server{
 		Handler:           h,
 		TLSConfig:         secured,
 		ErrorLog:          log.New(complaints{to}, "", 0),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		BaseContext:       func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,

@@ -178,8 +178,9 @@ func TestServeEndsItsStreamsWhenItsContextDoes(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		t.Errorf("the stream did not end well: %v", err)
+	told, err := io.ReadAll(response.Body)
+	if want := "event: end\ndata: {\"reason\":\"the agent ends\"}\n\n"; err != nil || !strings.HasSuffix(string(told), want) {
+		t.Errorf("the stream did not end well: %v, %q", err, told)
 	}
 }
 

@@ -1,9 +1,11 @@
 package web
 
 import (
-	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -12,7 +14,7 @@ import (
 const (
 	mostStreams = 100 // at once, of all clients together; more could take the files that SSH sessions need
 
-	pace      = 250 * time.Millisecond // at least this long between two updates of a client, and between views for all of them
+	pace      = 150 * time.Millisecond // at least this long between two views for all clients, who are told of each together
 	heartbeat = 15 * time.Second       // proxies and clients take silence for a dead connection
 	patience  = 10 * time.Second       // for a client to take what it is sent
 )
@@ -22,10 +24,14 @@ const (
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	beat    *time.Timer // of the silence since the last write
 }
 
-// stream calls send for a view of the newest snapshot, now and after each change, until the client or the server goes. It refuses
-// clients beyond mostStreams.
+// errEnds is why streams end when the agent does.
+var errEnds = errors.New("the agent ends")
+
+// stream calls send for a view of the newest snapshot, now and after each change, until the client or the server goes. A stream that
+// is ended on purpose has a last event that says so: one without it was lost, which a proxy may hide. It refuses clients beyond mostStreams.
 func (s *server) stream(w http.ResponseWriter, r *http.Request, send func(*stream, *view) error) {
 	select {
 	case s.streams <- struct{}{}:
@@ -35,17 +41,22 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, send func(*strea
 		http.Error(w, fmt.Sprintf("%d clients listen already, as many as may: close one, or ask for /api/v1/fleets now and then", mostStreams), http.StatusServiceUnavailable)
 		return
 	}
-	to := &stream{w, http.NewResponseController(w)}
 	w.Header().Set("Content-Type", "text/event-stream")
-	if r.Method == http.MethodHead || to.open() != nil {
+	w.Header().Set("Cache-Control", "no-cache, no-transform") // haproxy holds back what it compresses
+	w.Header().Set("X-Accel-Buffering", "no")                 // nginx passes on nothing before the end without it
+	if r.Method == http.MethodHead {
 		return
 	}
-	for ctx := r.Context(); ctx.Err() == nil; {
+	to := &stream{w, http.NewResponseController(w), time.NewTimer(heartbeat)}
+	defer to.beat.Stop()
+	ctx := r.Context()
+	for err := to.open(); err == nil && ctx.Err() == nil; {
 		seen := s.views.newest(pace)
-		if send(to, seen) != nil || to.await(ctx, seen.changed) != nil {
-			return
+		if err = send(to, seen); err == nil {
+			err = to.await(ctx, seen)
 		}
 	}
+	to.end(context.Cause(ctx))
 }
 
 // open frees the connection from the server's limits, which are for answers that end.
@@ -56,20 +67,19 @@ func (to *stream) open() error {
 	return to.write("retry: 2000\n\n")
 }
 
-// await returns when there is something new and the pace allows it.
-func (to *stream) await(ctx context.Context, changed <-chan struct{}) error {
-	beat := time.NewTicker(heartbeat)
-	defer beat.Stop()
-	paced := time.After(pace)
-	for changed != nil || paced != nil {
+// await returns when there is something newer than what was seen and the pace allows it, or ctx ends.
+func (to *stream) await(ctx context.Context, seen *view) error {
+	changed, paced := seen.changed, time.NewTimer(time.Until(seen.made.Add(pace)))
+	defer paced.Stop()
+	for due := false; changed != nil || !due; {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		case <-changed:
 			changed = nil
-		case <-paced:
-			paced = nil
-		case <-beat.C:
+		case <-paced.C:
+			due = true
+		case <-to.beat.C:
 			if err := to.write(": still here\n\n"); err != nil {
 				return err
 			}
@@ -78,15 +88,29 @@ func (to *stream) await(ctx context.Context, changed <-chan struct{}) error {
 	return nil
 }
 
-// event sends one event; each line of data travels on its own.
-func (to *stream) event(name, data string) error {
-	var b bytes.Buffer
+// end tells why the stream ends. A client that went needs no telling.
+func (to *stream) end(why error) {
+	if why == nil || errors.Is(why, context.Canceled) {
+		return
+	}
+	reason, err := json.Marshal(map[string]string{"reason": why.Error()})
+	if err == nil {
+		_ = to.event("end", string(reason)) // nobody is left to be told
+	}
+}
+
+// event sends one event.
+func (to *stream) event(name, data string) error { return to.write(wire(name, data)) }
+
+// wire is an event as it is sent; each line of data travels on its own.
+func wire(name, data string) string {
+	var b strings.Builder
 	fmt.Fprintf(&b, "event: %s\n", name)
 	for l := range strings.SplitSeq(data, "\n") {
 		b.WriteString("data: " + l + "\n")
 	}
 	b.WriteByte('\n')
-	return to.write(b.String())
+	return b.String()
 }
 
 // write has a deadline of its own. HTTP/2 ends a stream whose deadline passes also while nothing is written, so there is none then.
@@ -94,7 +118,8 @@ func (to *stream) write(s string) error {
 	if err := to.control.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	if _, err := to.w.Write([]byte(s)); err != nil {
+	to.beat.Reset(heartbeat)
+	if _, err := io.WriteString(to.w, s); err != nil { // net/http copies no string for that
 		return err
 	}
 	if err := to.control.Flush(); err != nil {

@@ -66,6 +66,13 @@ func (c *client) take() string {
 	return c.text.String()
 }
 
+// peek is what came since it was last asked for all.
+func (c *client) peek() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.text.String()
+}
+
 // listen runs a stream until the test in the bubble ends.
 func listen(t *testing.T, a *agent, path string) *client {
 	return listenTo(t, handler(a, local), path)
@@ -143,7 +150,7 @@ func TestWatchersShareWhatIsMadeOfASnapshot(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if taken := a.snapshots() - before; taken > 6 {
+		if taken := a.snapshots() - before; taken > 8 {
 			t.Errorf("%d watchers took %d snapshots in a second of changes", len(watchers), taken)
 		}
 		for i, w := range watchers {
@@ -203,6 +210,72 @@ func TestSilenceIsFilledWithHeartbeats(t *testing.T) {
 			t.Errorf("in a minute of silence: %q", got)
 		}
 	})
+}
+
+// What changes while nobody is told of anything new is no reason for silence.
+func TestChangesThatNobodyIsToldOfAreNoReasonForSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAgent(idle())
+		c := listen(t, a, "/api/v1/events")
+		c.take()
+		for range 12 {
+			time.Sleep(5 * time.Second)
+			a.set(idle())
+		}
+		if got := c.take(); strings.Count(got, ": still here\n\n") < 3 || strings.Contains(got, "event: ") {
+			t.Errorf("in a minute: %q", got)
+		}
+	})
+}
+
+// However much happens, and whoever else watches, each change is told of soon; after quiet it is told of at once.
+func TestEachChangeIsToldOfSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 150 * time.Millisecond
+		a := newAgent(idle())
+		h := handler(a, local)
+		watchers := []*client{listenTo(t, h, "/api/v1/events"), listenTo(t, h, "/api/v1/events")}
+		time.Sleep(time.Second)
+		for i := range 200 {
+			s := progressing()
+			s.Reason = fmt.Sprint("change ", i, ".")
+			a.set(s)
+			synctest.Wait()
+			for range most / time.Millisecond {
+				if i == 0 || strings.Contains(watchers[0].peek(), s.Reason) && strings.Contains(watchers[1].peek(), s.Reason) {
+					break
+				}
+				time.Sleep(time.Millisecond)
+				synctest.Wait()
+			}
+			for _, w := range watchers {
+				if got := w.take(); !strings.Contains(got, s.Reason) {
+					t.Fatalf("%v after change %d one is told: %q", most, i, got)
+				}
+			}
+			if i%10 == 0 {
+				watchers[1].leave()
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				watchers[1] = listenTo(t, h, "/api/v1/events")
+				watchers[1].take()
+			}
+			time.Sleep(time.Duration(i*7%40) * time.Millisecond)
+		}
+	})
+}
+
+// A proxy that does not know better holds back what it may compress or buffer.
+func TestStreamsTellProxiesToPassThemOn(t *testing.T) {
+	t.Parallel()
+	h := handler(newAgent(idle()), local)
+	for _, path := range []string{"/api/v1/events", "/live"} {
+		got := ask(h, "HEAD", path, "localhost").Header()
+		for header, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"} {
+			if got.Get(header) != want {
+				t.Errorf("%s: %s is %q, want %q", path, header, got.Get(header), want)
+			}
+		}
+	}
 }
 
 func TestThePageIsSentOnlyWhenMoreThanTimeChanged(t *testing.T) {

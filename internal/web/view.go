@@ -29,8 +29,8 @@ type shown struct {
 	key string
 }
 
-// An event is the newest of its name and key.
-type event struct{ name, key, data string }
+// An event is the newest of its key, as it is sent. It is made once for all who are told.
+type event struct{ key, text string }
 
 // views makes views, one at a time.
 type views struct {
@@ -79,7 +79,7 @@ func (v *view) encode() ([]event, error) {
 	all := make([]event, 0, len(v.fleets)+1)
 	add := func(name, key string, value any) error {
 		data, err := json.Marshal(value)
-		all = append(all, event{name, key, string(data)})
+		all = append(all, event{key, wire(name, string(data))})
 		return err
 	}
 	for _, f := range v.fleets {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -25,6 +26,9 @@ func Who(ctx context.Context) User {
 	return u
 }
 
+// errTakenOut is why requests of a user end.
+var errTakenOut = errors.New("the agent knows you no more, or with another password or other rights")
+
 // Check passes on requests of those who said who they are, and answers the others itself. A request ends when the user is taken out
 // of the file, or given another password or other rights there.
 func (g *Gate) Check(next http.Handler) http.Handler {
@@ -34,9 +38,9 @@ func (g *Gate) Check(next http.Handler) http.Handler {
 			refused.answer(w)
 			return
 		}
-		ctx, cancel := context.WithCancel(context.WithValue(r.Context(), userKey{}, a.User))
-		defer cancel()
-		defer context.AfterFunc(a.inForce, cancel)()
+		ctx, end := context.WithCancelCause(context.WithValue(r.Context(), userKey{}, a.User))
+		defer end(nil)
+		defer context.AfterFunc(a.inForce, func() { end(errTakenOut) })()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
