@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -112,26 +110,9 @@ func tellRolls(dir, revision string, files fs.FS, tree desired.Tree, stdout io.W
 			fmt.Fprintf(stdout, "new since %s: fleet %s\n", revision, fleet)
 			continue
 		}
-		fmt.Fprintf(stdout, "changed since %s: fleet %s rolls (%s)\n", revision, fleet, web.Line(strings.Join(changedFiles(fleet, tree, was, files), ", ")))
+		fmt.Fprintf(stdout, "changed since %s: fleet %s rolls (%s)\n", revision, fleet, web.Line(strings.Join(desired.ChangedFiles(fleet, tree, was, files), ", ")))
 	}
 	return nil
-}
-
-// changedFiles are the files a fleet uses that are not what they were, sorted.
-func changedFiles(fleet string, tree desired.Tree, was, is fs.FS) []string {
-	var changed []string
-	for file, users := range tree.Uses {
-		if !slices.Contains(users, fleet) {
-			continue
-		}
-		old, oldErr := fs.ReadFile(was, file)
-		now, nowErr := fs.ReadFile(is, file)
-		if oldErr != nil || nowErr != nil || !bytes.Equal(old, now) {
-			changed = append(changed, file)
-		}
-	}
-	slices.Sort(changed)
-	return changed
 }
 
 // counted is a number with its noun, in the plural unless it is one.

@@ -19,10 +19,7 @@ const mostSaid = 200
 func versionAfter(before desired.Version, fleet *desired.Fleet, commit *object.Commit) desired.Version {
 	version := desired.Version{
 		Fleet: fleet, Revision: commit.Hash.String(), Committed: dateOf(commit),
-		Change: desired.Commit{
-			Revision: commit.Hash.String(), Committed: dateOf(commit),
-			Author: said(commit.Author.Name), Subject: said(commit.Message),
-		},
+		Change: commitOf(commit),
 	}
 	if before.Change.Revision != "" && !before.Released && reflect.DeepEqual(before.Fleet, fleet) {
 		version.Change = before.Change

@@ -73,6 +73,21 @@ type fetched struct {
 // fetch lists the references once and, unless the branch's head is known, fetches it in the same conversation. The answer is
 // nil when the head is known.
 func (r *remote) fetch(ctx context.Context, known plumbing.Hash, want extent) (*fetched, error) {
+	var head plumbing.Hash
+	store, err := r.fetchHeads(ctx, want, func(advertised *packp.AdvRefs) (heads []plumbing.Hash, err error) {
+		if head, err = r.headOf(advertised); err != nil || head == known {
+			return nil, err
+		}
+		return []plumbing.Hash{head}, nil
+	})
+	if err != nil || store == nil {
+		return nil, err
+	}
+	return &fetched{head, store}, nil
+}
+
+// fetchHeads lists the references once, and fetches those that are chosen of them in the same conversation. The answer is nil when none is.
+func (r *remote) fetchHeads(ctx context.Context, want extent, choose func(*packp.AdvRefs) ([]plumbing.Hash, error)) (*memory.Storage, error) {
 	short, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	conversation, advertised, err := r.list(short)
@@ -80,19 +95,19 @@ func (r *remote) fetch(ctx context.Context, known plumbing.Hash, want extent) (*
 		return nil, inContext(short, r.timeout, err)
 	}
 	defer conversation.Close()
-	head, err := r.headOf(advertised)
-	if err != nil || head == known {
+	heads, err := choose(advertised)
+	if err != nil || len(heads) == 0 {
 		return nil, err
 	}
 	transfer, cancel := context.WithTimeout(ctx, transferFactor*r.timeout)
 	defer cancel()
 	began := time.Now()
-	store, err := r.receive(transfer, conversation, request(advertised.Capabilities, head, want), want.commitsOnly)
+	store, err := r.receive(transfer, conversation, request(advertised.Capabilities, want, heads...), want.commitsOnly)
 	r.tell(want.operation(), began, err)
 	if err != nil {
 		return nil, inContext(transfer, transferFactor*r.timeout, err)
 	}
-	return &fetched{head, store}, nil
+	return store, nil
 }
 
 // list opens a conversation with the server and hears its references.
@@ -133,9 +148,9 @@ func (r *remote) headOf(advertised *packp.AdvRefs) (plumbing.Hash, error) {
 	return head, nil
 }
 
-func request(offered *capability.List, head plumbing.Hash, want extent) *packp.UploadPackRequest {
+func request(offered *capability.List, want extent, heads ...plumbing.Hash) *packp.UploadPackRequest {
 	req := packp.NewUploadPackRequestFromCapabilities(offered)
-	req.Wants = []plumbing.Hash{head}
+	req.Wants = heads
 	if want.depth > 0 && offered.Supports(capability.Shallow) {
 		req.Depth = packp.DepthCommits(want.depth)
 		_ = req.Capabilities.Set(capability.Shallow)
@@ -162,8 +177,10 @@ func (r *remote) receive(ctx context.Context, from session, req *packp.UploadPac
 	if err != nil {
 		return nil, err
 	}
-	if store.HasEncodedObject(req.Wants[0]) != nil {
-		return nil, fail(Corrupt, "the server's pack lacks the commit %s it was asked for", req.Wants[0])
+	for _, head := range req.Wants {
+		if store.HasEncodedObject(head) != nil {
+			return nil, fail(Corrupt, "the server's pack lacks the commit %s it was asked for", head)
+		}
 	}
 	return store, nil
 }

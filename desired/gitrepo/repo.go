@@ -37,6 +37,8 @@ type Repo struct {
 	// holder changes what mu guards.
 	pass chan struct{}
 
+	proposals proposals
+
 	mu      sync.Mutex
 	force   desired.State // what is in force; Problem is composed when it is handed out
 	kept    []string      // commits that were in force, newest last, the accepted one among them
@@ -65,6 +67,7 @@ func open(options Options, load loader) (*Repo, error) {
 		return nil, err
 	}
 	r := &Repo{options: options, remote: remote, keeper: keeper{options.Dir}, load: load, pass: make(chan struct{}, 1)}
+	r.proposals.turn = make(chan struct{}, 1)
 	r.stats = Stats{Branch: options.Branch, Path: options.Path, Errors: map[Reason]int{}}
 	for _, reason := range Reasons() {
 		r.stats.Errors[reason] = 0

@@ -237,7 +237,7 @@ func TestSSHTransferOutlivesTheTimeOfItsListing(t *testing.T) {
 	over()
 	time.Sleep(50 * time.Millisecond) // for what would end it
 	want := plumbing.NewHash(head)
-	store, err := remote.receive(t.Context(), conversation, request(advertised.Capabilities, want, extent{depth: 1}), false)
+	store, err := remote.receive(t.Context(), conversation, request(advertised.Capabilities, extent{depth: 1}, want), false)
 	if err != nil || store.HasEncodedObject(want) != nil {
 		t.Errorf("the pack did not come: %v", err)
 	}
