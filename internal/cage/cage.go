@@ -1,0 +1,36 @@
+package cage
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// A Spec says what a cage is like.
+type Spec struct {
+	Name       string            // its host name
+	Slot       int               // 0 to 99, another one for each cage of a machine: as root, each has its own range of user ids
+	Executable string            // that calls Enter when it is run with Args; default: this process's own
+	Args       []string          // of Executable
+	Programs   map[string][]byte // by name: scripts that come before this machine's programs
+	Files      map[string][]byte // by path: what is there from the beginning
+	Inside     json.RawMessage   // handed to what runs inside
+}
+
+// Dir is where a cage has what is not this machine's: the programs of its Spec in bin, and the windlass binary.
+const Dir = "/run/windlass"
+
+// Binary is the copy of the windlass binary in a cage.
+const Binary = Dir + "/windlass"
+
+// SearchPath is where programs are looked for in a cage.
+const SearchPath = Dir + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Inside is what runs in a cage: it calls ready when it can be used, and ends when ctx does.
+type Inside func(ctx context.Context, spec json.RawMessage, ready func()) error
+
+// The stages of what becomes a cage, as arguments of its executable.
+const (
+	stageBuild = "build" // in the new namespaces, with this machine's files still in sight
+	stageInit  = "init"  // sealed, as process 1
+	stageWork  = "work"  // what runs inside
+)
