@@ -9,13 +9,19 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// Of a released build, set by the linker (.ci/compile). Nothing else sets them.
+var releasedVersion, releasedRevision string
+
 // A build names this program.
 type build struct {
-	version  string // of the module; "devel" when it was not built from a tagged version
+	version  string // that of the release, else of the module; "devel" when it was not built from a tagged version
 	revision string // of its source; empty: not known. "+changed" when the working tree had changes
 }
 
 func thisBuild() build {
+	if releasedVersion != "" {
+		return build{version: releasedVersion, revision: releasedRevision}
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return build{version: "unknown"}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"windlass/actuators/host"
 	"windlass/desired"
 	"windlass/desired/gitrepo"
@@ -142,12 +144,17 @@ func (a *agent) run(ctx context.Context) error {
 		served <- web.Serve(serving, a.listener, a.handler, secured, a.log)
 	}()
 	a.log.Info("listening", "addr", a.listener.Addr().String(), "tls", secured != nil)
+	tellSupervisor(daemon.SdNotifyReady, a.log)
 	states := make(chan desired.State)
 	var polling, keeping sync.WaitGroup
 	if a.gate != nil {
 		keeping.Go(func() { a.gate.Watch(serving) })
 	}
 	polling.Go(func() { a.poll(ctx, states) })
+	polling.Go(func() {
+		<-ctx.Done()
+		tellSupervisor(daemon.SdNotifyStopping, a.log)
+	})
 	keeping.Go(func() { a.state.keep(serving, a.core, a.record, a.log) })
 	a.core.Run(ctx, states)
 	polling.Wait()
