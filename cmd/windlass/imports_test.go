@@ -40,6 +40,7 @@ var mayKnow = map[string][]string{
 	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example"},
 
 	"internal/web/access":        {"desired"},
+	"internal/outbound":          {"internal/redact"},
 	"internal/sandbox/aws":       {},
 	"internal/sandbox/sshdtest":  {},
 	"internal/awsapi/awsapitest": {"internal/sandbox/aws"},
