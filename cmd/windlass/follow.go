@@ -96,7 +96,7 @@ func newFollower(c *client, aim follow.Aim, timeout time.Duration, out, stderr i
 	t := terminalOf(out)
 	return &follower{
 		client: c, judge: follow.Judge{Aim: aim}, timeout: timeout, out: out, stderr: stderr, least: -1,
-		lines: follow.Lines{Out: out, Colour: t.Colour, Width: t.Width, Stamp: func() string { return time.Now().Format(time.TimeOnly) }},
+		lines: follow.Lines{Out: out, Colour: t.Colour, Width: t.Width, Stamp: func(now time.Time) string { return now.Format(time.TimeOnly) }},
 	}
 }
 
@@ -158,7 +158,7 @@ func (f *follower) take(p picture) (follow.Verdict, error) {
 			return v, nil
 		}
 		f.waits = v.Reason
-		_, err := fmt.Fprintf(f.out, "%s  %s\n", f.lines.Stamp(), web.Line(v.Reason))
+		_, err := fmt.Fprintf(f.out, "%s  %s\n", f.lines.Stamp(time.Now()), web.Line(v.Reason))
 		return v, err
 	}
 	at := slices.IndexFunc(p.fleets, func(fleet web.Fleet) bool { return fleet.Name == f.judge.Aim.Fleet })
@@ -169,7 +169,7 @@ func (f *follower) take(p picture) (follow.Verdict, error) {
 	if f.least < 0 || f.fleet.InService < f.least {
 		f.least = f.fleet.InService
 	}
-	return v, f.lines.Take(f.fleet)
+	return v, f.lines.Take(f.fleet, time.Now())
 }
 
 // close tells the end in a line that can be passed on.

@@ -1,13 +1,18 @@
 package follow_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"windlass/internal/follow"
 	"windlass/internal/web"
+	"windlass/reconciler"
 	"windlass/reconciler/plan"
 )
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // A line for each change of a node's state or release and of the fleet's phase, whatever else is told again and again.
 func TestLinesTellWhatChanges(t *testing.T) {
@@ -20,18 +25,18 @@ func TestLinesTellWhatChanges(t *testing.T) {
 	moving := fleet("new", "v2", "d2", plan.PhaseProgressing, "1 of 2 nodes under way")
 	halted := fleet("new", "v2", "d2", plan.PhaseHalted, "v2 failed on web-2")
 	var out strings.Builder
-	l := follow.Lines{Out: &out, Stamp: func() string { return "12:00:00" }}
+	l := follow.Lines{Out: &out, Stamp: func(time.Time) string { return "12:00:00" }}
 	for _, nodes := range [][]web.Node{
 		{node("web-1", "v1", plan.Draining, "3 connections"), node("web-2", "v1", plan.Outdated, "")},
 		{node("web-1", "v1", plan.Draining, "2 connections"), node("web-2", "v1", plan.Outdated, "serves v1")},
 		{node("web-1", "v2", plan.InService, ""), node("web-2", "v1", plan.Draining, "leaves \x1b[2J")},
 	} {
 		moving.Nodes = nodes
-		check(t, l.Take(moving))
+		check(t, l.Take(moving, noon))
 	}
 	halted.Nodes = []web.Node{moving.Nodes[0], failed}
-	check(t, l.Take(halted))
-	check(t, l.Take(halted))
+	check(t, l.Take(halted, noon))
+	check(t, l.Take(halted, noon))
 	want := `12:00:00  web-1  draining       v1  3 connections
 12:00:00  fleet  progressing    v2  1 of 2 nodes under way
 12:00:00  web-1  in service     v2
@@ -54,12 +59,133 @@ func TestLinesFitTheTerminal(t *testing.T) {
 		30: "0  web-1  \x1b[33mjoining       \x1b[0m v2  \x1b[2mwaits for its load balancers to show that it joins, which takes a while\x1b[0m\n",
 	} {
 		var out strings.Builder
-		l := follow.Lines{Out: &out, Stamp: func() string { return "0" }, Colour: true, Width: width}
+		l := follow.Lines{Out: &out, Stamp: func(time.Time) string { return "0" }, Colour: true, Width: width}
 		f := fleet("new", "v2", "d2", "", "")
 		f.Nodes = []web.Node{{Name: "web-1", Release: "v2", State: plan.Joining, Reason: "waits for its load balancers to show that it joins, which takes a while"}}
-		check(t, l.Take(f))
+		check(t, l.Take(f, noon))
 		if got := out.String(); got != want {
 			t.Errorf("%d columns: %q, want %q", width, got, want)
+		}
+	}
+}
+
+// crowd is a large fleet on its way, of whose nodes so many are done.
+func crowd(nodes, done int) web.Fleet {
+	f := fleet("new", "v2", "d2", plan.PhaseProgressing, "1 of 500 nodes under way")
+	f.Rollout = web.Rollout{Release: "v2", Started: noon, Planned: nodes, Completed: done}
+	f.Expected = &web.Expected{Nodes: nodes - done, Ends: noon.Add(time.Hour)}
+	for i := range nodes {
+		n := web.Node{Name: fmt.Sprintf("web-%03d", i), Release: "v1", State: plan.Outdated}
+		if i < done {
+			n.Release, n.State = "v2", plan.InService
+		}
+		f.Nodes = append(f.Nodes, n)
+	}
+	return f
+}
+
+// A pipeline's log has some lines of a rollout, whether it is of five nodes or of five hundred that all have trouble at times.
+func TestLinesOfALargeFleetAreFew(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	l := follow.Lines{Out: &out, Stamp: func(now time.Time) string { return now.Format(time.TimeOnly) }}
+	now, f := noon, crowd(500, 0)
+	for i := range f.Nodes {
+		for _, state := range []plan.State{plan.Draining, plan.Configuring, plan.Verifying, plan.Joining, plan.Baking, plan.Unreachable} {
+			f.Nodes[i].State = state
+			check(t, l.Take(f, now))
+			now = now.Add(time.Second)
+		}
+		f.Nodes[i].Release, f.Nodes[i].State, f.Rollout.Completed = "v2", plan.InService, i+1
+	}
+	f.Phase, f.Reason = plan.PhaseIdle, "500 of 500 in service with v2"
+	check(t, l.Take(f, now))
+	const most = 20 + 20 + 50 + 2 // nodes in trouble, shares of the rollout, minutes, phases
+	got := out.String()
+	if lines := strings.Count(got, "\n"); lines > most {
+		t.Errorf("%d lines, want at most %d:\n%s", lines, most, got)
+	}
+	for _, want := range []string{
+		"12:00:00  fleet      progressing    v2  1 of 500 nodes under way\n", "  web-000    unreachable    v1\n",
+		"12:02:30  fleet      progressing    v2  25 of 500, about 58 min left; 25 in service, 474 outdated, 1 draining\n",
+		"  fleet      idle           v2  500 of 500 in service with v2\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// What happens to many at once is one line, with what the first of those in trouble is like.
+func TestManyThatChangeAlikeAreToldOfTogether(t *testing.T) {
+	t.Parallel()
+	for nodes, want := range map[int]string{
+		8: `0  web-003  draining       v1  slowly
+0  web-004  draining       v1  slowly
+0  web-000  unreachable    v1  no route
+0  7 nodes  unreachable    v1  web-001, web-002, web-003 and 4 more
+`,
+		300: `0  web-000    unreachable    v1  no route
+0  299 nodes  unreachable    v1  web-001, web-002, web-003 and 296 more
+`,
+	} {
+		var out strings.Builder
+		l := follow.Lines{Out: &out, Stamp: func(time.Time) string { return "0" }}
+		f := crowd(nodes, 0)
+		f.Phase = ""
+		for _, state := range []plan.State{plan.Outdated, plan.Draining, plan.Unreachable} {
+			for i := range f.Nodes {
+				switch n := &f.Nodes[i]; {
+				case state == plan.Unreachable:
+					n.State, n.Reason = state, "no route"
+				case state == plan.Draining && (i == 3 || i == 4):
+					n.State, n.Reason = state, "slowly"
+				}
+			}
+			check(t, l.Take(f, noon))
+		}
+		if got := out.String(); got != want {
+			t.Errorf("%d nodes: got\n%s\nwant\n%s", nodes, got, want)
+		}
+	}
+}
+
+// Only what came to its end before one's eyes is told as what was followed.
+func TestAWitnessTellsOfWhatItSaw(t *testing.T) {
+	t.Parallel()
+	rollout := func(began time.Duration, result reconciler.Result, done int) web.Fleet {
+		f := fleet("new", "v2", "d2", plan.PhaseIdle, "")
+		f.Rollout = web.Rollout{From: "v1", Release: "v2", Started: noon.Add(began), Planned: 2, Completed: done, Result: result}
+		if result != "" {
+			f.Rollout.Ended = noon.Add(began + time.Minute)
+		}
+		return f
+	}
+	old, begun, done := rollout(-time.Hour, reconciler.ResultSucceeded, 2), rollout(0, "", 1), rollout(0, reconciler.ResultSucceeded, 2)
+	for name, c := range map[string]struct {
+		seen []web.Fleet
+		end  follow.End
+		want string
+	}{
+		"from its beginning":  {[]web.Fleet{old, begun, done}, follow.InService, "web: v1 → v2 in service on 2 of 2, took 1 min"},
+		"in the middle":       {[]web.Fleet{begun, done}, follow.InService, "web: v1 → v2 in service on 2 of 2, took 1 min"},
+		"too quick to see":    {[]web.Fleet{old, done}, follow.InService, "web: v1 → v2 in service on 2 of 2, took 1 min"},
+		"a restart meanwhile": {[]web.Fleet{begun, {Name: "web"}, done}, follow.InService, "web: v1 → v2 in service on 2 of 2, took 1 min"},
+		"it rested already":   {[]web.Fleet{old, old}, follow.InService, ""},
+		"before it began":     {[]web.Fleet{{Name: "web"}, old}, follow.InService, ""},
+		"it goes on":          {[]web.Fleet{old, begun}, follow.InService, ""},
+		"there never was one": {[]web.Fleet{fleet("new", "v2", "d2", plan.PhaseIdle, "")}, follow.InService, ""},
+		"superseded":          {[]web.Fleet{old, begun}, follow.Superseded, "web: v1 → v2 superseded at 1 of 2"},
+		"superseded unseen":   {[]web.Fleet{old}, follow.Superseded, ""},
+		"halted":              {[]web.Fleet{begun, rollout(0, reconciler.ResultHalted, 0)}, follow.Halted, "web: v1 → v2 halted at 0 of 2, took 1 min"},
+		"nothing was seen":    {nil, follow.InService, ""},
+	} {
+		var w follow.Witness
+		for _, f := range c.seen {
+			w.Take(f)
+		}
+		if got := w.Recap(c.end); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }

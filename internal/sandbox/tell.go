@@ -33,7 +33,7 @@ const (
 
 func newTeller(out io.Writer) *teller {
 	began := time.Now()
-	t := &teller{out: out, lines: follow.Lines{Out: out, Stamp: func() string { return fmt.Sprintf("%6.1f s", time.Since(began).Seconds()) }}}
+	t := &teller{out: out, lines: follow.Lines{Out: out, Stamp: func(now time.Time) string { return fmt.Sprintf("%6.1f s", now.Sub(began).Seconds()) }}}
 	file, ok := out.(*os.File)
 	if ok && term.IsTerminal(int(file.Fd())) {
 		t.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
@@ -46,7 +46,7 @@ func newTeller(out io.Writer) *teller {
 }
 
 // fleet tells what changed of the fleet's phase and of its nodes.
-func (t *teller) fleet(s web.Fleet) { _ = t.lines.Take(s) } // out tells of its own trouble
+func (t *teller) fleet(s web.Fleet) { _ = t.lines.Take(s, time.Now()) } // out tells of its own trouble
 
 func (t *teller) paint(colour, text string) string {
 	if !t.colour || colour == "" {

@@ -232,13 +232,13 @@ func (f Fleet) other() string {
 	return " with " + f.Rollout.Release
 }
 
-// held is why not more is done, as far as the reason does not say it already.
-func (f Fleet) held() []string {
+// Held is why not more is done, as far as the reason does not say it already.
+func (f Fleet) Held() []string {
 	return slices.DeleteFunc(slices.Clone(f.Plan.Holds), func(h string) bool { return strings.Contains(f.Reason, strings.TrimPrefix(h, "hold: ")) })
 }
 
-// left is how long the rollout is expected to take still. It is 0 when nothing can be said.
-func (f Fleet) left(now time.Time) time.Duration {
+// Left is how long the rollout is expected to take still. It is 0 when nothing can be said.
+func (f Fleet) Left(now time.Time) time.Duration {
 	if f.Expected == nil || f.Expected.Ends.IsZero() || !f.Rollout.underWay() {
 		return 0
 	}

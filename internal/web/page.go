@@ -112,15 +112,14 @@ type fleetView struct {
 
 // Reaches is how long the rollout still takes, in words; empty when nothing can be said.
 func (f fleetView) Reaches() string {
-	if left := f.left(f.Now); left > 0 {
+	if left := f.Left(f.Now); left > 0 {
 		return "about " + about(left) + " left"
 	}
 	return ""
 }
 
-// Other and Held are those of Fleet.
-func (f fleetView) Other() string  { return f.other() }
-func (f fleetView) Held() []string { return f.held() }
+// Other is that of Fleet.
+func (f fleetView) Other() string { return f.other() }
 
 // Failures are the nodes on which a step failed, with what it said last.
 func (f fleetView) Failures() []Node {

@@ -18,7 +18,7 @@ func (r Rollout) Recap(fleet string) string {
 	if l := r.Lowest; l != nil {
 		parts = append(parts, fmt.Sprintf("at least %d of %d in service", l.InService, l.Size))
 	}
-	if by := r.by(); by != "" {
+	if by := r.By(); by != "" {
 		parts = append(parts, by)
 	}
 	if r.Link != "" {
@@ -37,8 +37,8 @@ func (r Rollout) releases() string {
 	return Past{From: visible(r.From), Release: visible(r.Release)}.releases()
 }
 
-// by is who wanted it. Of drift and of nodes that came nobody is the author.
-func (r Rollout) by() string {
+// By is who wanted it. Of drift and of nodes that came nobody is the author.
+func (r Rollout) By() string {
 	if r.Trigger == reconciler.TriggerDrift || r.Trigger == reconciler.TriggerMembership {
 		return "after " + words(r.Trigger)
 	}
@@ -47,6 +47,9 @@ func (r Rollout) by() string {
 	}
 	return "by " + visible(r.Change.Author)
 }
+
+// About is a span that is foreseen, to ten seconds, from ten minutes on to the minute.
+func About(d time.Duration) string { return about(d) }
 
 // Span is a duration for people, in at most two units: 12 s, 4 min, 3 h 20 min.
 func Span(d time.Duration) string { return span(d) }

@@ -97,7 +97,7 @@ func (p printer) fleet(f Fleet) {
 	p.figures(f)
 	p.rejection(f.Rejected)
 	p.steps(f.Plan.Steps)
-	for _, hold := range f.held() {
+	for _, hold := range f.Held() {
 		p.line(yellow, "  ", "%s", hold)
 	}
 	p.nodes(f.Nodes)
@@ -142,7 +142,7 @@ func (p printer) pace(f Fleet) string {
 	if r := f.Rollout; !r.Ended.IsZero() {
 		return ", " + words(r.Result) + " " + span(p.Now.Sub(r.Ended)) + " ago"
 	}
-	if left := f.left(p.Now); left > 0 {
+	if left := f.Left(p.Now); left > 0 {
 		return ", about " + about(left) + " left"
 	}
 	return ""
