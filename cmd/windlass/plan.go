@@ -27,7 +27,7 @@ const (
 )
 
 func newPlan() *cobra.Command {
-	var o agentOptions
+	var o planOptions
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what the agent would do now, step by step, and why not more",
@@ -39,19 +39,32 @@ The steps of a node's way: prepare while it serves, leave (claim it, write down 
 load balancers), prove (verified, added and baked). Besides: adopt (write down that it has what is wanted), restore (leave it as it is
 now), take (go on with what another agent began), fail, halt, prune.
 
+With --server the agent there makes the plan, of what would be done if --branch were merged into the branch that it follows. That takes
+a user who may look, and no key: it is for pull requests. Nothing of the branch is run, and nothing of it is in force.
+
 Exit status: 0 nothing to do, 2 changes are pending, 1 something could not be read or is wrong.`,
 		Example: `  windlass plan --repo https://git.example.com/ops/deploy
-  windlass plan --config /etc/windlass/windlass.yaml`,
+  windlass plan --config /etc/windlass/windlass.yaml
+  windlass plan --server https://windlass.example.com --user ci --password-file ci.password --branch my-branch --format markdown`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(); err != nil {
+			ask, err := o.asks()
+			switch {
+			case err != nil:
+				return err
+			case ask && !cmd.Flags().Changed("branch"):
+				return errors.New("name the branch to plan with --branch; what the agent does now is for windlass status")
+			case ask:
+				return planBranch(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			}
+			if err := o.here.check(); err != nil {
 				return err
 			}
-			return showPlan(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return showPlan(cmd.Context(), o.here, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	o.shared(cmd)
-	return configurable(cmd)
+	o.define(cmd)
+	return o.remember(configurable(cmd))
 }
 
 func showPlan(ctx context.Context, o agentOptions, stdout, stderr io.Writer) error {

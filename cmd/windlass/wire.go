@@ -102,7 +102,7 @@ func (a *agent) join(me plan.Agent) {
 	if a.gate != nil {
 		series.MustRegister(metrics.WebConfig(a.gate.Problem))
 	}
-	options := web.Options{Addr: a.listener.Addr().String(), Access: a.gate, Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight}
+	options := web.Options{Addr: a.listener.Addr().String(), Access: a.gate, Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight, Propose: a.repo.Propose}
 	if a.past != nil {
 		options.History = a.past
 	}

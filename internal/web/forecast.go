@@ -42,7 +42,11 @@ type Foreseen struct {
 
 // Foresee is the forecast of what is seen. The release is another one than the file has, or empty.
 func Foresee(seen reconciler.Sight, release string) Forecast {
-	want := wanting(seen.Want, release)
+	return forecastOf(wanting(seen.Want, release), seen)
+}
+
+// forecastOf is the forecast of what is seen, if that were wanted.
+func forecastOf(want plan.Want, seen reconciler.Sight) Forecast {
 	f := plan.Foresee(want, seen.World)
 	c := newCensor()
 	out := Forecast{
