@@ -37,6 +37,8 @@ var mayKnow = map[string][]string{
 	"internal/web":     {"desired", "actuators", "reconciler/plan", "reconciler", "internal/redact", "internal/history", "internal/web/access"},
 	"internal/clone":   {"desired/gitrepo", "internal/redact"},
 	"internal/follow":  {"reconciler/plan", "reconciler", "internal/web"},
+	"internal/manual":  {},
+	"internal/follow":  {"reconciler/plan", "internal/web"},
 	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example"},
 
 	"internal/web/access":        {"desired"},
