@@ -15,7 +15,7 @@ export GOFLAGS := $(GOFLAGS) -p=2 -trimpath
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test tests stories mutate sim fuzz bench lint size
+.PHONY: help build demo test tests stories mutate sim fuzz bench lint size man deb try
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -23,6 +23,19 @@ help: ## list the targets
 build: ## build bin/windlass, stripped
 	@mkdir -p bin
 	$(GO) build -ldflags '-s -w' -o $(BIN) ./cmd/windlass
+
+man: build ## the manual pages, in bin/man
+	@mkdir -p bin/man
+	$(BIN) manual bin/man
+
+# Another architecture compiles all anew, which takes a minute and 3.4 GB.
+ARCHES ?= amd64 arm64
+
+deb: build ## Debian packages, bin/windlass_*.deb (ARCHES="amd64 arm64")
+	@GO='$(GO)' .ci/deb $(ARCHES)
+
+try: build ## make this machine's package, and try it: lintian, install, upgrade, remove, purge
+	deb=$$(GO='$(GO)' .ci/deb $$(dpkg --print-architecture)) && $(GO) -C .ci/pack test -count 1 -timeout 10m . -deb "$$deb"
 
 demo: build ## watch a local fleet deploy, halt and roll back, in under a minute
 	$(BIN) demo
@@ -65,8 +78,9 @@ lint: size ## gofmt, vet, staticcheck, shellcheck where installed
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not gofmt-ed: $$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) -C .ci/tools vet ./...
+	$(GO) -C .ci/pack vet ./...
 	$(STATICCHECK) ./...
-	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout .ci/before findings/*.sh
+	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout .ci/before .ci/version .ci/compile .ci/deb .ci/pack/testdata/*.sh packaging/postinst packaging/prerm packaging/postrm findings/*.sh
 
 size: build ## the stripped binary stays below 30 MB
 	@size=$$(stat -c %s $(BIN)); echo "$(BIN): $$((size / 1000000)) MB"; test $$size -le 30000000
