@@ -46,6 +46,13 @@ func filledIn(schema map[string]any, plain any) any {
 	switch plain := plain.(type) {
 	case map[string]any:
 		properties, _ := schema["properties"].(map[string]any)
+		if others, ok := schema["additionalProperties"].(map[string]any); ok {
+			for key, v := range plain {
+				if _, named := properties[key]; !named {
+					plain[key] = filledIn(others, v)
+				}
+			}
+		}
 		for key, part := range properties {
 			part := part.(map[string]any)
 			v, given := plain[key]

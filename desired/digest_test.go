@@ -82,6 +82,7 @@ var changes = []change{
 	{"health", false, func(f *desired.Fleet, s string) { f.Health[0].Name, f.Health[0].Interval = s, time.Hour }},
 	{"unproven", false, func(f *desired.Fleet, s string) { f.Unproven = s }},
 	{"rollout", false, func(f *desired.Fleet, s string) { f.Rollout = desired.Rollout{Attempts: 7} }},
+	{"notify", false, func(f *desired.Fleet, s string) { f.Notify = []desired.Notification{{Channel: s}} }},
 	{"dir", false, func(f *desired.Fleet, s string) { f.Configure.Dir = s }},
 	{"a step's name", false, func(f *desired.Fleet, s string) { f.Configure.Activate[0].Name = s }},
 	{"a step's time-out", false, func(f *desired.Fleet, s string) { f.Configure.Activate[0].Timeout = time.Hour }},

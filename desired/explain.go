@@ -11,7 +11,7 @@ import (
 )
 
 // explain says in people's words, and at the place in the file, what the schema library found.
-func (s fleetSchema) explain(document *value, invalid *jsonschema.ValidationError) Errors {
+func (s schema) explain(document *value, invalid *jsonschema.ValidationError) Errors {
 	part := s.part(invalid.SchemaURL)
 	switch invalid.ErrorKind.(type) {
 	case *kind.OneOf, *kind.AnyOf: // one sentence, not one for each alternative
@@ -33,7 +33,7 @@ func (s fleetSchema) explain(document *value, invalid *jsonschema.ValidationErro
 	}
 	f := finding{part: part, at: at, path: keyPath(path...)}
 	if f.path == "" {
-		f.path = "the fleet"
+		f.path = s.about
 	}
 	return f.explain(invalid.ErrorKind)
 }

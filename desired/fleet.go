@@ -30,9 +30,29 @@ type Fleet struct {
 	Health        []Check
 	Unproven      string // why no check can name the release; empty when one does
 	Rollout       Rollout
+	Notify        []Notification // who hears of its rollouts
 
 	Path string // of the fleet file in the repo, for messages
 }
+
+// A Notification says what a channel hears of a fleet. Channels are the agent's; one that it does not know is no error.
+type Notification struct {
+	Channel string
+	On      []Occasion
+}
+
+// An Occasion is something that people are told of a fleet.
+type Occasion string
+
+// The occasions. Rejected is a commit whose file of the fleet is not in force.
+const (
+	OnStarted    Occasion = "started"
+	OnWaiting    Occasion = "waiting"
+	OnHalted     Occasion = "halted"
+	OnRolledBack Occasion = "rolled_back"
+	OnSucceeded  Occasion = "succeeded"
+	OnRejected   Occasion = "rejected"
+)
 
 // A Pause says why a fleet starts nothing new.
 type Pause struct {

@@ -225,6 +225,10 @@ func TestReadsEverythingAFleetCanSay(t *testing.T) {
 			},
 			Attempts: 5, ProgressDeadline: 90 * time.Minute, RestoreAfter: 20 * time.Minute, OnFailure: "halt",
 		},
+		Notify: []desired.Notification{
+			{Channel: "deploys", On: []desired.Occasion{desired.OnStarted, desired.OnWaiting, desired.OnHalted, desired.OnRolledBack, desired.OnSucceeded, desired.OnRejected}},
+			{Channel: "on-call", On: []desired.Occasion{desired.OnHalted}},
+		},
 		Path: "fleets/live/web.yml",
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {

@@ -24,6 +24,11 @@ const (
 // merge keys, no key twice, and no scalar that two YAML readers could understand differently. The value is nil when the
 // text could not be parsed at all.
 func parseDocument(file string, text []byte) (*value, Errors) {
+	return parseMapping(file, text, "apiVersion: "+APIVersion)
+}
+
+// parseMapping is parseDocument of a file whose keys are such as in the example.
+func parseMapping(file string, text []byte, example string) (*value, Errors) {
 	text = bytes.TrimPrefix(text, []byte("\uFEFF"))
 	if err, bad := unreadable(file, text); bad {
 		return nil, Errors{err}
@@ -47,7 +52,7 @@ func parseDocument(file string, text []byte) (*value, Errors) {
 		return nil, append(p.errors, errorAt(Position{file, 1, 1}, "the file is empty"))
 	}
 	if root.kind != mappingValue && !root.flawed {
-		p.errors = append(p.errors, errorAt(root.at, "the file is %s; it must be a mapping of keys such as apiVersion: %s", root.shown(), APIVersion))
+		p.errors = append(p.errors, errorAt(root.at, "the file is %s; it must be a mapping of keys such as %s", root.shown(), example))
 		return nil, p.errors
 	}
 	return root, p.errors
@@ -177,7 +182,7 @@ func (p *parser) isKey(key *yaml.Node) bool {
 		p.report(key, "merge key <<: merge keys are not allowed; use base")
 	case key.Anchor != "" || key.Style&yaml.TaggedStyle != 0:
 		p.report(key, "anchors and tags are not allowed on a key")
-	case key.Tag != "!!str" || elsewhereBool(key):
+	case key.Tag != "!!str" || elsewhereBool(key) && key.Value != "on": // which is a key of a notification
 		p.report(key, "key %s is not read as text; quote it", shorten(key.Value))
 	default:
 		return true

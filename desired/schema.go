@@ -21,8 +21,10 @@ var schemaSource []byte
 
 // Schema is the JSON Schema of a fleet file, for editors: the same description that Load validates with and takes
 // defaults from. Its bytes change only with the format.
-func Schema() []byte {
-	text, err := yaml.YAMLToJSON(schemaSource)
+func Schema() []byte { return schemaJSON(schemaSource) }
+
+func schemaJSON(source []byte) []byte {
+	text, err := yaml.YAMLToJSON(source)
 	if err != nil {
 		panic(fmt.Sprintf("cannot read the embedded schema: %v", err))
 	}
@@ -44,23 +46,32 @@ func requireAll(tree map[string]any) {
 
 const schemaURL = "fleet:schema"
 
-// A fleetSchema is the schema with its references replaced by what they refer to, as a tree and compiled.
-type fleetSchema struct {
+// A schema is one with its references replaced by what they refer to, as a tree and compiled.
+type schema struct {
+	about    string // what it describes, for messages: the fleet
 	tree     map[string]any
 	compiled *jsonschema.Schema
-	name     *regexp.Regexp // of a fleet
-	release  *regexp.Regexp
 }
 
-// theSchema panics when the embedded schema is broken, which any test of this package shows.
-var theSchema = sync.OnceValue(func() fleetSchema {
+type fleetSchema struct {
+	schema
+	name    *regexp.Regexp // of a fleet
+	release *regexp.Regexp
+}
+
+// treeOf panics when the embedded schema is broken, which any test shows that reads a file by it.
+func treeOf(source []byte) map[string]any {
 	var tree map[string]any
-	if err := json.Unmarshal(Schema(), &tree); err != nil {
+	if err := json.Unmarshal(schemaJSON(source), &tree); err != nil {
 		panic(fmt.Sprintf("cannot read the embedded schema: %v", err))
 	}
 	defs, _ := tree["$defs"].(map[string]any)
 	delete(tree, "$defs")
-	s := fleetSchema{tree: withoutReferences(tree, defs).(map[string]any)}
+	return withoutReferences(tree, defs).(map[string]any)
+}
+
+var theSchema = sync.OnceValue(func() fleetSchema {
+	s := fleetSchema{schema: schema{about: "the fleet", tree: treeOf(schemaSource)}}
 	requireAll(s.tree)
 	s.compiled = compile(s.tree)
 	s.name = regexp.MustCompile(s.part("#/properties/name")["pattern"].(string))
@@ -124,20 +135,20 @@ func mergedOver(base, over map[string]any) map[string]any {
 }
 
 // check reports everything in document that the schema does not allow.
-func (s fleetSchema) check(document *value) Errors {
+func (s schema) check(document *value) Errors {
 	err := s.compiled.Validate(document.plain())
 	if err == nil {
 		return nil
 	}
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
-		return Errors{errorAt(document.at, "the fleet is not valid: %v", err)}
+		return Errors{errorAt(document.at, "%s is not valid: %v", s.about, err)}
 	}
 	return s.explain(document, invalid)
 }
 
 // part is the piece of the schema at a location such as fleet:schema#/properties/name.
-func (s fleetSchema) part(location string) map[string]any {
+func (s schema) part(location string) map[string]any {
 	var at any = s.tree
 	_, pointer, _ := strings.Cut(location, "#")
 	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {

@@ -51,6 +51,8 @@ type Status struct {
 	Ends      time.Time        // when that way is expected to end; zero: nothing moves
 	Took      plan.Took        // how long stages took lately
 
+	Notify []desired.Notification // who is to hear of its rollouts
+
 	holdings []holding // what it works with, sorted; for finding fleets that share something
 	known    bool      // its machines were listed once
 	over     bool      // its file is gone, and nothing of it is under way
