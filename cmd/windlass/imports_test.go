@@ -41,6 +41,10 @@ var mayKnow = map[string][]string{
 	"internal/follow":  {"reconciler/plan", "internal/web"},
 	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example"},
 
+	"internal/forge":           {"desired", "internal/outbound", "internal/redact"},
+	"internal/forge/report":    {"reconciler/plan", "reconciler", "internal/durable", "internal/outbound", "internal/web", "internal/forge"},
+	"internal/forge/forgetest": {"internal/forge"},
+
 	"internal/web/access":        {"desired"},
 	"internal/outbound":          {"internal/redact"},
 	"internal/sandbox/aws":       {},
@@ -60,7 +64,7 @@ var core = []string{"desired", "health", "actuators", "reconciler/plan", "reconc
 var technologies = []string{"github.com/aws/", "github.com/go-git/", "golang.org/x/crypto/ssh", "github.com/spf13/", "github.com/prometheus/"}
 
 // onlyTestsImport are packages no program may hold.
-var onlyTestsImport = []string{"reconciler/sim", "internal/sandbox/sshdtest", "internal/awsapi/awsapitest", "internal/nettest"}
+var onlyTestsImport = []string{"reconciler/sim", "internal/sandbox/sshdtest", "internal/awsapi/awsapitest", "internal/nettest", "internal/forge/forgetest"}
 
 type listed struct {
 	ImportPath string
