@@ -38,7 +38,6 @@ var mayKnow = map[string][]string{
 	"internal/clone":   {"desired/gitrepo", "internal/redact"},
 	"internal/follow":  {"reconciler/plan", "reconciler", "internal/web"},
 	"internal/manual":  {},
-	"internal/follow":  {"reconciler/plan", "internal/web"},
 	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example"},
 
 	"internal/forge":           {"desired", "internal/outbound", "internal/redact"},
