@@ -72,18 +72,39 @@ func (o *Outage) end(at time.Time) {
 	}
 }
 
-// replaced is the release that most of the nodes have which lack what is wanted; empty: none is known.
-func replaced(p plan.Plan) string {
-	nodes, most := map[string]int{}, ""
-	for _, s := range p.Nodes {
-		if s.Release != "" && (s.Outdated || s.UnderWay) {
-			nodes[s.Release]++
+// replacedRevision is the commit that most of the nodes were given a release from, by their records; empty: none is known.
+func (a *actor) replacedRevision(release string) string {
+	var revisions []string
+	for n, s := range a.plannedNodes() {
+		if r := n.record(); s.Release == release && r.On.Release == release && (s.Outdated || s.UnderWay) {
+			revisions = append(revisions, r.On.Revision)
 		}
 	}
-	for _, release := range slices.Sorted(maps.Keys(nodes)) {
-		if nodes[release] > nodes[most] {
-			most = release
+	return mostly(revisions)
+}
+
+// mostly is the text that is there most often, the empty one left out; of several the first by name.
+func mostly(texts []string) (most string) {
+	count := map[string]int{}
+	for _, text := range texts {
+		count[text]++
+	}
+	count[""] = 0
+	for _, text := range slices.Sorted(maps.Keys(count)) {
+		if count[text] > count[most] {
+			most = text
 		}
 	}
 	return most
+}
+
+// replaced is the release that most of the nodes have which lack what is wanted; empty: none is known.
+func replaced(p plan.Plan) string {
+	var releases []string
+	for _, s := range p.Nodes {
+		if s.Outdated || s.UnderWay {
+			releases = append(releases, s.Release)
+		}
+	}
+	return mostly(releases)
 }

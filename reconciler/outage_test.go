@@ -70,7 +70,7 @@ func TestARolloutTellsWhatItWasLike(t *testing.T) {
 			c.until(t, "idle", idle)
 			d := c.only(t)
 			r := d.Rollout
-			if r.Change != by || r.From != "v1" || r.Lowest != (Capacity{InService: 2, Size: 3}) || d.Reason != "" {
+			if r.Change != by || r.From != "v1" || r.FromRevision != versionOf("v1").Revision || r.Lowest != (Capacity{InService: 2, Size: 3}) || d.Reason != "" {
 				t.Errorf("restart %v: it says of itself %+v", restart, r)
 			}
 			lasted := r.Longest.lasted(r.Ended)

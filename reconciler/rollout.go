@@ -89,6 +89,7 @@ func (r *rollout) begin(a *actor, now time.Time) {
 		Started: now, LastProgress: now, Planned: lacking(a.plan),
 		From: replaced(a.plan), Change: a.meta.change,
 	}}
+	r.FromRevision = a.replacedRevision(r.From)
 }
 
 // trigger is what began a rollout: something about the commit if what is wanted changed, else something about the nodes.

@@ -13,6 +13,7 @@ type Snapshot struct {
 	At     time.Time
 	Repo   Repo
 	Fleets []Status // sorted by name
+	Untold []string // what places outside cannot be told, and why, a line each; empty where who reads it does not say
 }
 
 // A Repo is how reading the deploy repo goes.
@@ -23,6 +24,7 @@ type Repo struct {
 	Problem   string    // why a newer commit is not in force, or why it cannot be read
 	Branch    string    // that is followed; empty where who reads it does not say
 	Path      string    // of the directory there that fleets/ is in; likewise
+	Link      string    // to the page of Revision, for people; the same
 }
 
 // A Status is all that is known of one fleet.
@@ -70,6 +72,8 @@ type Desired struct {
 	Revision  string
 	Digest    string
 	Committed time.Time
+	Change    desired.Commit // the newest that changed what the fleet file says; zero: it is not known
+	Link      string         // to the page of Revision, for people; empty where who reads it does not say
 }
 
 // A Node is how one machine of the fleet stands.
@@ -95,7 +99,8 @@ type Rollout struct {
 	Trigger      Trigger       `json:"trigger"`
 	Revision     string        `json:"revision"`
 	Release      string        `json:"release"`
-	From         string        `json:"from,omitempty"` // the release that most of the nodes had when it began; empty: none is known
+	From         string        `json:"from,omitempty"`         // the release that most of the nodes had when it began; empty: none is known
+	FromRevision string        `json:"fromRevision,omitempty"` // the commit that most of those nodes had it from; empty: none is known
 	Digest       string        `json:"digest"`
 	Retry        int           `json:"retry"`
 	Committed    time.Time     `json:"committed"` // of the commit that first wanted it
@@ -109,6 +114,7 @@ type Rollout struct {
 	Paused       time.Duration `json:"paused,omitempty"`  // for how long it did before that
 
 	Change  desired.Commit `json:"change,omitzero"`  // what git says of the fleet came from
+	Link    string         `json:"-"`                // to what that changed, for people; empty where who reads it does not say
 	Lowest  Capacity       `json:"lowest,omitzero"`  // the least that was seen; zero: it was never seen whole
 	Longest Outage         `json:"longest,omitzero"` // of one node; zero: none was seen out of service
 }

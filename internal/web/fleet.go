@@ -45,6 +45,7 @@ type Desired struct {
 	Revision  string    `json:"revision"`
 	Digest    string    `json:"digest"`
 	Committed time.Time `json:"committed,omitzero"`
+	Link      string    `json:"link,omitempty"` // to the commit, where the deploy repo has a page for people
 }
 
 // A Rejection is a fleet file that is not in force, with all that is wrong with it.
@@ -127,7 +128,9 @@ type Repo struct {
 	Checked   time.Time `json:"checked,omitzero"`  // when the repo was last read
 	Branch    string    `json:"branch,omitempty"`  // that is followed
 	Path      string    `json:"path,omitempty"`    // of the directory there that fleets/ is in
+	Link      string    `json:"link,omitempty"`    // to the commit, where the deploy repo has a page for people
 	Problem   string    `json:"problem,omitempty"` // why a newer commit is not in force, or why the repo cannot be read
+	Untold    []string  `json:"untold,omitempty"`  // what places outside cannot be told, and why, a line each; rollouts go on
 }
 
 // FromStatus returns what may be shown of a status: without secrets and without characters that are not visible.
@@ -138,6 +141,7 @@ func (c *censor) fleet(s reconciler.Status) Fleet {
 		Name: name(s.Name), Phase: s.Phase, Reason: c.line(s.Reason),
 		Desired: Desired{
 			Release: name(s.Desired.Release), Revision: name(s.Desired.Revision), Digest: name(s.Desired.Digest), Committed: utc(s.Desired.Committed),
+			Link: name(s.Desired.Link),
 		},
 		Rejected: c.rejection(s.Rejected), Released: s.Released, PausedAt: utc(s.PausedAt), Releases: fromReleases(s.Releases),
 		InService: s.InService, Floor: s.Floor, Size: s.Size,
@@ -157,8 +161,9 @@ func fromExpectation(e plan.Expectation, ends time.Time) *Expected {
 	return &Expected{Says: e.String(), Nodes: e.Nodes, Left: e.Left.Seconds(), Ends: utc(ends)}
 }
 
-func (c *censor) repo(r reconciler.Repo) Repo {
-	return Repo{Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: c.line(r.Problem), Branch: name(r.Branch), Path: name(r.Path)}
+func (c *censor) repo(s reconciler.Snapshot) Repo {
+	r := s.Repo
+	return Repo{Untold: each(s.Untold, c.line), Link: name(r.Link), Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: c.line(r.Problem), Branch: name(r.Branch), Path: name(r.Path)}
 }
 
 func (c *censor) rejection(r *desired.Rejection) *Rejection {
@@ -195,7 +200,7 @@ func (c *censor) rollout(r reconciler.Rollout) Rollout {
 	out := Rollout{
 		Trigger: r.Trigger, Release: name(r.Release), Revision: name(r.Revision),
 		Started: utc(r.Started), LastProgress: utc(r.LastProgress), Ended: utc(r.Ended),
-		Result: r.Result, Planned: r.Planned, Completed: r.Completed,
+		Result: r.Result, Planned: r.Planned, Completed: r.Completed, Link: name(r.Link),
 		From: name(r.From), Lowest: fromCapacity(r.Lowest), Longest: fromOutage(r.Longest),
 	}
 	if r.Change.Revision != "" {

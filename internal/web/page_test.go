@@ -23,6 +23,10 @@ func page(t *testing.T, a *agent) string {
 func TestThePageSaysWhatMatters(t *testing.T) {
 	troubled := newAgent(rejected())
 	troubled.snapshot.Repo.Problem = "history was rewritten: aa11bb2 does not follow 3f2a9c1"
+	linked := idle()
+	linked.Desired.Link, linked.Rollout.Link = "https://git.example.com/commit/1", "https://git.example.com/compare/2?a&b"
+	told := newAgent(linked)
+	told.snapshot.Repo.Link, told.snapshot.Untold = "https://git.example.com/commit/3", []string{"git.example.com answers 502, password=hunter2"}
 	for name, c := range map[string]struct {
 		agent *agent
 		want  []string
@@ -31,7 +35,11 @@ func TestThePageSaysWhatMatters(t *testing.T) {
 		"progressing": {newAgent(progressing()), []string{"<title>1 progressing · windlass</title>", `<progress max="8" value="3"`, "about 8 min 20 s left", "floor 7", "data-left>9 min</time> more", "maxUnavailable 1"}},
 		"halted":      {newAgent(halted()), []string{"<title>1 halted · windlass</title>", "<pre", "permission denied", "[redacted]"}},
 		"rejected":    {troubled, []string{"history was rewritten", "fleets/web-staging.yaml:12:3: unknown key", "The newest file is not in force.", "<bdi>web-10</bdi> (incident 4711)"}},
-		"nothing":     {&agent{}, []string{"No fleets are known yet", "was not read yet"}},
+		"linked": {told, []string{
+			`by <a href="https://git.example.com/commit/1"><code`, `<a href="https://git.example.com/compare/2?a&amp;b">what it changed</a>`,
+			`at <a href="https://git.example.com/commit/3"><code`, `<strong>Not told</strong> git.example.com answers 502, password=[redacted]</p>`,
+		}},
+		"nothing": {&agent{}, []string{"No fleets are known yet", "was not read yet"}},
 	} {
 		got := page(t, c.agent)
 		for _, want := range c.want {
@@ -55,7 +63,9 @@ func TestHostileTextIsText(t *testing.T) {
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onfocus=alert(1) autofocus x='`, `--><svg/onload=alert(1)>`, "javascript:alert(1)", "</pre></main><b>",
 	} {
 		a := newAgent(hostile(attack))
-		a.snapshot.Repo = reconciler.Repo{Revision: attack, Problem: attack}
+		a.snapshot.Repo, a.snapshot.Untold = reconciler.Repo{Revision: attack, Problem: attack, Link: attack}, []string{attack}
+		f := &a.snapshot.Fleets[0]
+		f.Desired.Link, f.Rollout.Link = attack, attack
 		got := page(t, a)
 		for _, mark := range []string{"<script>", "<img", "<svg/", "<b>", `" onfocus`, "' onfocus", `href="javascript`} {
 			if strings.Contains(got, mark) {

@@ -27,6 +27,12 @@ func Text(w io.Writer, repo Repo, fleets []Fleet, t Terminal) error {
 		p.line(red, "deploy repo: ", "%s", repo.Problem)
 		p.blank()
 	}
+	for _, what := range repo.Untold {
+		p.line(yellow, "not told: ", "%s", what)
+	}
+	if len(repo.Untold) > 0 {
+		p.blank()
+	}
 	switch {
 	case len(fleets) > 0:
 	case repo.Revision != "":
