@@ -36,17 +36,21 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup:               func(e *testscript.Env) error { return errors.Join(neutral(e), certified(t, e)) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":  exits,
-			"agent":  startAgent,
-			"stop":   stopAgent,
-			"phase":  awaitPhase,
-			"commit": commitAll,
-			"serve":  serve,
-			"past":   servePast,
-			"occupy": occupy,
-			"lines":  countLines,
-			"tries":  tryAgain,
-			"plain":  schemed("http"), "secured": schemed("https"),
+			"exits":     exits,
+			"agent":     startAgent,
+			"stop":      stopAgent,
+			"phase":     awaitPhase,
+			"commit":    commitAll,
+			"serve":     serve,
+			"past":      servePast,
+			"occupy":    occupy,
+			"lines":     countLines,
+			"tries":     tryAgain,
+			"gitserver": gitServer,
+			"forge":     startForge,
+			"told":      awaitTold,
+			"says":      awaitSaid,
+			"plain":     schemed("http"), "secured": schemed("https"),
 		},
 	})
 }
@@ -54,6 +58,7 @@ func TestScripts(t *testing.T) {
 // neutral is an environment that no setting of this machine reaches.
 func neutral(e *testscript.Env) error {
 	e.Values[agentKey{}] = new(agentProcess)
+	e.Values[forgeKey{}] = new(forgeBox)
 	e.Setenv("HOME", e.WorkDir)
 	for name, value := range map[string]string{
 		"GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "somebody", "GIT_AUTHOR_EMAIL": "somebody@example.com",

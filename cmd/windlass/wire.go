@@ -15,6 +15,7 @@ import (
 	"windlass/desired"
 	"windlass/desired/gitrepo"
 	"windlass/health/probe"
+	"windlass/internal/forge"
 	"windlass/internal/history"
 	"windlass/internal/metrics"
 	"windlass/internal/web"
@@ -35,7 +36,10 @@ type agent struct {
 	hosts    *host.Host
 	listener net.Listener
 	gate     *access.Gate // nil: no --web-config
+	pages    forge.Pages
+	forge    forgeReport
 	core     *reconciler.Agent
+	source   *sight
 	handler  http.Handler
 }
 
@@ -58,6 +62,14 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 		return a, err
 	}
 	if a.hosts, err = host.New(host.Options{KeyFile: o.sshKey, KnownHosts: o.nodeKnownHosts(), Observe: a.events.SSHSession}); err != nil {
+		return a, err
+	}
+	hosts, err := forge.Read(o.forges)
+	if err != nil {
+		return a, err
+	}
+	a.pages = hosts.PagesOf(o.repo)
+	if a.forge, err = openForge(o, hosts, a.state, log); err != nil {
 		return a, err
 	}
 	if err = a.listen(); err != nil {
@@ -94,13 +106,17 @@ func (a *agent) join(me plan.Agent) {
 	deps := joined(a.options, me, a.hosts, a.repo, a.events, a.log)
 	deps.Kept = a.state.kept(a.log)
 	a.record = history.NewRecorder(a.past, a.log)
-	deps.Observer = audience{a.events, a.record}
+	deps.Observer = audience{a.events, a.record, a.forge}
 	a.core = reconciler.New(deps)
-	source := &report{Agent: a.core, repo: a.repo}
+	a.source = &sight{Agent: a.core, repo: a.repo, pages: a.pages, untold: a.forge.Problems}
+	source := a.source
 	b := thisBuild()
 	series := metrics.NewRegistry(metrics.Build{Version: b.version, Revision: b.revision}, a.events, source, source.git)
 	if a.gate != nil {
 		series.MustRegister(metrics.WebConfig(a.gate.Problem))
+	}
+	if a.forge.Reporter != nil {
+		series.MustRegister(a.forge.counts.Collectors(a.forge.Problems)...)
 	}
 	options := web.Options{Addr: a.listener.Addr().String(), Access: a.gate, Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight, Propose: a.repo.Propose}
 	if a.past != nil {
@@ -114,11 +130,13 @@ func (a *agent) join(me plan.Agent) {
 type audience struct {
 	*metrics.Events
 	history *history.Recorder
+	forge   forgeReport
 }
 
 func (a audience) RolloutDone(d reconciler.RolloutDone) {
 	a.Events.RolloutDone(d)
 	a.history.RolloutDone(d)
+	a.forge.RolloutDone(d)
 }
 
 // joined is the world as the core takes it.
@@ -156,6 +174,9 @@ func (a *agent) run(ctx context.Context) error {
 		tellSupervisor(daemon.SdNotifyStopping, a.log)
 	})
 	keeping.Go(func() { a.state.keep(serving, a.core, a.record, a.log) })
+	if a.forge.Reporter != nil {
+		keeping.Go(func() { a.forge.Run(serving, a.source) })
+	}
 	a.core.Run(ctx, states)
 	polling.Wait()
 	stopServing()
@@ -200,6 +221,7 @@ func (a *agent) Close() {
 	if a.listener != nil {
 		a.listener.Close()
 	}
+	a.forge.close()
 	if a.hosts != nil {
 		a.hosts.CloseAll()
 	}
@@ -214,24 +236,32 @@ func (a *agent) Close() {
 	}
 }
 
-// A report is what the core knows, with how reading the deploy repo goes right now.
-type report struct {
+// A sight is what the core knows, with how reading the deploy repo goes right now, and with what only the outside has a use for.
+type sight struct {
 	*reconciler.Agent
-	repo *gitrepo.Repo
+	repo   *gitrepo.Repo
+	pages  forge.Pages
+	untold func() []string
 }
 
 // Snapshot is the core's, with the newest good reading of the deploy repo, which the core hears of only when it says something new.
-func (r *report) Snapshot() reconciler.Snapshot {
+func (r *sight) Snapshot() reconciler.Snapshot {
 	s := r.Agent.Snapshot()
 	stats := r.repo.Stats()
 	s.Repo.Branch, s.Repo.Path = stats.Branch, stats.Path
 	if read := stats.LastSuccess; !s.Repo.Checked.IsZero() && read.After(s.Repo.Checked) {
 		s.Repo.Checked = read
 	}
+	s.Repo.Link = r.pages.Commit(s.Repo.Revision)
+	for i := range s.Fleets {
+		f := &s.Fleets[i]
+		f.Desired.Link, f.Rollout.Link = r.pages.Commit(f.Desired.Revision), link(r.pages, f.Rollout)
+	}
+	s.Untold = r.untold()
 	return s
 }
 
-func (r *report) git() metrics.Git {
+func (r *sight) git() metrics.Git {
 	s := r.repo.Stats()
 	g := metrics.Git{
 		Errors: map[string]int{}, Rewrites: s.Rewrites, LastSuccess: s.LastSuccess,

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"windlass/desired"
+	"windlass/internal/forge"
+	"windlass/internal/forge/forgetest"
+	"windlass/reconciler"
+)
+
+// gitServer serves the bare repositories below $WORK by git's own HTTP backend, and names itself in $GIT_URL: the repository deploy.git is at
+// $GIT_URL/ops/deploy.git, and takes pushes.
+func gitServer(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(ts.Exec("git", "--git-dir", "deploy.git", "config", "http.receivepack", "true"))
+	path, err := exec.LookPath("git")
+	ts.Check(err)
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "GIT_CONFIG_NOSYSTEM"} {
+		env = append(env, name+"="+ts.Getenv(name))
+	}
+	server := httptest.NewServer(&cgi.Handler{
+		Path: path, Args: []string{"http-backend"}, Root: "/ops", Dir: ts.MkAbs("."), Stderr: new(bytes.Buffer),
+		Env: append(env, "GIT_PROJECT_ROOT="+ts.MkAbs("."), "GIT_HTTP_EXPORT_ALL=1", "WORK="+ts.MkAbs(".")),
+	})
+	ts.Defer(server.Close)
+	ts.Setenv("GIT_URL", server.URL)
+	ts.Setenv("GIT_HOST", strings.TrimPrefix(server.URL, "http://"))
+}
+
+type forgeKey struct{}
+
+// forge serves a forge of a kind for the repository of gitserver: forge github. Its --forges file is forges.yaml.
+func startForge(ts *testscript.TestScript, _ bool, args []string) {
+	f := &forgetest.Forge{Kind: forge.Kind(args[0]), Path: "ops/deploy", Told: make(chan struct{}, 1)}
+	server := httptest.NewServer(f)
+	ts.Defer(server.Close)
+	ts.Value(forgeKey{}).(*forgeBox).Forge = f
+	ts.Check(os.WriteFile(ts.MkAbs("token"), []byte(forgetest.Token), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("weak-token"), []byte(forgetest.Weak), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("forges.yaml"), fmt.Appendf(nil, "127.0.0.1: {kind: %s, tokenFile: token, api: %q}\n", args[0], server.URL), 0o600))
+}
+
+type forgeBox struct{ *forgetest.Forge }
+
+// told waits until the forge was told of a commit status: told windlass/web success 'text'. The text is a part of it.
+func awaitTold(ts *testscript.TestScript, _ bool, args []string) {
+	f := ts.Value(forgeKey{}).(*forgeBox).Forge
+	for late := time.After(30 * time.Second); ; {
+		for _, s := range f.Statuses() {
+			if s.Context == args[0] && s.State == args[1] && strings.Contains(s.Text, args[2]) {
+				return
+			}
+		}
+		select {
+		case <-f.Told:
+		case <-late:
+			ts.Fatalf("the forge was told %+v", f.Statuses())
+		}
+	}
+}
+
+// A rollout's page shows what it changed, and of what changed nothing the commit.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	a, b := strings.Repeat("a", 40), strings.Repeat("b", 40)
+	pages := (forge.Hosts)(nil).PagesOf("git@github.com:ops/deploy.git")
+	const root = "https://github.com/ops/deploy/"
+	for _, c := range []struct {
+		r    reconciler.Rollout
+		want string
+	}{
+		{reconciler.Rollout{}, ""},
+		{reconciler.Rollout{Trigger: reconciler.TriggerCommit, FromRevision: a, Revision: b}, root + "compare/" + a + "..." + b},
+		{reconciler.Rollout{Trigger: reconciler.TriggerRevert, FromRevision: a, Revision: a, Change: desired.Commit{Revision: b}}, root + "compare/" + a + "..." + b},
+		{reconciler.Rollout{Trigger: reconciler.TriggerCommit, Revision: b}, root + "commit/" + b},
+		{reconciler.Rollout{Trigger: reconciler.TriggerDrift, FromRevision: a, Revision: b}, root + "commit/" + b},
+		{reconciler.Rollout{Trigger: reconciler.TriggerMembership, FromRevision: "x", Revision: "y"}, ""},
+	} {
+		if got := link(pages, c.r); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.r, got, c.want)
+		}
+	}
+}
+
+// says waits until `windlass status` has these words.
+func awaitSaid(ts *testscript.TestScript, _ bool, args []string) {
+	for range 300 {
+		_ = ts.Exec("windlass", "status") // its exit status is a phase
+		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	ts.Fatalf("windlass status says\n%s", ts.ReadFile("stdout"))
+}
