@@ -30,6 +30,8 @@ type deployOptions struct {
 	at                    agentAddress
 	inBase, yes, noFollow bool
 	timeout               time.Duration
+	pr                    bool
+	forges                string
 }
 
 func newDeploy() *cobra.Command {
@@ -46,6 +48,7 @@ Before anything is committed, the agent says what it would do, and you are asked
 ` + endings,
 		Example: `  windlass deploy web-live v1.4.3
   windlass deploy web-live v1.4.3 --yes --timeout 1h          # in a pipeline
+  windlass deploy web-live v1.4.3 --pr --forges ~/forges.yaml # ask for it in a pull request
   windlass deploy web-live v1.4.3 --message 'web: urgent fix' --no-follow`,
 		Args: exactly("a fleet", "a release"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,6 +76,8 @@ func (o *deployOptions) define(cmd *cobra.Command) {
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
 	o.at.define(cmd)
 	f.BoolVar(&o.noFollow, "no-follow", false, "end after the push")
+	f.BoolVar(&o.pr, "pr", false, "push to a branch of its own, open a pull request for it, and end: needs --forges")
+	f.StringVar(&o.forges, "forges", "", "`file` that says which host is a GitHub, a GitLab or a Gitea, and whose token is used there")
 	f.DurationVar(&o.timeout, "timeout", 0, "how long to follow at most (default: to the end)")
 	f.Lookup("timeout").DefValue = "0"
 	f.SortFlags = false
@@ -98,6 +103,9 @@ func (d *deployment) run(ctx context.Context) (err error) {
 	if strings.Contains(d.repo, "://") {
 		return fmt.Errorf("--repo %s is a URL: name the directory of a clone", d.repo)
 	}
+	if d.pr && d.forges == "" {
+		return errors.New("--pr needs to know the forge: give --forges FILE, as in \"github.com: {kind: github, tokenFile: token}\"")
+	}
 	if d.agent, err = newClient(d.at); err != nil {
 		return err
 	}
@@ -120,7 +128,7 @@ func (d *deployment) run(ctx context.Context) (err error) {
 		return err
 	}
 	commit, err := d.deploy(ctx, c)
-	if err != nil || d.noFollow {
+	if err != nil || d.noFollow || d.pr {
 		return err
 	}
 	return d.follow(ctx, commit)
@@ -149,36 +157,39 @@ func (d *deployment) deploy(ctx context.Context, c change) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d.show(c, f)
-	if err := d.agree(ctx); err != nil {
+	d.tell(d.out, c, f)
+	if d.pr {
+		return "", d.request(ctx, c, f)
+	}
+	if err := d.agree(ctx, "Deploy?"); err != nil {
 		return "", err
 	}
 	return d.push(ctx, c)
 }
 
-// show tells what is about to be committed, and what the agent would do.
-func (d *deployment) show(c change, f web.Forecast) {
-	fmt.Fprintf(d.out, "%s: %s → %s\n", d.fleet, web.Line(c.was), d.release)
+// tell tells what is about to be committed, and what the agent would do.
+func (d *deployment) tell(out io.Writer, c change, f web.Forecast) {
+	fmt.Fprintf(out, "%s: %s → %s\n", d.fleet, web.Line(c.was), d.release)
 	for _, fleet := range c.rolls {
 		if fleet != d.fleet {
-			fmt.Fprintf(d.out, "  as well   fleet %s, which has its release from %s\n", web.Line(fleet), web.Line(c.holder))
+			fmt.Fprintf(out, "  as well   fleet %s, which has its release from %s\n", web.Line(fleet), web.Line(c.holder))
 		}
 	}
 	for _, u := range c.undone {
-		fmt.Fprintf(d.out, "  undoes    %.7s %s (%s)\n", u.Hash, web.Line(u.Subject), web.Line(u.Author))
+		fmt.Fprintf(out, "  undoes    %.7s %s (%s)\n", u.Hash, web.Line(u.Subject), web.Line(u.Author))
 	}
 	if f.Revision != c.parent {
-		fmt.Fprintf(d.out, "  note      the agent is at commit %.7s, the branch at %.7s\n", web.Line(f.Revision), c.parent)
+		fmt.Fprintf(out, "  note      the agent is at commit %.7s, the branch at %.7s\n", web.Line(f.Revision), c.parent)
 	}
 	switch {
 	case len(f.Nodes) > 0:
-		fmt.Fprintf(d.out, "  nodes     %s\n", inOrder(f))
-		fmt.Fprintf(d.out, "  capacity  at least %d of %d in service, floor %d (maxUnavailable %s)\n", f.Lowest, f.Size, f.Floor, web.Line(f.MaxUnavailable))
+		fmt.Fprintf(out, "  nodes     %s\n", inOrder(f))
+		fmt.Fprintf(out, "  capacity  at least %d of %d in service, floor %d (maxUnavailable %s)\n", f.Lowest, f.Size, f.Floor, web.Line(f.MaxUnavailable))
 	default:
-		fmt.Fprintf(d.out, "  nodes     none for now: the fleet is %s, %s\n", web.Line(string(f.Phase)), web.Line(f.Reason))
+		fmt.Fprintf(out, "  nodes     none for now: the fleet is %s, %s\n", web.Line(string(f.Phase)), web.Line(f.Reason))
 	}
 	if f.Expected != nil {
-		fmt.Fprintf(d.out, "  expected  %s\n", web.Line(f.Expected.Says))
+		fmt.Fprintf(out, "  expected  %s\n", web.Line(f.Expected.Says))
 	}
 }
 
@@ -203,14 +214,14 @@ func (d *deployment) onTerminal() bool {
 }
 
 // agree asks whether to go on. Anything but yes is no.
-func (d *deployment) agree(ctx context.Context) error {
+func (d *deployment) agree(ctx context.Context, question string) error {
 	switch {
 	case d.yes:
 		return nil
 	case !d.onTerminal():
 		return errors.New("nothing was pushed: there is no terminal to ask on; give --yes")
 	}
-	fmt.Fprint(d.out, "Deploy? [y/N] ")
+	fmt.Fprint(d.out, question+" [y/N] ")
 	if answer := answerOf(ctx, d.in); answer != "y" && answer != "yes" {
 		return errors.New("nothing was pushed")
 	}
@@ -247,13 +258,21 @@ func (d *deployment) push(ctx context.Context, c change) (string, error) {
 			_, err := fmt.Fprintf(d.out, "pushed commit %.7s to branch %s\n", commit, d.branch)
 			return commit, err
 		case !errors.Is(err, clone.ErrMoved):
-			return "", err
+			return "", orRequest(err)
 		}
 		if c, err = d.again(ctx, c); err != nil {
 			return "", err
 		}
 	}
 	return "", fmt.Errorf("others pushed to branch %s %d times meanwhile; try again", d.branch, mostRaces)
+}
+
+// orRequest says of a push that the remote declined what else can be done: a protected branch is one that only pull requests change.
+func orRequest(err error) error {
+	if text := err.Error(); strings.Contains(text, "protected") || strings.Contains(text, "declined") {
+		return fmt.Errorf("%w; where only pull requests may change the branch, give --pr", err)
+	}
+	return err
 }
 
 func (d *deployment) commit(ctx context.Context, c change) (string, error) {

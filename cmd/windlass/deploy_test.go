@@ -61,8 +61,8 @@ func TestForecastIsShownAsText(t *testing.T) {
 	const evil = "\x1b[2Jevil"
 	for _, nodes := range [][]string{nil, {evil}} {
 		var out strings.Builder
-		d := &deployment{fleet: "web", release: "v2", out: &out}
-		d.show(change{parent: "abc", holder: evil, was: evil, rolls: []string{evil}}, web.Forecast{
+		d := &deployment{fleet: "web", release: "v2"}
+		d.tell(&out, change{parent: "abc", holder: evil, was: evil, rolls: []string{evil}}, web.Forecast{
 			Revision: evil, Nodes: nodes, MaxUnavailable: evil, Phase: evil, Reason: evil, Expected: &web.Expected{Says: evil},
 		})
 		if strings.Contains(out.String(), "\x1b") {

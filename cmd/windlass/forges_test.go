@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"windlass/desired"
@@ -103,4 +104,37 @@ func awaitSaid(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	ts.Fatalf("windlass status says\n%s", ts.ReadFile("stdout"))
+}
+
+// requests shows what was asked to be merged, a request after the other.
+func showRequests(ts *testscript.TestScript, _ bool, args []string) {
+	var all strings.Builder
+	for _, r := range ts.Value(forgeKey{}).(*forgeBox).Requests() {
+		fmt.Fprintf(&all, "%s into %s\n%s\n\n%s----\n", r.Branch, r.Into, r.Title, r.Body)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(all.String()), 0o600))
+}
+
+// What others wrote ends no block of a pull request's text.
+func TestFences(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"a\n": "```text\na\n```\n", "a ```` b": "`````text\na ```` b\n`````\n"} {
+		if got := fenced(text); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestBranchNames(t *testing.T) {
+	t.Parallel()
+	for release, want := range map[string]string{
+		"v1.4.3": "windlass/web-v1.4.3", "v1..2": "windlass/web-v1.-2", "v1.lock": "windlass/web-v1.lock-", "v1.": "windlass/web-v1.-", "v1+b_2": "windlass/web-v1+b_2",
+	} {
+		if got := branchName("web", release, 1); got != want {
+			t.Errorf("%s: %s, want %s", release, got, want)
+		}
+		if name := plumbing.NewBranchReferenceName(branchName("web", release, 2)); name.Validate() != nil {
+			t.Errorf("%s: %s is no branch", release, name)
+		}
+	}
 }

@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 			"tries":     tryAgain,
 			"gitserver": gitServer,
 			"forge":     startForge,
+			"requests":  showRequests,
 			"told":      awaitTold,
 			"says":      awaitSaid,
 			"plain":     schemed("http"), "secured": schemed("https"),

@@ -116,8 +116,17 @@ func (c *Clone) fetch(ctx context.Context, branch string) error {
 	return nil
 }
 
-// tip asks a remote, by name or URL, for the commit of a branch.
+// tip asks a remote, by name or URL, for the commit of a branch that it has.
 func (c *Clone) tip(ctx context.Context, remote, branch string) (string, error) {
+	tip, err := c.find(ctx, remote, branch)
+	if err == nil && tip == "" {
+		err = fmt.Errorf("%s has no branch %s; name the one that the agent follows with --branch", c.remote, branch)
+	}
+	return tip, err
+}
+
+// find asks a remote, by name or URL, for the commit of a branch; empty: it has none of that name.
+func (c *Clone) find(ctx context.Context, remote, branch string) (string, error) {
 	ref := "refs/heads/" + branch
 	out, err := c.git.run(ctx, call{args: []string{"ls-remote", remote, ref}})
 	if err != nil {
@@ -128,7 +137,7 @@ func (c *Clone) tip(ctx context.Context, remote, branch string) (string, error) 
 			return hash, nil
 		}
 	}
-	return "", fmt.Errorf("%s has no branch %s; name the one that the agent follows with --branch", c.remote, branch)
+	return "", nil
 }
 
 // Resolve is the commit that a name means here: a hash or the beginning of one, a tag, a branch.

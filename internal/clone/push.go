@@ -13,7 +13,7 @@ import (
 // ErrMoved is a branch that others were faster on: it has commits that ours is not built on. What it has now was fetched.
 var ErrMoved = errors.New("somebody else pushed to the branch meanwhile")
 
-// Push makes a commit the tip of a branch of the remote, which has its parent now. Whatever git says of it, the remote is asked what it
+// Push makes a commit the tip of a branch of the remote, which has its parent now, or which is not there yet when that is empty. Whatever git says of it, the remote is asked what it
 // has: an error may hide that the commit is in, as when the connection is lost while a hook runs there, and a success that it is not.
 //
 // The error is ErrMoved when others were faster. Otherwise it says why the branch does not have the commit, or that nobody can tell.
@@ -99,15 +99,44 @@ func remarks(stderr string) []string {
 
 // ask is the tip that the remote has where it is pushed to, which may be another address than where it is fetched from.
 func (c *Clone) ask(ctx context.Context, branch string) (string, error) {
-	url, err := c.git.line(ctx, "remote", "get-url", "--push", c.remote)
+	url, err := c.URL(ctx)
 	if err != nil {
 		return "", err
 	}
-	tip, err := c.tip(ctx, url, branch)
+	tip, err := c.find(ctx, url, branch)
 	if err != nil {
-		tip, err = c.tip(ctx, url, branch) // a connection that was just lost may be back
+		tip, err = c.find(ctx, url, branch) // a connection that was just lost may be back
 	}
 	return tip, err
+}
+
+// URL is where the remote is pushed to. It may hold a password.
+func (c *Clone) URL(ctx context.Context) (string, error) {
+	return c.git.line(ctx, "remote", "get-url", "--push", c.remote)
+}
+
+// Branch is the commit that a branch has where the remote is pushed to; empty: there is none of that name.
+func (c *Clone) Branch(ctx context.Context, branch string) (string, error) { return c.ask(ctx, branch) }
+
+// Alike reports whether the tip of a branch changes what a commit does, each against its first parent, and no more: the commit is here, the tip is fetched
+// where it is not. One that is built on what is none of the commit's ancestors changes more.
+func (c *Clone) Alike(ctx context.Context, branch, tip, commit string) (bool, error) {
+	if !c.has(ctx, tip) {
+		if err := c.fetch(ctx, branch); err != nil {
+			return false, err
+		}
+	}
+	if in, err := c.contains(ctx, commit, tip+"^1"); err != nil || !in {
+		return false, err
+	}
+	var changes [2]string
+	for i, of := range []string{tip, commit} {
+		var err error
+		if changes[i], err = c.git.line(ctx, "diff-tree", "-r", "--no-renames", of+"^1", of); err != nil {
+			return false, err
+		}
+	}
+	return changes[0] == changes[1], nil
 }
 
 // landed tells of a branch that has moved whether the commit is in it, as when others built on it at once.
