@@ -45,6 +45,7 @@ var mayKnow = map[string][]string{
 	"internal/forge/forgetest": {"internal/forge"},
 
 	"internal/web/access":        {"desired"},
+	"internal/scaffold":          {"desired", "deploy-repo-example"},
 	"internal/outbound":          {"internal/redact"},
 	"internal/sandbox/aws":       {},
 	"internal/sandbox/sshdtest":  {},
