@@ -15,7 +15,7 @@ export GOFLAGS := $(GOFLAGS) -p=2 -trimpath
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test tests stories mutate sim fuzz bench lint size man deb try
+.PHONY: help build demo test tests stories mutate sim fuzz bench lint size man deb image try
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -34,8 +34,12 @@ ARCHES ?= amd64 arm64
 deb: build ## Debian packages, bin/windlass_*.deb (ARCHES="amd64 arm64")
 	@GO='$(GO)' .ci/deb $(ARCHES)
 
-try: build ## make this machine's package, and try it: lintian, install, upgrade, remove, purge
-	deb=$$(GO='$(GO)' .ci/deb $$(dpkg --print-architecture)) && $(GO) -C .ci/pack test -count 1 -timeout 10m . -deb "$$deb"
+image: ## container image without a daemon, bin/windlass-image.tar (ARCHES="amd64 arm64")
+	@GO='$(GO)' .ci/image $(ARCHES)
+
+try: build ## make this machine's package and image, and try them: lintian, install, upgrade, remove, purge, run
+	arch=$$($(GO) env GOARCH) && deb=$$(GO='$(GO)' .ci/deb $$arch) && image=$$(GO='$(GO)' .ci/image $$arch) && \
+	$(GO) -C .ci/pack test -count 1 -timeout 10m . -deb "$$deb" -image "$$image"
 
 demo: build ## watch a local fleet deploy, halt and roll back, in under a minute
 	$(BIN) demo
@@ -80,7 +84,7 @@ lint: size ## gofmt, vet, staticcheck, shellcheck where installed
 	$(GO) -C .ci/tools vet ./...
 	$(GO) -C .ci/pack vet ./...
 	$(STATICCHECK) ./...
-	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout .ci/before .ci/version .ci/compile .ci/deb .ci/pack/testdata/*.sh packaging/postinst packaging/prerm packaging/postrm findings/*.sh
+	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout .ci/before .ci/version .ci/compile .ci/deb .ci/image .ci/pack/testdata/*.sh packaging/postinst packaging/prerm packaging/postrm findings/*.sh
 
 size: build ## the stripped binary stays below 30 MB
 	@size=$$(stat -c %s $(BIN)); echo "$(BIN): $$((size / 1000000)) MB"; test $$size -le 30000000

@@ -2,16 +2,22 @@
 package pack_test
 
 import (
+	"encoding/json"
 	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-var deb = flag.String("deb", "", "the package to try, as .ci/deb names it")
+var (
+	deb   = flag.String("deb", "", "the package to try, as .ci/deb names it")
+	image = flag.String("image", "", "the container image to try, as .ci/image names it")
+)
 
 const root = "../.."
 
@@ -38,12 +44,15 @@ func needs(t *testing.T, program string) {
 }
 
 // thePackage is the package to try.
-func thePackage(t *testing.T) string {
+func thePackage(t *testing.T) string { return named(t, *deb) }
+
+// named is a file that make try has made.
+func named(t *testing.T, file string) string {
 	t.Helper()
-	if *deb == "" {
-		t.Skip("no package is named: make try makes one and names it")
+	if file == "" {
+		t.Skip("nothing to try is named: make try makes it and names it")
 	}
-	path, err := filepath.Abs(filepath.Join(root, *deb))
+	path, err := filepath.Abs(filepath.Join(root, file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,4 +182,64 @@ func older(t *testing.T, newer string) string {
 	}
 	output(t, ".", "dpkg-deb", "-Zgzip", "--root-owner-group", "-b", unpacked, packed)
 	return packed
+}
+
+// The image says who runs what, and for nobody but that user.
+func TestTheImageSaysHowItIsRun(t *testing.T) {
+	t.Parallel()
+	path := named(t, *image)
+	needs(t, "skopeo")
+	var config struct {
+		Created time.Time
+		Config  struct {
+			User            string
+			Entrypoint, Cmd []string
+			Volumes         map[string]any
+			Labels          map[string]string
+		}
+	}
+	if err := json.Unmarshal([]byte(output(t, ".", "skopeo", "inspect", "--config", "oci-archive:"+path)), &config); err != nil {
+		t.Fatal(err)
+	}
+	c := config.Config
+	if c.User != "65532:65532" || !slices.Equal(c.Entrypoint, []string{"/usr/bin/windlass"}) || !slices.Equal(c.Cmd, []string{"run"}) || c.Volumes["/var/lib/windlass"] == nil {
+		t.Errorf("it is run as %+v", c)
+	}
+	if version := output(t, root, ".ci/version"); c.Labels["org.opencontainers.image.version"] != version {
+		t.Errorf("its labels are %q, want the version %s", c.Labels, version)
+	}
+}
+
+// In the image's own files alone, and as its user, windlass runs, writes, and finds nobody else.
+func TestTheImageRuns(t *testing.T) {
+	t.Parallel()
+	path := named(t, *image)
+	needs(t, "skopeo")
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to become the image's user in its files")
+	}
+	files := t.TempDir()
+	output(t, ".", "sh", "-euc", `skopeo --insecure-policy copy -q "oci-archive:$0" "dir:$1/copy"
+		layer=$(sed -n 's/.*"layers":\[{[^]]*"digest":"sha256:\([0-9a-f]*\)".*/\1/p' "$1/copy/manifest.json")
+		mkdir "$1/root" && tar -xpf "$1/copy/$layer" -C "$1/root" && rm -r "$1/copy"`, path, files)
+	files = filepath.Join(files, "root")
+	run := func(args ...string) string {
+		t.Helper()
+		return output(t, "/", "chroot", append([]string{"--userspec=65532:65532", files, "/usr/bin/windlass"}, args...)...)
+	}
+	if said := run("version"); !strings.Contains(said, "windlass "+output(t, root, ".ci/version")+", revision ") {
+		t.Errorf("its version is %q", said)
+	}
+	said := run("init", "/var/lib/windlass/deploy", "--yes", "--name", "web", "--release", "v1", "--tags", "app=web", "--install", "true")
+	if !strings.Contains(said, "1 fleet valid") {
+		t.Errorf("init says %q", said)
+	}
+	for _, gone := range []string{"bin", "usr/bin/sh", "lib", "home"} {
+		if _, err := os.Lstat(filepath.Join(files, gone)); err == nil {
+			t.Errorf("the image has %s", gone)
+		}
+	}
+	if pem, err := os.ReadFile(filepath.Join(files, "etc/ssl/certs/ca-certificates.crt")); err != nil || !strings.Contains(string(pem), "BEGIN CERTIFICATE") {
+		t.Errorf("it trusts nobody: %v", err)
+	}
 }
