@@ -21,6 +21,7 @@ import (
 type merge struct {
 	commit *object.Commit // the branch's head with the files of the merge
 	both   []string       // files that were changed on both sides, as the whole repo names them; they are as the branch has them
+	torn   []string       // what one side moved, deleted or made another kind of, and the other changed: git follows some of it to other names
 }
 
 // merge tells in out what cannot be told, and how far the branch is behind.
@@ -59,7 +60,7 @@ func (p *proposing) merge(ctx context.Context, out *desired.Proposal) (*merge, e
 	}
 	commit := *p.head
 	commit.TreeHash = files
-	return &merge{commit: &commit, both: m.both}, nil
+	return &merge{commit: &commit, both: m.both, torn: m.torn}, nil
 }
 
 // wholeLineage fetches every commit of both branches, without files.
@@ -185,8 +186,8 @@ const mostDirectories = 64
 
 // A merger makes trees of trees, in their store.
 type merger struct {
-	store *memory.Storage
-	both  []string
+	store      *memory.Storage
+	both, torn []string // as of a merge
 }
 
 // trees is ours with what theirs changed since base. A zero hash is a tree that is not there, or of what lies below the first one, empty.
@@ -232,10 +233,11 @@ func (m *merger) entry(at string, depth int, base, ours, theirs object.TreeEntry
 		hash, err := m.trees(at, depth+1, base.Hash, ours.Hash, theirs.Hash)
 		return object.TreeEntry{Mode: filemode.Dir, Hash: hash}, err
 	}
-	m.both = append(m.both, at)
-	if theirs.Hash == plumbing.ZeroHash {
+	if ours.Hash == plumbing.ZeroHash || theirs.Hash == plumbing.ZeroHash || isDir(ours) || isDir(theirs) {
+		m.torn = append(m.torn, at)
 		return ours, nil
 	}
+	m.both = append(m.both, at)
 	return theirs, nil
 }
 

@@ -185,6 +185,10 @@ func (p *proposing) heads(advertised *packp.AdvRefs) ([]plumbing.Hash, error) {
 
 // read reads what a merge would have, as the agent would when it is there.
 func (p *proposing) read(ctx context.Context, merged *merge, out *desired.Proposal) error {
+	if len(merged.torn) > 0 {
+		out.Unclear = p.changedTwice(merged.torn)
+		return nil
+	}
 	is, err := p.files(ctx, merged.commit)
 	if err != nil {
 		return err
@@ -201,7 +205,7 @@ func (p *proposing) read(ctx context.Context, merged *merge, out *desired.Propos
 		return fmt.Errorf("cannot read the fleets of commit %s: %w", p.head.Hash, err)
 	}
 	if both := p.matter(merged.both, tree); len(both) > 0 {
-		out.Unclear = fmt.Sprintf("%s changed since it left branch %s, and here too: merge %[2]s into it, or rebase it, and look again", list(both), p.options.Branch)
+		out.Unclear = p.changedTwice(both)
 		return nil
 	}
 	was, err := p.files(ctx, p.onto)
@@ -238,6 +242,10 @@ func (p *proposing) matter(both []string, tree desired.Tree) []string {
 		}
 	}
 	return found
+}
+
+func (p *proposing) changedTwice(files []string) string {
+	return fmt.Sprintf("%s changed since it left branch %s, and here too: merge %[2]s into it, or rebase it, and look again", list(files), p.options.Branch)
 }
 
 // list names the first few of many.

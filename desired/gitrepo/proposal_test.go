@@ -117,6 +117,35 @@ func TestABranchThatIsBehind(t *testing.T) {
 	}
 }
 
+// Git carries an edit over to where the other side moved the file, and stops where it was deleted. Neither is guessed at.
+func TestABranchOfFilesThatMoved(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	with := func(from string) *string {
+		return text(strings.Replace(*fleet("web", "v1"), "configure:\n", "configure:\n  files: [{from: "+from+", to: /etc/web.env}]\n", 1))
+	}
+	lines := func(last string) *string { return text(strings.Repeat("the same\n", 20) + last + "\n") }
+	first := server.commit(files{"fleets/web.yaml": with("files/web.env"), "files/web.env": lines("1"), "more/a": lines("1"), "more/b": lines("1")})
+	server.commit(files{"fleets/web.yaml": with("config/env"), "files/web.env": nil, "config/env": lines("1"), "more/a": lines("2")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	for branch, c := range map[string]struct {
+		change files
+		want   string
+	}{
+		"edited":  {files{"files/web.env": lines("2")}, "files changed since it left branch main, and here too"},
+		"deleted": {files{"more/a": nil, "more/b": nil}, "more changed since it left branch main, and here too"},
+		"dropped": {files{"fleets/web.yaml": nil}, "fleets changed since it left branch main, and here too"},
+		"apart":   {files{"more/b": lines("2")}, ""},
+	} {
+		server.branch(branch, first, c.change)
+		p := propose(t, repo, branch)
+		if !strings.HasPrefix(p.Unclear, c.want) || (p.Unclear == "") != (c.want == "") {
+			t.Errorf("%s: %q, want %q", branch, p.Unclear, c.want)
+		}
+	}
+}
+
 // A branch that left long ago is told from one that follows, whatever the usual depth shows of both.
 func TestABranchThatLeftLongAgo(t *testing.T) {
 	t.Parallel()
