@@ -118,7 +118,10 @@ func (a *agent) join(me plan.Agent) {
 	if a.forge.Reporter != nil {
 		series.MustRegister(a.forge.counts.Collectors(a.forge.Problems)...)
 	}
-	options := web.Options{Addr: a.listener.Addr().String(), Access: a.gate, Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight, Propose: a.repo.Propose}
+	options := web.Options{
+		Addr: a.listener.Addr().String(), Access: a.gate, Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight,
+		Propose: a.repo.Propose, Earlier: a.repo.Earlier,
+	}
 	if a.past != nil {
 		options.History = a.past
 	}

@@ -34,6 +34,7 @@ type proposals struct {
 	turn chan struct{}
 	last time.Time          // when the newest conversation began
 	kept []desired.Proposal // the newest ones, of the commit in force
+	was  []wasFleet         // looked up lately, newest last
 }
 
 func (p *proposals) begin(ctx context.Context) (end func(), err error) {

@@ -36,6 +36,7 @@ type Options struct {
 	Metrics http.Handler
 	Sight   func(ctx context.Context, fleet string) (reconciler.Sight, error) // what its next plan would be made of
 	Propose Proposer                                                          // nil: no branch can be planned
+	Earlier Earlier                                                           // nil: what nodes had is not looked up
 	History History                                                           // nil: the agent keeps none
 	Now     func() time.Time                                                  // nil: time.Now
 }
@@ -50,6 +51,7 @@ type server struct {
 	sight     func(ctx context.Context, fleet string) (reconciler.Sight, error)
 	forecasts chan struct{} // a place for the one that is being made
 	propose   Proposer
+	earlier   Earlier
 }
 
 //go:embed assets
@@ -58,7 +60,7 @@ var assets embed.FS
 // New returns the handler for everything that is served on o.Addr. Nothing there changes anything.
 func New(o Options) http.Handler {
 	s := &server{
-		source: o.Source, history: o.History, sight: o.Sight, propose: o.Propose, now: o.Now,
+		source: o.Source, history: o.History, sight: o.Sight, propose: o.Propose, earlier: o.Earlier, now: o.Now,
 		streams: make(chan struct{}, mostStreams), forecasts: make(chan struct{}, 1),
 	}
 	if s.now == nil {
@@ -112,6 +114,7 @@ func (s *server) everything(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/fleets", s.fleets)
 	mux.HandleFunc("GET /api/v1/fleets/{name}", s.fleet)
 	mux.HandleFunc("GET /api/v1/fleets/{name}/plan", s.forecast)
+	mux.HandleFunc("GET /api/v1/fleets/{name}/diff", s.diff)
 	mux.HandleFunc("GET /api/v1/fleets/{name}/history", s.past)
 	mux.HandleFunc("GET /api/v1/repo", s.repo)
 	if s.propose != nil {
