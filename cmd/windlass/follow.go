@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"windlass/internal/follow"
+	"windlass/internal/live"
 	"windlass/internal/web"
 )
 
@@ -33,8 +34,8 @@ func newFollow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "follow FLEET",
 		Short: "Follow what is under way in a fleet, to its end",
-		Long: `Follow what is under way in a fleet, to its end: a line for each change, for people and for the logs of pipelines. An agent that is
-restarted meanwhile is waited for.
+		Long: `Follow what is under way in a fleet, to its end: drawn in place on a terminal, a line for each change in the logs of pipelines, and
+last a line to pass on. An agent that is restarted meanwhile is waited for.
 
 ` + endings,
 		Example: `  windlass follow web-live
@@ -84,24 +85,37 @@ type follower struct {
 	judge       follow.Judge
 	timeout     time.Duration // 0: none
 	out, stderr io.Writer
-	lines       follow.Lines
 
-	waits   string // what was told of a commit that the agent has not seen
-	trouble string // what was told of the way to the agent
-	least   int    // in service, of all that was seen
+	view    *live.View
+	witness follow.Witness
+	least   int // in service, of all that was seen
 	fleet   web.Fleet
 }
 
 func newFollower(c *client, aim follow.Aim, timeout time.Duration, out, stderr io.Writer) *follower {
-	t := terminalOf(out)
-	return &follower{
-		client: c, judge: follow.Judge{Aim: aim}, timeout: timeout, out: out, stderr: stderr, least: -1,
-		lines: follow.Lines{Out: out, Colour: t.Colour, Width: t.Width, Stamp: func(now time.Time) string { return now.Format(time.TimeOnly) }},
-	}
+	return &follower{client: c, judge: follow.Judge{Aim: aim}, timeout: timeout, out: out, stderr: stderr, least: -1}
 }
 
 // run returns the exit code of the end, or why nothing can be told.
 func (f *follower) run(ctx context.Context) error {
+	options, end := viewOptions(f.out, f.stderr)
+	defer end()
+	f.view = live.Start(options)
+	err := f.listen(ctx)
+	if shown := f.view.Close(); shown != nil {
+		return shown
+	}
+	switch err {
+	case interrupted:
+		fmt.Fprintf(f.stderr, "windlass: not followed any more, and it goes on; windlass follow %s follows it again\n", f.judge.Aim.Fleet)
+	case ranOut:
+		fmt.Fprintf(f.stderr, "windlass: not at its end after %v, and it goes on; windlass follow %s follows it again\n", f.timeout, f.judge.Aim.Fleet)
+	}
+	return err
+}
+
+// listen follows the agent to the end.
+func (f *follower) listen(ctx context.Context) error {
 	began := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	var listening sync.WaitGroup
@@ -114,17 +128,17 @@ func (f *follower) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			fmt.Fprintf(f.stderr, "windlass: not followed any more, and it goes on; windlass follow %s follows it again\n", f.judge.Aim.Fleet)
 			return interrupted
 		case <-late:
-			fmt.Fprintf(f.stderr, "windlass: not at its end after %v, and it goes on; windlass follow %s follows it again\n", f.timeout, f.judge.Aim.Fleet)
 			return ranOut
-		case err := <-troubles:
+		case trouble := <-troubles:
 			var final *unwelcome
-			if errors.As(err, &final) {
+			if errors.As(trouble, &final) {
+				return trouble
+			}
+			if err := f.view.Trouble(trouble); err != nil {
 				return err
 			}
-			f.complain(err)
 		case p := <-pictures:
 			v, err := f.take(p)
 			if err != nil || v.End != follow.Pending {
@@ -142,55 +156,54 @@ func (f *follower) deadline() (late <-chan time.Time, end func() bool) {
 	return timer.C, timer.Stop
 }
 
-// complain tells of a way to the agent that is broken, once.
-func (f *follower) complain(err error) {
-	if said := web.Line(err.Error()); said != f.trouble {
-		f.trouble = said
-		fmt.Fprintln(f.stderr, "windlass: "+said)
-	}
-}
-
 // take judges a picture and tells what changed.
 func (f *follower) take(p picture) (follow.Verdict, error) {
 	v := f.judge.Take(p.repo, p.fleets)
-	if !f.judge.Seen() && v.End == follow.Pending {
-		if v.Reason == f.waits {
-			return v, nil
-		}
-		f.waits = v.Reason
-		_, err := fmt.Fprintf(f.out, "%s  %s\n", f.lines.Stamp(time.Now()), web.Line(v.Reason))
-		return v, err
-	}
 	at := slices.IndexFunc(p.fleets, func(fleet web.Fleet) bool { return fleet.Name == f.judge.Aim.Fleet })
-	if at < 0 || p.fleets[at].Desired.Revision == "" { // nothing is known of it yet
+	known := at >= 0 && p.fleets[at].Desired.Revision != "" // else nothing is known of it yet
+	if known && v.End != follow.Superseded {                // the next rollout is not this one
+		f.witness.Take(p.fleets[at])
+	}
+	if !f.judge.Seen() && v.End == follow.Pending {
+		return v, f.view.Await(v.Reason)
+	}
+	if !known {
 		return v, nil
 	}
 	f.fleet = p.fleets[at]
 	if f.least < 0 || f.fleet.InService < f.least {
 		f.least = f.fleet.InService
 	}
-	return v, f.lines.Take(f.fleet, time.Now())
+	return v, f.view.Show(p.repo, p.fleets[at:at+1])
 }
 
-// close tells the end in a line that can be passed on.
+// close tells the end, the last of it in a line that can be passed on.
 func (f *follower) close(v follow.Verdict, took time.Duration, err error) error {
 	if err != nil {
 		return err
 	}
-	name := web.Line(f.judge.Aim.Fleet)
+	name, recap := web.Line(f.judge.Aim.Fleet), f.witness.Recap(v.End)
 	switch v.End {
 	case follow.InService:
-		_, err := fmt.Fprintf(f.out, "%s: %s in service on %d of %d, followed for %v, at least %d in service meanwhile\n",
-			name, web.Line(f.fleet.Desired.Release), f.fleet.InService, f.fleet.Size, took.Round(time.Second), max(0, f.least))
-		return err
+		if recap == "" { // it was so already, or nobody knows how it came to be
+			recap = fmt.Sprintf("%s: %s in service on %d of %d, followed for %v, at least %d in service meanwhile",
+				name, web.Line(f.fleet.Desired.Release), f.fleet.InService, f.fleet.Size, took.Round(time.Second), max(0, f.least))
+		}
+		return f.view.End(recap)
 	case follow.Halted:
-		_, err := fmt.Fprintf(f.out, "%s: halted: %s\n", name, web.Line(v.Reason))
-		return orCode(err, hasHalted)
+		return orCode(f.end(fmt.Sprintf("%s: halted: %s", name, web.Line(v.Reason)), recap), hasHalted)
 	case follow.Superseded:
-		_, err := fmt.Fprintf(f.out, "%s: superseded: %s\n", name, web.Line(v.Reason))
-		return orCode(err, isSuperseded)
+		return orCode(f.end(fmt.Sprintf("%s: superseded: %s", name, web.Line(v.Reason)), recap), isSuperseded)
 	}
 	return fmt.Errorf("%s: %s", name, v.Reason)
+}
+
+// end tells why it ended, and the rollout if it is known.
+func (f *follower) end(why, recap string) error {
+	if recap == "" {
+		return f.view.End(why)
+	}
+	return f.view.End(why, recap)
 }
 
 func orCode(err error, c code) error {

@@ -38,7 +38,8 @@ var mayKnow = map[string][]string{
 	"internal/clone":   {"desired/gitrepo", "internal/redact"},
 	"internal/follow":  {"reconciler/plan", "reconciler", "internal/web"},
 	"internal/manual":  {},
-	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example"},
+	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example", "internal/live"},
+	"internal/live":    {"reconciler/plan", "internal/web", "internal/follow"},
 
 	"internal/forge":           {"desired", "internal/outbound", "internal/redact"},
 	"internal/forge/report":    {"reconciler/plan", "reconciler", "internal/durable", "internal/outbound", "internal/web", "internal/forge"},

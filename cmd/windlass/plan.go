@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"windlass/actuators/host"
 	"windlass/desired"
@@ -237,18 +235,4 @@ func target(s plan.Step) string {
 		return s.Targets[0].ID
 	}
 	return s.Node
-}
-
-// terminalOf is how wide out is and whether it shows colours; a file or a pipe is as wide as lines are long.
-func terminalOf(out io.Writer) web.Terminal {
-	t := web.Terminal{Now: time.Now()}
-	file, ok := out.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return t
-	}
-	t.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	if width, _, err := term.GetSize(int(file.Fd())); err == nil {
-		t.Width = width
-	}
-	return t
 }

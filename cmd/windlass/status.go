@@ -50,7 +50,7 @@ worst of several fleets. With --until idle it ends with 0 when all are idle, and
 			}
 			defer c.close()
 			if o.watch {
-				return watch(cmd.Context(), c, o, fleets, cmd.OutOrStdout())
+				return watch(cmd.Context(), c, o, fleets, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
 			return showStatus(cmd.Context(), c, o, fleets, cmd.OutOrStdout())
 		},
@@ -58,7 +58,7 @@ worst of several fleets. With --until idle it ends with 0 when all are idle, and
 	o.agent.define(cmd)
 	completes(cmd, &o.agent, false)
 	f := cmd.Flags()
-	f.BoolVar(&o.watch, "watch", false, "go on showing it as it changes, until Ctrl-C")
+	f.BoolVar(&o.watch, "watch", false, "go on showing how it goes, until Ctrl-C")
 	f.StringVar(&o.until, "until", "", "with --watch: `idle` ends it when all fleets that are shown have come to rest")
 	f.BoolVar(&o.json, "json", false, "print the API's JSON; with --watch a line for each change of a fleet")
 	f.SortFlags = false

@@ -1,27 +1,25 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/term"
-
+	"windlass/internal/follow"
+	"windlass/internal/live"
 	"windlass/internal/web"
 )
 
 const reconnect = time.Second // between tries to reach an agent that went away
 
-// watch shows the picture again whenever it changes, until ctx ends; an agent that goes away is waited for. One that cannot be
+// watch shows how fleets stand as that changes, until ctx ends; an agent that goes away is waited for. One that cannot be
 // reached at first, lets nobody in, or knows fleets but none of that name, is an error.
-func watch(ctx context.Context, c *client, o statusOptions, names []string, out io.Writer) error {
+func watch(ctx context.Context, c *client, o statusOptions, names []string, out, stderr io.Writer) error {
 	p, err := c.look(ctx)
 	if err != nil {
 		return err
@@ -31,39 +29,92 @@ func watch(ctx context.Context, c *client, o statusOptions, names []string, out 
 			return err
 		}
 	}
+	s := &watcher{client: c, until: o.until, names: names, seen: map[string]*follow.Witness{}}
+	if o.json {
+		s.show = &jsonLines{out: out, was: map[string]string{}}
+		return s.run(ctx)
+	}
+	options, end := viewOptions(out, stderr)
+	defer end()
+	view := live.Start(options)
+	s.show = view
+	err = s.run(ctx)
+	if shown := errors.Join(view.End(s.recaps()...), view.Close()); shown != nil {
+		return shown
+	}
+	return err
+}
+
+// A watcher shows what it hears of the fleets that are named; none: of all.
+type watcher struct {
+	client  *client
+	until   string
+	names   []string
+	show    shower
+	picture picture
+	seen    map[string]*follow.Witness // by fleet
+}
+
+// A shower shows pictures, and why there are no newer ones.
+type shower interface {
+	Show(repo web.Repo, fleets []web.Fleet) error
+	Trouble(why error) error
+}
+
+func (s *watcher) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var listening sync.WaitGroup
 	defer listening.Wait()
 	defer cancel()
 	pictures, troubles := make(chan picture), make(chan error)
-	listening.Go(func() { listen(ctx, c, pictures, troubles) })
-	s := newScreen(out, o.json, names)
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	listening.Go(func() { listen(ctx, s.client, pictures, troubles) })
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
 			return worst(s.picture)
 		case p := <-pictures:
-			if err = s.show(p); err == nil && o.until != "" {
-				if all, rest := rested(s.picture); rest {
-					return orNone(all)
-				}
+			if err := s.take(p); err != nil {
+				return err
+			}
+			if all, rest := rested(s.picture); rest && s.until != "" {
+				return orNone(all)
 			}
 		case trouble := <-troubles:
 			var final *unwelcome
 			if errors.As(trouble, &final) {
 				return trouble
 			}
-			err = s.complain(trouble)
-		case <-tick.C:
-			err = s.refresh()
-		}
-		if err != nil {
-			return err
+			if err := s.show.Trouble(trouble); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// take shows a newer picture. A named fleet that is gone is simply not shown.
+func (s *watcher) take(p picture) error {
+	if len(s.names) > 0 {
+		p.fleets = slices.DeleteFunc(slices.Clone(p.fleets), func(f web.Fleet) bool { return !slices.Contains(s.names, f.Name) })
+	}
+	s.picture = p
+	for _, f := range p.fleets {
+		if s.seen[f.Name] == nil {
+			s.seen[f.Name] = &follow.Witness{}
+		}
+		s.seen[f.Name].Take(f)
+	}
+	return s.show.Show(p.repo, p.fleets)
+}
+
+// recaps are the newest rollouts that ended meanwhile, a line for each fleet.
+func (s *watcher) recaps() []string {
+	var lines []string
+	for _, f := range s.picture.fleets {
+		if recap := s.seen[f.Name].Recap(follow.Pending); recap != "" {
+			lines = append(lines, recap)
+		}
+	}
+	return lines
 }
 
 // orNone is no error for the exit code of success.
@@ -92,118 +143,29 @@ func listen(ctx context.Context, c *client, pictures chan<- picture, troubles ch
 	}
 }
 
-// A screen shows pictures: in place on a terminal, else one after another.
-type screen struct {
-	out      io.Writer
-	terminal *os.File // nil: out is none
-	json     bool
-	names    []string
-	picture  picture
-	trouble  error
-	shown    string // what was appended last
+// jsonLines writes a line for each fleet that is not what it was.
+type jsonLines struct {
+	out io.Writer
+	was map[string]string // by fleet
 }
 
-func newScreen(out io.Writer, json bool, names []string) *screen {
-	s := &screen{out: out, json: json, names: names}
-	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) && !json {
-		s.terminal = file
-	}
-	return s
-}
-
-// show takes a newer picture. A named fleet that is gone is simply not shown.
-func (s *screen) show(p picture) error {
-	before := s.picture
-	s.picture, s.trouble = p, nil
-	if len(s.names) > 0 {
-		s.picture.fleets = named(p.fleets, s.names)
-	}
-	switch {
-	case s.json:
-		return s.appendJSON(before)
-	case s.terminal == nil:
-		return s.append()
-	}
-	return s.refresh()
-}
-
-func named(fleets []web.Fleet, names []string) []web.Fleet {
-	var found []web.Fleet
+func (j *jsonLines) Show(_ web.Repo, fleets []web.Fleet) error {
+	is := map[string]string{}
 	for _, f := range fleets {
-		for _, name := range names {
-			if f.Name == name {
-				found = append(found, f)
-			}
-		}
-	}
-	return found
-}
-
-func (s *screen) complain(err error) error {
-	s.trouble = err
-	if s.terminal == nil {
-		return nil
-	}
-	return s.refresh()
-}
-
-// refresh draws the picture in place, cut to the terminal; times go on while nothing else changes.
-func (s *screen) refresh() error {
-	if s.terminal == nil {
-		return nil
-	}
-	var b bytes.Buffer
-	if err := web.Text(&b, s.picture.repo, s.picture.fleets, terminalOf(s.terminal)); err != nil {
-		return err
-	}
-	if s.trouble != nil {
-		fmt.Fprintf(&b, "\n%s\n", web.Line(s.trouble.Error()))
-	}
-	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	if _, height, err := term.GetSize(int(s.terminal.Fd())); err == nil && height > 1 && len(lines) >= height {
-		lines = append(lines[:height-2], fmt.Sprintf("… %d more lines: name fleets to see less", len(lines)-height+2))
-	}
-	const home, restOfLine, restOfScreen = "\x1b[H", "\x1b[K", "\x1b[J"
-	_, err := io.WriteString(s.out, home+strings.Join(lines, restOfLine+"\n")+restOfLine+"\n"+restOfScreen)
-	return err
-}
-
-// append writes the picture below the ones before, unless it reads the same.
-func (s *screen) append() error {
-	var b bytes.Buffer
-	now := time.Now()
-	if err := web.Text(&b, s.picture.repo, s.picture.fleets, web.Terminal{Now: now}); err != nil {
-		return err
-	}
-	if b.String() == s.shown {
-		return nil
-	}
-	s.shown = b.String()
-	_, err := fmt.Fprintf(s.out, "%s\n%s\n", now.Format(time.RFC3339), s.shown)
-	return err
-}
-
-// appendJSON writes a line for each fleet that is not what it was.
-func (s *screen) appendJSON(before picture) error {
-	was := map[string]string{}
-	for _, f := range before.fleets {
 		text, err := json.Marshal(f)
 		if err != nil {
 			return err
 		}
-		was[f.Name] = string(text)
-	}
-	for _, f := range s.picture.fleets {
-		text, err := json.Marshal(f)
-		if err != nil {
-			return err
-		}
-		if string(text) == was[f.Name] {
+		if is[f.Name] = string(text); is[f.Name] == j.was[f.Name] {
 			continue
 		}
-		if _, err := fmt.Fprintf(s.out, "%s\n", text); err != nil {
+		if _, err := fmt.Fprintf(j.out, "%s\n", text); err != nil {
 			return err
 		}
 	}
+	j.was = is
 	return nil
 }
+
+// Trouble is for people.
+func (*jsonLines) Trouble(error) error { return nil }

@@ -80,7 +80,7 @@ func TestWatchShowsEachChangeAndOutlivesTheAgent(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- watch(ctx, c, statusOptions{json: true}, []string{"web"}, shown) }()
+	go func() { ended <- watch(ctx, c, statusOptions{json: true}, []string{"web"}, shown, io.Discard) }()
 
 	send := func(text string) {
 		select {
@@ -136,28 +136,10 @@ func TestWatchEndsWhenTheAgentLetsNobodyIn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- watch(ctx, c, statusOptions{json: true}, nil, io.Discard) }()
+	go func() { ended <- watch(ctx, c, statusOptions{json: true}, nil, io.Discard, io.Discard) }()
 	events <- "" // the connection ends, and the next is refused
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "wants to know who asks") || refusals.Load() != 1 {
 		t.Errorf("it ended with %v after %d refusals", err, refusals.Load())
-	}
-}
-
-func TestWatchAppendsOnlyWhatReadsAnew(t *testing.T) {
-	t.Parallel()
-	var out strings.Builder
-	s := newScreen(&out, false, nil)
-	one := picture{fleets: []web.Fleet{{Name: "web", Phase: "idle"}}}
-	for range 3 {
-		if err := s.show(one); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := strings.Count(out.String(), "web"); got != 1 {
-		t.Errorf("the same picture was written %d times:\n%s", got, out.String())
-	}
-	if strings.Contains(out.String(), "\x1b") {
-		t.Error("escape sequences were sent to what is no terminal")
 	}
 }
 
@@ -185,7 +167,7 @@ func TestWatchUntilAllRest(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			go sendAll(ctx, events, c.events)
-			if err := watch(ctx, agent, statusOptions{until: "idle"}, c.names, io.Discard); err != c.want || ctx.Err() != nil {
+			if err := watch(ctx, agent, statusOptions{until: "idle"}, c.names, io.Discard, io.Discard); err != c.want || ctx.Err() != nil {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 		})

@@ -88,22 +88,22 @@ func TestDeployCommand(t *testing.T) {
 	w.meets(plan.Configuring)
 	follows := bob.begins("follow", "web")
 	letGo()
-	bob.ends(follows, 0, "web: v2 in service on 3 of 3")
-	ada.ends(deploys, 0, "web: v1 → v2", "  nodes     web-", "  capacity  at least 2 of 3 in service, floor 2", "pushed commit ", "web: v2 in service on 3 of 3", "at least 2 in service")
+	bob.ends(follows, 0, "web: v1 → v2 in service on 3 of 3, took ", "at least 2 of 3 in service, by ada")
+	ada.ends(deploys, 0, "web: v1 → v2", "  nodes     web-", "  capacity  at least 2 of 3 in service, floor 2", "pushed commit ", "web: v1 → v2 in service on 3 of 3, took ", "at least 2 of 3 in service, by ada")
 	w.arrives(w.gits("-C", filepath.Join(w.Dir, "deploy.git"), "rev-parse", "main"), "v2")
 
-	ada.ends(ada.begins("deploy", "web", "v3", "--yes"), 3, "web: halted: v3 is halted", "500, want 200")
+	ada.ends(ada.begins("deploy", "web", "v3", "--yes"), 3, "web: halted: v3 is halted", "500, want 200", "web: v2 → v3 halted at 0 of 3, took ")
 	w.sees("the halt", func(f web.Fleet) bool { return f.Phase == plan.PhaseHalted })
 
 	letGo = w.hold("activate")
 	first := bob.begins("deploy", "web", "v2", "--yes")
 	w.sees("the way back", func(f web.Fleet) bool { return f.Desired.Release == "v2" && in(f, plan.Configuring) != "" })
 	second := ada.begins("deploy", "web", "v4", "--yes")
-	bob.ends(first, 4, "web: superseded: commit ", " wants v4")
+	bob.ends(first, 4, "web: superseded: commit ", " wants v4", "web: v3 → v2 superseded at 0 of 1, ")
 	letGo()
-	ada.ends(second, 0, "web: v2 → v4", "  nodes     web-", "web: v4 in service on 3 of 3")
+	ada.ends(second, 0, "web: v2 → v4", "  nodes     web-", "web: v2 → v4 in service on 3 of 3, took ")
 
-	bob.ends(bob.begins("rollback", "web", "--yes"), 0, "web: v4 → v2", "  undoes    ", "web: v4 (was v2) (ada)", "web: v2 in service on 3 of 3")
+	bob.ends(bob.begins("rollback", "web", "--yes"), 0, "web: v4 → v2", "  undoes    ", "web: v4 (was v2) (ada)", "web: v4 → v2 rolled back, in service on 3 of 3, took ")
 	w.arrives(w.gits("-C", filepath.Join(w.Dir, "deploy.git"), "rev-parse", "main"), "v2")
 	w.kept(2)
 }

@@ -226,8 +226,8 @@ func utc(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Millisecond)
 }
 
-// underWay reports whether the rollout goes on: it has begun, and has not ended.
-func (r Rollout) underWay() bool { return !r.Started.IsZero() && r.Ended.IsZero() }
+// UnderWay reports whether the rollout goes on: it has begun, and has not ended.
+func (r Rollout) UnderWay() bool { return !r.Started.IsZero() && r.Ended.IsZero() }
 
 // other is what the rollout brings, where that is not what is wanted now.
 func (f Fleet) other() string {
@@ -244,7 +244,7 @@ func (f Fleet) Held() []string {
 
 // Left is how long the rollout is expected to take still. It is 0 when nothing can be said.
 func (f Fleet) Left(now time.Time) time.Duration {
-	if f.Expected == nil || f.Expected.Ends.IsZero() || !f.Rollout.underWay() {
+	if f.Expected == nil || f.Expected.Ends.IsZero() || !f.Rollout.UnderWay() {
 		return 0
 	}
 	return max(0, f.Expected.Ends.Sub(now))

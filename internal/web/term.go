@@ -122,7 +122,7 @@ func (p printer) figures(f Fleet) {
 		p.line(none, "  excluded    ", "%s: %s", e.Name, e.Reason)
 	}
 	if r := f.Rollout; !r.Started.IsZero() && r.Planned > 0 {
-		p.line(none, "  rollout     ", "%s %d of %d%s%s", bar(r.Completed, r.Planned), r.Completed, r.Planned, f.other(), p.pace(f))
+		p.line(none, "  rollout     ", "%s %d of %d%s%s", Bar(r.Completed, r.Planned, 20), r.Completed, r.Planned, f.other(), p.pace(f))
 	}
 	if f.Expected != nil {
 		p.line(none, "  expected    ", "%s", f.Expected.Says)
@@ -154,10 +154,12 @@ func (p printer) pace(f Fleet) string {
 	return ""
 }
 
-// bar is a share of the whole in twenty characters; only the whole fills it.
-func bar(part, whole int) string {
-	const places = 20
-	filled := max(0, min(part, whole)) * places / whole
+// Bar is a share of the whole in so many characters; only the whole fills it.
+func Bar(part, whole, places int) string {
+	filled := 0
+	if whole > 0 {
+		filled = max(0, min(part, whole)) * places / whole
+	}
 	return strings.Repeat("█", filled) + strings.Repeat("░", places-filled)
 }
 
