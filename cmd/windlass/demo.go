@@ -30,7 +30,9 @@ Exit status: 0 when no request failed and every act ended as it should, 1 otherw
 			// A closed terminal and a reader that has seen enough end it as Ctrl-C does: nothing is left behind.
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP, syscall.SIGPIPE)
 			defer stop()
-			return sandbox.Demo(ctx, o, cmd.OutOrStdout())
+			show, end := viewOptions(cmd.OutOrStdout(), cmd.ErrOrStderr())
+			defer end()
+			return sandbox.Demo(ctx, o, show)
 		},
 	}
 	f := cmd.Flags()

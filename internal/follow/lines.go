@@ -48,9 +48,11 @@ func (l *Lines) Take(f web.Fleet, now time.Time) error {
 	for _, n := range f.Nodes {
 		l.names = max(l.names, utf8.RuneCountInString(n.Name))
 	}
+	if len(f.Nodes) > mostAtOnce {
+		l.names = max(l.names, len(nodes(len(f.Nodes))))
+	}
 	changes := l.changes(f.Nodes, first)
 	if large {
-		l.names = max(l.names, len(nodes(len(f.Nodes))))
 		changes = l.onlyWrong(changes, f.Rollout.Started)
 	}
 	for _, c := range changes {

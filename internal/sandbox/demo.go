@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"windlass/internal/live"
 	"windlass/internal/web"
 	"windlass/reconciler/plan"
 )
@@ -22,13 +22,14 @@ type DemoOptions struct {
 	Keep       bool   // goes on after the walk, until ctx ends
 }
 
-// Demo walks a local fleet through a first day, a deploy, a release that is bad, and a revert, and tells on out what happens.
+// Demo walks a local fleet through a first day, a deploy, a release that is bad, and a revert, and shows what happens.
 // The error is nil only if no request failed and each act ended as it should.
-func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
+func Demo(ctx context.Context, o DemoOptions, show live.Options) (err error) {
 	if o.Nodes == 1 {
 		return errors.New("cannot show a rolling release with a single node: ask for at least 2")
 	}
-	tell := newTeller(out)
+	tell := newTeller(show)
+	defer func() { err = errors.Join(err, tell.close()) }()
 	f, err := Start(ctx, Options{Executable: o.Executable, Dir: o.Dir, Fleet: "web-live", Nodes: o.Nodes})
 	if err != nil {
 		return interrupted(ctx, err)
@@ -151,6 +152,7 @@ func (a act) play(ctx context.Context, f *Fleet, tell *teller) ending {
 	if err == nil {
 		err = a.settle(ctx, f, tell, revision)
 	}
+	tell.settled()
 	e.took = time.Since(began)
 	e.count, e.least = f.Traffic.Reset(), f.Rotation.Reset()
 	if e.err = errors.Join(err, a.judge(e.count)); e.least < len(f.nodes)-1 {

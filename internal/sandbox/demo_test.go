@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"windlass/internal/live"
 	"windlass/reconciler/plan"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestDemoTellsWhatFailed(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	err := Demo(t.Context(), DemoOptions{Nodes: 2}, &out) // this test binary as the agent ends at once
+	err := Demo(t.Context(), DemoOptions{Nodes: 2}, live.Options{Out: &out, Err: &out}) // this test binary as the agent ends at once
 	if err == nil || !strings.Contains(err.Error(), "act 1 of the demo") || !strings.Contains(err.Error(), "the agent ended by itself") {
 		t.Errorf("the error is %v", err)
 	}
@@ -39,13 +40,15 @@ func TestActsEndAtRest(t *testing.T) {
 	}
 	a := act{phase: plan.PhaseHalted, releases: func(int) map[string]int { return nil }, linger: time.Second}
 	f := &Fleet{Agent: events(t, connections)}
-	if err := a.settle(t.Context(), f, newTeller(t.Output()), ""); err != nil || len(connections) > 0 {
+	tell := newTeller(live.Options{Out: t.Output(), Err: t.Output()})
+	defer tell.close()
+	if err := a.settle(t.Context(), f, tell, ""); err != nil || len(connections) > 0 {
 		t.Errorf("%v, %d connections are left", err, len(connections))
 	}
 	connections <- []string{"waiting"}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := a.settle(ctx, f, newTeller(t.Output()), ""); err == nil || !strings.Contains(err.Error(), "; last: waiting") {
+	if err := a.settle(ctx, f, tell, ""); err == nil || !strings.Contains(err.Error(), "; last: waiting") {
 		t.Errorf("one that never rests: %v", err)
 	}
 }

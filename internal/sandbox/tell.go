@@ -5,23 +5,22 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"golang.org/x/term"
-
 	"windlass/internal/follow"
+	"windlass/internal/live"
 	"windlass/internal/web"
 )
 
-// A teller tells people what happens, line by line.
+// A teller tells people what happens: what the fleet does in a view, and the rest around it.
 type teller struct {
-	out    io.Writer
-	colour bool
-	lines  follow.Lines
+	out     io.Writer
+	colour  bool
+	view    *live.View
+	witness follow.Witness // of the act
 }
 
 // Colours of a terminal.
@@ -31,22 +30,29 @@ const (
 	green = "32"
 )
 
-func newTeller(out io.Writer) *teller {
+// newTeller has to be closed. Lines have the time since its beginning.
+func newTeller(o live.Options) *teller {
 	began := time.Now()
-	t := &teller{out: out, lines: follow.Lines{Out: out, Stamp: func(now time.Time) string { return fmt.Sprintf("%6.1f s", now.Sub(began).Seconds()) }}}
-	file, ok := out.(*os.File)
-	if ok && term.IsTerminal(int(file.Fd())) {
-		t.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
-			t.lines.Width = width
-		}
-		t.lines.Colour = t.colour
-	}
-	return t
+	o.Stamp = func(now time.Time) string { return fmt.Sprintf("%6.1f s", now.Sub(began).Seconds()) }
+	return &teller{out: o.Out, colour: o.Colour, view: live.Start(o)}
 }
 
-// fleet tells what changed of the fleet's phase and of its nodes.
-func (t *teller) fleet(s web.Fleet) { _ = t.lines.Take(s, time.Now()) } // out tells of its own trouble
+func (t *teller) close() error { return t.view.Close() }
+
+// fleet tells how the fleet stands now.
+func (t *teller) fleet(s web.Fleet) {
+	t.witness.Take(s)
+	_ = t.view.Show(web.Repo{}, []web.Fleet{s}) // out tells of its own trouble
+}
+
+// settled tells how the act ended, in a line to pass on where there was a rollout.
+func (t *teller) settled() {
+	var lines []string
+	if recap := t.witness.Recap(follow.Pending); recap != "" {
+		lines = append(lines, recap)
+	}
+	_ = t.view.End(lines...)
+}
 
 func (t *teller) paint(colour, text string) string {
 	if !t.colour || colour == "" {
@@ -63,6 +69,7 @@ func (t *teller) welcome(f *Fleet) {
 }
 
 func (t *teller) act(number int, a act) {
+	t.witness = follow.Witness{}
 	t.say("\n%s", t.paint(bold, fmt.Sprintf("%d  %s", number, a.title)))
 	t.say("   $ %s", cmp.Or(a.shown, "windlass "+strings.Join(a.types, " ")))
 }
