@@ -15,7 +15,7 @@ type Stats struct {
 	LastSuccess   time.Time // of a poll; zero: none yet
 	Head          string    // accepted commit; empty: none yet
 	HeadCommitted time.Time
-	Branch, Path  string    // that are followed
+	Branch, Path  string // that are followed
 }
 
 // Stats returns a copy; it never waits for a poll.
