@@ -15,7 +15,7 @@ export GOFLAGS := $(GOFLAGS) -p=2 -trimpath
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test tests stories mutate sim fuzz bench lint size man deb image try
+.PHONY: help build demo test tests stories mutate sim fuzz bench lint size man deb image release try
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -36,6 +36,9 @@ deb: build ## Debian packages, bin/windlass_*.deb (ARCHES="amd64 arm64")
 
 image: ## container image without a daemon, bin/windlass-image.tar (ARCHES="amd64 arm64")
 	@GO='$(GO)' .ci/image $(ARCHES)
+
+release: build ## all that is distributed, in bin/release: packages, image, programs for Linux and macOS, contents, sums
+	@GO='$(GO)' .ci/release
 
 try: build ## make this machine's package and image, and try them: lintian, install, upgrade, remove, purge, run
 	arch=$$($(GO) env GOARCH) && deb=$$(GO='$(GO)' .ci/deb $$arch) && image=$$(GO='$(GO)' .ci/image $$arch) && \
@@ -84,7 +87,7 @@ lint: size ## gofmt, vet, staticcheck, shellcheck where installed
 	$(GO) -C .ci/tools vet ./...
 	$(GO) -C .ci/pack vet ./...
 	$(STATICCHECK) ./...
-	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout .ci/before .ci/version .ci/compile .ci/deb .ci/image .ci/pack/testdata/*.sh packaging/postinst packaging/prerm packaging/postrm findings/*.sh
+	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout .ci/before .ci/version .ci/compile .ci/deb .ci/image .ci/release .ci/pack/testdata/*.sh packaging/postinst packaging/prerm packaging/postrm findings/*.sh
 
 size: build ## the stripped binary stays below 30 MB
 	@size=$$(stat -c %s $(BIN)); echo "$(BIN): $$((size / 1000000)) MB"; test $$size -le 30000000
