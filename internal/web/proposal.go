@@ -36,6 +36,7 @@ type ProposedFleet struct {
 	Change   Effect    `json:"change"`
 	Release  string    `json:"release,omitempty"` // that would be wanted
 	Was      string    `json:"was,omitempty"`     // that is wanted now
+	Moves    bool      `json:"moves,omitempty"`   // it gets other nodes or load balancers, of which nothing is foreseen
 	Files    []string  `json:"files"`             // of those it is made of, the ones that change
 	Errors   []string  `json:"errors"`            // why its file would not be in force: file:line:column: what is wrong
 	Notes    []string  `json:"notes"`             // what the forecast leaves out
@@ -55,11 +56,19 @@ const (
 	EffectBroken Effect = "broken" // its file would be rejected, and its last good version stay in force
 )
 
-// Pending reports whether anything would be done.
+// Pending reports whether anything would be done, or may be.
 func (p Proposal) Pending() bool {
 	return slices.ContainsFunc(p.Fleets, func(f ProposedFleet) bool {
-		return f.Change == EffectRolls || f.Change == EffectNew || f.Change == EffectGone || f.Forecast != nil && len(f.Forecast.Steps) > 0
+		return f.Change == EffectRolls || f.Change == EffectNew || f.Change == EffectGone || f.Change == EffectTuned && !f.quiet()
 	})
+}
+
+// worked reports whether steps are foreseen.
+func (f ProposedFleet) worked() bool { return f.Forecast != nil && len(f.Forecast.Steps) > 0 }
+
+// quiet reports whether a fleet is tuned, was looked at, and nothing comes of it.
+func (f ProposedFleet) quiet() bool {
+	return f.Change == EffectTuned && !f.Moves && f.Forecast != nil && !f.worked() && f.Forecast.Phase != plan.PhaseWaiting
 }
 
 // Troubled reports whether something is wrong with the branch, or could not be foreseen.
@@ -168,6 +177,7 @@ func (s *server) proposedFleet(ctx context.Context, c *censor, fleet string, eff
 	case EffectGone:
 		out.Notes = append(out.Notes, "what is under way is finished or put back, then its nodes are left as they are")
 	case EffectRolls, EffectTuned:
+		out.Moves = movesNodes(was.Fleet, is.Fleet) || !reflect.DeepEqual(was.Fleet.LoadBalancers, is.Fleet.LoadBalancers)
 		s.foresee(ctx, is, &out)
 	}
 	return out
@@ -215,7 +225,7 @@ func (s *server) foresee(ctx context.Context, is desired.Version, out *ProposedF
 func wantingAll(want plan.Want, is desired.Version) (plan.Want, []string) {
 	var notes []string
 	fleet, was := *is.Fleet, want.Fleet
-	if !reflect.DeepEqual(fleet.Nodes.Static, was.Nodes.Static) || !reflect.DeepEqual(fleet.Nodes.EC2, was.Nodes.EC2) {
+	if movesNodes(was, &fleet) {
 		fleet.Nodes.Static, fleet.Nodes.EC2 = was.Nodes.Static, was.Nodes.EC2
 		notes = append(notes, "which nodes belong to it changes too"+moves(was.Nodes.Static, is.Fleet.Nodes.Static)+"; this is for those of today")
 	}
@@ -228,6 +238,11 @@ func wantingAll(want plan.Want, is desired.Version) (plan.Want, []string) {
 		Release: fleet.Release, Digest: fleet.Digest(desired.DigestAlgorithm), Algorithm: desired.DigestAlgorithm, Revision: is.Revision,
 	}
 	return want, notes
+}
+
+// movesNodes reports whether other nodes may belong to a fleet.
+func movesNodes(was, is *desired.Fleet) bool {
+	return !reflect.DeepEqual(was.Nodes.Static, is.Nodes.Static) || !reflect.DeepEqual(was.Nodes.EC2, is.Nodes.EC2)
 }
 
 // moves names the nodes that a file no longer names, and those that it names now.

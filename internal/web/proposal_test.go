@@ -129,6 +129,45 @@ func TestAProposalOfOtherNodes(t *testing.T) {
 	}
 }
 
+// Nobody is told that nothing comes of a change of which something may come, although what nodes get stays as it is.
+func TestAProposalThatTunes(t *testing.T) {
+	t.Parallel()
+	moved := strings.Replace(webFile, "{name: web-3, address: 10.0.0.3}", "{name: web-4, address: 10.0.0.4}", 1)
+	quick := strings.Replace(webFile, "settle: 0s", "settle: 1s", 1)
+	for name, c := range map[string]struct {
+		file     string
+		seen     func(*reconciler.Sight)
+		headline string
+		says     string
+		pending  bool
+	}{
+		"a time-out":    {quick, nil, "1 fleet changes and rolls nothing", "changes, and no node gets anything else", false},
+		"other nodes":   {moved, nil, "1 fleet changes", "changes its nodes or load balancers", true},
+		"other traffic": {strings.Replace(webFile, "targetGroup: web", "targetGroup: other", 1), nil, "1 fleet changes", "changes its nodes or load balancers", true},
+		"not looked at": {quick, func(s *reconciler.Sight) { s.Want.Fleet = nil }, "1 fleet changes", "changes, and what comes of it cannot be told yet", true},
+		"not read yet":  {quick, func(s *reconciler.Sight) { s.World.Groups = nil }, "1 fleet changes", "changes, and what comes of it cannot be told yet", true},
+		"under way":     {quick, func(s *reconciler.Sight) { s.World.Nodes[0].Host.Record.On.Digest = "d1-0" }, "1 fleet changes", "changes, and nodes are worked on", true},
+	} {
+		before, _ := loaded(t, "3f2a", map[string]string{"web": webFile})
+		after, _ := loaded(t, "b4c5", map[string]string{"web": c.file})
+		seen := sighted(t)
+		if c.seen != nil {
+			c.seen(&seen)
+		}
+		h := proposing(func(context.Context, string) (desired.Proposal, error) {
+			return desired.Proposal{Branch: "next", Before: before, State: desired.State{Fleets: after}}, nil
+		}, func(string) (reconciler.Sight, error) { return seen, nil })
+		var p web.Proposal
+		if err := json.Unmarshal(ask(h, "GET", "/api/v1/plan?branch=next", "localhost:9190").Body.Bytes(), &p); err != nil || len(p.Fleets) != 1 {
+			t.Fatalf("%s: %+v, %v", name, p, err)
+		}
+		md := web.ProposalMarkdown(p)
+		if !strings.Contains(md, "### windlass: "+c.headline+"\n") || !strings.Contains(md, "`web` "+c.says+"\n") || p.Pending() != c.pending {
+			t.Errorf("%s: pending %t, want %t:\n%s", name, p.Pending(), c.pending, md)
+		}
+	}
+}
+
 // A branch that would change nothing is no change, and one that cannot be told is trouble.
 func TestNothingAndNoneToldOfAProposal(t *testing.T) {
 	t.Parallel()

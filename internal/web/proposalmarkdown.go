@@ -62,26 +62,29 @@ func (p Proposal) headline() string {
 		return "this branch cannot be planned"
 	}
 	var parts []string
-	for _, e := range []struct {
-		effect    Effect
-		one, many string
-	}{
-		{EffectBroken, "is broken", "are broken"}, {EffectRolls, "rolls", "roll"}, {EffectNew, "is new", "are new"}, {EffectGone, "is let go", "are let go"},
-		{EffectTuned, "changes and rolls nothing", "change and roll nothing"},
-	} {
+	say := func(one, many string, are func(ProposedFleet) bool) {
 		n := 0
 		for _, f := range p.Fleets {
-			if f.Change == e.effect {
+			if are(f) {
 				n++
 			}
 		}
 		switch {
 		case n == 1:
-			parts = append(parts, "1 fleet "+e.one)
+			parts = append(parts, "1 fleet "+one)
 		case n > 1:
-			parts = append(parts, fmt.Sprintf("%d fleets %s", n, e.many))
+			parts = append(parts, fmt.Sprintf("%d fleets %s", n, many))
 		}
 	}
+	is := func(e Effect) func(ProposedFleet) bool {
+		return func(f ProposedFleet) bool { return f.Change == e }
+	}
+	say("is broken", "are broken", is(EffectBroken))
+	say("rolls", "roll", is(EffectRolls))
+	say("is new", "are new", is(EffectNew))
+	say("is let go", "are let go", is(EffectGone))
+	say("changes", "change", func(f ProposedFleet) bool { return f.Change == EffectTuned && !f.quiet() })
+	say("changes and rolls nothing", "change and roll nothing", ProposedFleet.quiet)
 	if len(parts) == 0 {
 		return "no fleet changes"
 	}

@@ -71,7 +71,7 @@ func (f ProposedFleet) says() string {
 	case EffectRolls:
 		return "rolls, " + releases
 	case EffectTuned:
-		return "changes, and no node gets anything else"
+		return "changes" + f.tunes()
 	case EffectNew:
 		return "is new, with " + releases
 	case EffectGone:
@@ -80,6 +80,19 @@ func (f ProposedFleet) says() string {
 		return "is broken: its file would not be in force"
 	}
 	return string(f.Change)
+}
+
+// tunes is what comes of a change by which nodes are to get what they have.
+func (f ProposedFleet) tunes() string {
+	switch {
+	case f.quiet():
+		return ", and no node gets anything else"
+	case f.Moves:
+		return " its nodes or load balancers"
+	case f.worked():
+		return ", and nodes are worked on"
+	}
+	return ", and what comes of it cannot be told yet"
 }
 
 // A fact is a line about a fleet, with its head.
