@@ -128,6 +128,7 @@ type forge struct {
 	comments []comment
 	did      []string // what changed something
 	refused  []string
+	loses    bool // the answer to what is created
 }
 
 type comment struct {
@@ -181,6 +182,11 @@ func (f *forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == "POST" && path == "/9/comments":
 		f.did = append(f.did, "created")
 		f.comments = append(f.comments, ourself(2000+len(f.comments), sent.Body))
+		if f.loses {
+			f.loses = false
+			http.Error(w, "the answer is lost", http.StatusBadGateway)
+			return
+		}
 		w.WriteHeader(http.StatusCreated)
 	case r.Method == "PATCH" || r.Method == "PUT":
 		var id int
@@ -245,22 +251,33 @@ func (r *runner) read(name string) string {
 	return string(text)
 }
 
-// plans runs the job with a windlass that says so and ends so, and reports whether all of it succeeded.
+// plans runs the job with a windlass that says so and ends so, and reports whether all of it succeeded. All but its last script must.
 func (r *runner) plans(says string, status int) bool {
 	r.Helper()
 	r.write("says", says)
 	r.write("status", fmt.Sprint(status))
 	for i, script := range r.scripts {
 		cmd := exec.Command("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script)
-		cmd.Dir, cmd.Env = r.dir, append(r.env, fmt.Sprintf("STATUS=%d", status))
+		cmd.Dir, cmd.Env = r.dir, append(r.env, "STATUS="+r.output())
 		if out, err := cmd.CombinedOutput(); err != nil {
-			if i < len(r.scripts)-1 || status != 1 {
+			if i < len(r.scripts)-1 {
 				r.Fatalf("%v\n%s", err, out)
 			}
+			r.Logf("%v\n%s", err, out)
 			return false
 		}
 	}
 	return true
+}
+
+// output is the status that a script handed on last, as GitHub does.
+func (r *runner) output() string {
+	r.Helper()
+	text, err := os.ReadFile(filepath.Join(strings.TrimSuffix(r.dir, "/deploy"), "output"))
+	if err != nil && !os.IsNotExist(err) {
+		r.Fatal(err)
+	}
+	return strings.TrimSpace(string(text[strings.LastIndexByte(string(text), '=')+1:]))
 }
 
 func TestOneCommentIsKeptUpToDate(t *testing.T) {
@@ -287,8 +304,11 @@ func TestOneCommentIsKeptUpToDate(t *testing.T) {
 			if r.plans("", 1) || !strings.HasPrefix(newest(), marker+"\nwindlass could not plan this branch") {
 				t.Errorf("no agent: %q", newest())
 			}
+			if r.plans("", 2) || r.plans("half of", 137) {
+				t.Error("a windlass that crashes or is killed is taken for one that plans")
+			}
 			own := "updated github-actions[bot]"
-			if want := []string{"created", own, own, own}; !slices.Equal(forge.did, want) || len(forge.comments) != 132 || forge.refused != nil {
+			if want := []string{"created", own, own, own, own, own}; !slices.Equal(forge.did, want) || len(forge.comments) != 132 || forge.refused != nil {
 				t.Errorf("%d comments, by %q, refused %q; want %q", len(forge.comments), forge.did, forge.refused, want)
 			}
 			first, _, _ := strings.Cut(r.read("asked"), "\n")
@@ -305,6 +325,25 @@ func TestOneCommentIsKeptUpToDate(t *testing.T) {
 	}
 }
 
+// A comment whose creation was not confirmed is created once, and is the one that is updated: a second one would stay as it is for ever.
+func TestACommentIsNotCreatedTwice(t *testing.T) {
+	t.Parallel()
+	for name, make := range map[string]func(*testing.T, string) *runner{"github": githubRunner, "gitlab": gitlabRunner} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forge := newForge(t)
+			forge.loses = true
+			r := make(t, forge.URL)
+			if r.plans(marker+"\n1\n", 2) || !r.plans(marker+"\n2\n", 0) {
+				t.Error("the job does not end as its comment was taken")
+			}
+			if want := []string{"created", "updated github-actions[bot]"}; !slices.Equal(forge.did, want) {
+				t.Errorf("it did %q, want %q", forge.did, want)
+			}
+		})
+	}
+}
+
 func githubRunner(t *testing.T, url string) *runner {
 	all := scripts(t)
 	r := newRunner(t, false, []string{all["github plan: plan"], all["github plan: comment"]}, "GITHUB_API_URL="+url, "GITHUB_REPOSITORY=team/deploy", "NUMBER=9", "TOKEN=s3cr3t",
@@ -313,7 +352,7 @@ func githubRunner(t *testing.T, url string) *runner {
 		if got := r.read("password"); got != "hunter2" {
 			t.Errorf("windlass was given the password %q", got)
 		}
-		if got := r.read("output"); got != "status=2\nstatus=0\nstatus=1\nstatus=1\n" {
+		if got := r.read("output"); !strings.HasPrefix("status=2\nstatus=0\nstatus=1\nstatus=1\nstatus=1\nstatus=137\n", got) {
 			t.Errorf("the step's output is %q", got)
 		}
 	})
