@@ -208,6 +208,15 @@ func TestADeltaThatMakesMuchOfLittleIsRefused(t *testing.T) {
 			t.Errorf("a delta that claims to make %d bytes: %v, want %q", size, err, want)
 		}
 	}
+	for size, want := range map[int]string{1 << 40: "its history is larger than 1 MB", len(secondText): ""} {
+		pack := newPacker(2)
+		pack.add(plumbing.CommitObject, "", firstText)
+		pack.add(plumbing.REFDeltaObject, nameOf(firstText), insert(firstText, secondText, size))
+		pack.end()
+		if err := measure(pack.Bytes(), 1<<20); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("measured, a delta that claims to make %d bytes: %v, want %q", size, err, want)
+		}
+	}
 }
 
 // allocated is how many bytes do allocates, if nothing runs beside it.

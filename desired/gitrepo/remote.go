@@ -3,6 +3,7 @@ package gitrepo
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"time"
@@ -211,7 +212,8 @@ func demultiplex(agreed *capability.List, answer io.Reader) io.Reader {
 	return answer
 }
 
-// measure adds up the sizes that a pack gives for its objects, before any is unpacked: a file of zeros is tiny in a pack.
+// measure adds up the sizes that a pack gives for its objects, before any is unpacked: a file of zeros is tiny in a pack, and so is a delta that
+// makes one.
 func measure(pack []byte, most int64) error {
 	scanner := packfile.NewScanner(bytes.NewReader(pack))
 	_, count, err := scanner.Header()
@@ -223,11 +225,38 @@ func measure(pack []byte, most int64) error {
 		if err != nil {
 			return err
 		}
-		if left -= object.Length; left < 0 {
+		size := uint64(object.Length)
+		if object.Type.IsDelta() && object.Length <= left {
+			var sizes beginning
+			if _, _, err := scanner.NextObject(&sizes); err != nil {
+				return err
+			}
+			size = max(size, sizes.made())
+		}
+		if size > uint64(left) {
 			return tooLarge(most)
 		}
+		left -= int64(size)
 	}
 	return nil
+}
+
+// A beginning keeps the first bytes of what is written to it: of a delta the size of its base, and that of what it makes of it.
+type beginning struct {
+	kept [2 * binary.MaxVarintLen64]byte
+	n    int
+}
+
+func (b *beginning) Write(p []byte) (int, error) {
+	b.n += copy(b.kept[b.n:], p)
+	return len(p), nil
+}
+
+// made is the size of what the delta makes; 0 where it does not say, as then it makes nothing.
+func (b *beginning) made() uint64 {
+	_, n := binary.Uvarint(b.kept[:b.n])
+	size, _ := binary.Uvarint(b.kept[max(n, 0):b.n])
+	return size
 }
 
 // bounded fails, rather than ends, when more than left bytes come.
