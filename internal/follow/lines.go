@@ -14,7 +14,7 @@ import (
 // Bounds of what is told, so that a log stays one that people read.
 const (
 	mostNodes   = 20          // of a larger fleet it is told how far it is, and of nodes only what is wrong with them
-	mostWrong   = 20          // nodes of such a fleet that are told of in one rollout
+	mostWrong   = 20          // nodes of such a fleet that are told of in one rollout, of each way to be wrong
 	mostAtOnce  = 3           // nodes that are told of by themselves when they change alike at the same time
 	shares      = 20          // of a large fleet's rollout, after each of which it is told how far it is
 	signOfLife  = time.Minute // or after so long, when something changed
@@ -31,12 +31,12 @@ type Lines struct {
 
 	names   int // how wide the longest name is
 	phase   plan.Phase
-	nodes   map[string]string // what was told last, by node
-	rollout time.Time         // the start of the one whose wrong nodes are counted
-	wrong   int               // that were told of
-	share   int               // of the rollout, as told last
-	told    time.Time         // when
-	untold  bool              // something changed since
+	nodes   map[string]string  // what was told last, by node
+	rollout time.Time          // the start of the one whose wrong nodes are counted
+	wrong   map[plan.State]int // that were told of: many that are out of reach hide none that failed
+	share   int                // of the rollout, as told last
+	told    time.Time          // when
+	untold  bool               // something changed since
 }
 
 // Take tells what is not as it was told before. Of what rests when it is first seen nothing is told.
@@ -110,15 +110,16 @@ func (l *Lines) changes(seen []web.Node, first bool) []change {
 
 // onlyWrong are the changes of nodes that something is wrong with, of so many nodes in each rollout.
 func (l *Lines) onlyWrong(changes []change, rollout time.Time) []change {
-	if !rollout.Equal(l.rollout) {
-		l.rollout, l.wrong = rollout, 0
+	if l.wrong == nil || !rollout.Equal(l.rollout) {
+		l.rollout, l.wrong = rollout, map[plan.State]int{}
 	}
 	var wrong []change
 	for _, c := range changes {
-		if l.wrong >= mostWrong || StateColour(c[0].State) != Red {
+		state := c[0].State
+		if l.wrong[state] >= mostWrong || StateColour(state) != Red {
 			continue
 		}
-		l.wrong += min(len(c), mostAtOnce+1)
+		l.wrong[state] += min(len(c), mostAtOnce+1)
 		wrong = append(wrong, c)
 	}
 	return wrong

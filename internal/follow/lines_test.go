@@ -116,6 +116,26 @@ func TestLinesOfALargeFleetAreFew(t *testing.T) {
 	}
 }
 
+// However much trouble there was with the way to nodes, the node that failed is told of with what its step said.
+func TestLinesTellWhatFailedInALargeFleet(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	l := follow.Lines{Out: &out, Stamp: func(time.Time) string { return "0" }}
+	f := crowd(500, 0)
+	for i := range f.Nodes {
+		f.Nodes[i].State = plan.Unreachable
+		check(t, l.Take(f, noon))
+	}
+	for i := range f.Nodes {
+		f.Nodes[i].State, f.Nodes[i].Tail = plan.Failed, "boom"
+		check(t, l.Take(f, noon))
+	}
+	got := out.String()
+	if unreachable, failed := strings.Count(got, "unreachable "), strings.Count(got, " failed "); unreachable != 20 || failed != 20 || !strings.Contains(got, "    │ boom\n") {
+		t.Errorf("%d nodes are unreachable and %d failed in\n%s", unreachable, failed, got)
+	}
+}
+
 // What happens to many at once is one line, with what the first of those in trouble is like.
 func TestManyThatChangeAlikeAreToldOfTogether(t *testing.T) {
 	t.Parallel()
