@@ -233,6 +233,9 @@ func wantingAll(want plan.Want, is desired.Version) (plan.Want, []string) {
 		fleet.LoadBalancers = was.LoadBalancers
 		notes = append(notes, "its load balancers change too; this is for those of today")
 	}
+	if !reflect.DeepEqual(fleet.Health, was.Health) {
+		notes = append(notes, "its checks change too; this is for what those of today found")
+	}
 	want.Fleet = &fleet
 	want.Version = actuators.Version{
 		Release: fleet.Release, Digest: fleet.Digest(desired.DigestAlgorithm), Algorithm: desired.DigestAlgorithm, Revision: is.Revision,

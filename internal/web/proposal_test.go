@@ -116,13 +116,14 @@ func TestShapesOfAProposal(t *testing.T) {
 func TestAProposalOfOtherNodes(t *testing.T) {
 	t.Parallel()
 	p := aProposal(t)
-	other := strings.NewReplacer("release: v1", "release: v2", "{name: web-3, address: 10.0.0.3}", "{name: web-4, address: 10.0.0.4}", "targetGroup: web", "targetGroup: other").Replace(webFile)
+	other := strings.NewReplacer("release: v1", "release: v2", "{name: web-3, address: 10.0.0.3}", "{name: web-4, address: 10.0.0.4}", "targetGroup: web", "targetGroup: other", "port: 80", "port: 81").Replace(webFile)
 	after, _ := loaded(t, "b4c5", map[string]string{"web": other})
 	p.State.Fleets = after
 	got := asked(t, p)
 	f := got.Fleets[len(got.Fleets)-1]
 	want := []string{
 		"which nodes belong to it changes too, web-4 comes, web-3 is let go; this is for those of today", "its load balancers change too; this is for those of today",
+		"its checks change too; this is for what those of today found",
 	}
 	if f.Name != "web" || fmt.Sprint(f.Notes) != fmt.Sprint(want) || f.Forecast == nil || f.Forecast.Lowest != 2 || len(f.Forecast.Nodes) != 3 {
 		t.Errorf("%+v\nwith %+v", f, f.Forecast)
