@@ -12,11 +12,11 @@ type Description struct {
 	example string
 }
 
-// Describe takes a schema in YAML. About is what the file describes and example a line of it, for messages. It panics on a schema that is broken, as
-// schemas are part of the program.
-func Describe(source []byte, about, example string) *Description {
+// Describe takes a schema in YAML, and checks of formats that are its own, whose errors say what would be right. About is what the file describes and
+// example a line of it, for messages. It panics on a schema that is broken, as schemas are part of the program.
+func Describe(source []byte, about, example string, own map[string]func(string) error) *Description {
 	s := schema{about: about, tree: treeOf(source)}
-	s.compiled = compile(s.tree)
+	s.compiled = compile(s.tree, own)
 	return &Description{schema: s, example: example}
 }
 

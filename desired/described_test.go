@@ -1,6 +1,7 @@
 package desired_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +21,14 @@ $defs:
     type: object
     additionalProperties: false
     properties:
-      name: {type: string, minLength: 1}
+      name: {type: string, format: pet-name}
       nap: {type: string, pattern: '^[0-9]+[smh]$', patternErrorMessage: it must be a duration, format: go-duration, default: 2h}
-`), "the file of pets", "pets: {}")
+`), "the file of pets", "pets: {}", map[string]func(string) error{"pet-name": func(s string) error {
+	if s == "Cat" {
+		return errors.New("it must be no kind")
+	}
+	return nil
+}})
 
 func TestDescribedFilesAreReadAsStrictly(t *testing.T) {
 	t.Parallel()
@@ -45,6 +51,7 @@ func TestDescribedFilesAreReadAsStrictly(t *testing.T) {
 		"pets: {a: {nam: Rex}}":      `pets.yaml:1:12: unknown key "nam" in pets.a; did you mean "name"?`,
 		"pets:\n  a: {name: 1}":      `pets.yaml:2:13: pets.a.name is 1; it must be text: quote it, "1"`,
 		"pets: {a: &x {}, b: *x}":    "pets.yaml:1:11: anchor &x: anchors are not allowed; write the value out where it is needed, or use base; pets.yaml:1:21: alias *x: aliases are not allowed; write the value out, or use base",
+		"pets: {a: {name: Cat}}":     `pets.yaml:1:18: pets.a.name is "Cat"; it must be no kind`,
 		strings.Repeat("#", 1<<20+1): "pets.yaml:1:1: the file has more than 1048576 bytes",
 	} {
 		if got := pets.Read("pets.yaml", []byte(text), &got).Error(); got != want {

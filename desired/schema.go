@@ -73,21 +73,23 @@ func treeOf(source []byte) map[string]any {
 var theSchema = sync.OnceValue(func() fleetSchema {
 	s := fleetSchema{schema: schema{about: "the fleet", tree: treeOf(schemaSource)}}
 	requireAll(s.tree)
-	s.compiled = compile(s.tree)
+	s.compiled = compile(s.tree, nil)
 	s.name = regexp.MustCompile(s.part("#/properties/name")["pattern"].(string))
 	s.release = regexp.MustCompile(s.part("#/properties/release")["pattern"].(string))
 	return s
 })
 
-func compile(tree map[string]any) *jsonschema.Schema {
+func compile(tree map[string]any, own map[string]func(string) error) *jsonschema.Schema {
 	compiler := jsonschema.NewCompiler()
-	for name, check := range formats {
-		compiler.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(v any) error {
-			if s, ok := v.(string); ok {
-				return check(s)
-			}
-			return nil
-		}})
+	for _, all := range []map[string]func(string) error{formats, own} {
+		for name, check := range all {
+			compiler.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(v any) error {
+				if s, ok := v.(string); ok {
+					return check(s)
+				}
+				return nil
+			}})
+		}
 	}
 	compiler.AssertFormat()
 	if err := compiler.AddResource(schemaURL, tree); err != nil {

@@ -133,6 +133,13 @@ func (g *Agent) Changed() <-chan struct{} {
 	return g.changed
 }
 
+// Touch wakes those who wait for a change: what is shown beside the snapshot has changed.
+func (g *Agent) Touch() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tell()
+}
+
 // tell wakes those who wait for a change. The caller holds the lock.
 func (g *Agent) tell() {
 	close(g.changed)

@@ -13,7 +13,6 @@ type Snapshot struct {
 	At     time.Time
 	Repo   Repo
 	Fleets []Status // sorted by name
-	Untold []string // what places outside cannot be told, and why, a line each; empty where who reads it does not say
 }
 
 // A Repo is how reading the deploy repo goes.
@@ -25,6 +24,15 @@ type Repo struct {
 	Branch    string    // that is followed; empty where who reads it does not say
 	Path      string    // of the directory there that fleets/ is in; likewise
 	Link      string    // to the page of Revision, for people; the same
+
+	Reports []Report // places outside that cannot be told of rollouts now; who makes a snapshot for people adds them
+}
+
+// A Report is a place outside that is told of rollouts, and cannot be now. Nothing waits for it.
+type Report struct {
+	To      string    // such as: channel deploys (slack)
+	Problem string    // one line; hostile text
+	Since   time.Time // of the first attempt that failed
 }
 
 // A Status is all that is known of one fleet.

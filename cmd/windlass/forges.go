@@ -59,6 +59,14 @@ func (f forgeReport) Problems() []string {
 	return f.Reporter.Problems()
 }
 
+// reports are the same for people.
+func (f forgeReport) reports() (all []reconciler.Report) {
+	for _, problem := range f.Problems() {
+		all = append(all, reconciler.Report{To: "commit status", Problem: problem})
+	}
+	return all
+}
+
 func (f forgeReport) close() {
 	if f.client != nil {
 		f.client.Close()

@@ -48,6 +48,7 @@ var mayKnow = map[string][]string{
 	"internal/web/access":        {"desired"},
 	"internal/scaffold":          {"desired", "deploy-repo-example"},
 	"internal/outbound":          {"internal/redact"},
+	"internal/notify":            {"desired", "reconciler/plan", "reconciler", "internal/durable", "internal/history", "internal/outbound", "internal/redact", "internal/web"},
 	"internal/sandbox/aws":       {},
 	"internal/sandbox/sshdtest":  {},
 	"internal/awsapi/awsapitest": {"internal/sandbox/aws"},

@@ -26,7 +26,7 @@ type agentOptions struct {
 	gitTokenFile               string
 	stateDir                   string
 	listen, logFormat, accepts string // of run only
-	webConfig, forges          string // as well
+	webConfig, forges, notify  string // as well
 }
 
 // shared defines the flags that run and plan have in common.
@@ -61,7 +61,7 @@ func (o *agentOptions) check() error {
 	}
 	for _, file := range []struct{ flag, path string }{
 		{"ssh-key", o.sshKey}, {"ssh-known-hosts", o.sshKnownHosts}, {"git-ssh-key", o.gitSSHKey}, {"git-known-hosts", o.gitKnownHosts},
-		{"git-token-file", o.gitTokenFile}, {"web-config", o.webConfig}, {"forges", o.forges},
+		{"git-token-file", o.gitTokenFile}, {"web-config", o.webConfig}, {"forges", o.forges}, {"notify", o.notify},
 	} {
 		if err := readable(file.path); err != nil {
 			return fmt.Errorf("%w; correct --%s", err, file.flag)

@@ -45,6 +45,7 @@ the agent runs, a version of the file that is broken, or that would let in every
 	f.StringVar(&o.listen, "listen", "127.0.0.1:9190", "`address` for status page, API and metrics; port 0 takes a free one. An address that is not loopback serves only /metrics, /healthz and /readyz without --web-config")
 	f.StringVar(&o.webConfig, "web-config", "", "`file` with TLS and users for --listen, in the format of Prometheus's exporter-toolkit; taken anew when it changes")
 	f.StringVar(&o.forges, "forges", "", "`file` that says which host is a GitHub, a GitLab or a Gitea, and whose token is used there: commits of the deploy repo are told what becomes of them")
+	f.StringVar(&o.notify, "notify", "", "`file` with the channels (Slack, Google Chat, Teams, mail, Alertmanager, webhooks) that fleets name under notify; read at the start")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.accepts, "accept-revision", "", "`commit` whose rewritten history a person has accepted")
 	return configurable(cmd)

@@ -38,6 +38,7 @@ type agent struct {
 	gate     *access.Gate // nil: no --web-config
 	pages    forge.Pages
 	forge    forgeReport
+	told     *notices // nil: no --notify
 	core     *reconciler.Agent
 	source   *sight
 	handler  http.Handler
@@ -75,12 +76,14 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 	if err = a.listen(); err != nil {
 		return a, err
 	}
+	if a.told, err = openNotices(o.notify); err != nil {
+		return a, err
+	}
 	me, err := a.state.begin()
 	if err != nil {
 		return a, err
 	}
-	a.join(me)
-	return a, nil
+	return a, a.join(me)
 }
 
 // listen reads who may ask, and takes the address when that is enough for it.
@@ -102,13 +105,16 @@ func (a *agent) listen() error {
 }
 
 // join makes the core and what reports on it.
-func (a *agent) join(me plan.Agent) {
+func (a *agent) join(me plan.Agent) error {
 	deps := joined(a.options, me, a.hosts, a.repo, a.events, a.log)
 	deps.Kept = a.state.kept(a.log)
 	a.record = history.NewRecorder(a.past, a.log)
-	deps.Observer = audience{a.events, a.record, a.forge}
+	deps.Observer = audience{a.events, a.record, a.forge, a.told}
 	a.core = reconciler.New(deps)
-	a.source = &sight{Agent: a.core, repo: a.repo, pages: a.pages, untold: a.forge.Problems}
+	if err := a.told.join(a); err != nil {
+		return err
+	}
+	a.source = &sight{Agent: a.core, repo: a.repo, pages: a.pages, forge: a.forge, told: a.told}
 	source := a.source
 	b := thisBuild()
 	series := metrics.NewRegistry(metrics.Build{Version: b.version, Revision: b.revision}, a.events, source, source.git)
@@ -118,6 +124,9 @@ func (a *agent) join(me plan.Agent) {
 	if a.forge.Reporter != nil {
 		series.MustRegister(a.forge.counts.Collectors(a.forge.Problems)...)
 	}
+	if a.told != nil {
+		series.MustRegister(a.told.series)
+	}
 	options := web.Options{
 		Addr: a.listener.Addr().String(), Access: a.gate, Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight,
 		Propose: a.repo.Propose, Earlier: a.repo.Earlier,
@@ -126,20 +135,22 @@ func (a *agent) join(me plan.Agent) {
 		options.History = a.past
 	}
 	a.handler = web.New(options)
+	return nil
 }
 
-// An audience is who is told what happens: the metrics of everything, the history of rollouts that ended. Who is to be notified of them
-// listens here as well.
+// An audience is who is told what happens: the metrics of everything, the history and who is to be notified of rollouts that ended.
 type audience struct {
 	*metrics.Events
 	history *history.Recorder
 	forge   forgeReport
+	told    *notices
 }
 
 func (a audience) RolloutDone(d reconciler.RolloutDone) {
 	a.Events.RolloutDone(d)
 	a.history.RolloutDone(d)
 	a.forge.RolloutDone(d)
+	a.told.rolloutDone(d)
 }
 
 // joined is the world as the core takes it.
@@ -176,6 +187,7 @@ func (a *agent) run(ctx context.Context) error {
 		<-ctx.Done()
 		tellSupervisor(daemon.SdNotifyStopping, a.log)
 	})
+	keeping.Go(func() { a.told.run(serving) })
 	keeping.Go(func() { a.state.keep(serving, a.core, a.record, a.log) })
 	if a.forge.Reporter != nil {
 		keeping.Go(func() { a.forge.Run(serving, a.source) })
@@ -242,9 +254,10 @@ func (a *agent) Close() {
 // A sight is what the core knows, with how reading the deploy repo goes right now, and with what only the outside has a use for.
 type sight struct {
 	*reconciler.Agent
-	repo   *gitrepo.Repo
-	pages  forge.Pages
-	untold func() []string
+	repo  *gitrepo.Repo
+	pages forge.Pages
+	forge forgeReport
+	told  *notices
 }
 
 // Snapshot is the core's, with the newest good reading of the deploy repo, which the core hears of only when it says something new.
@@ -260,7 +273,8 @@ func (r *sight) Snapshot() reconciler.Snapshot {
 		f := &s.Fleets[i]
 		f.Desired.Link, f.Rollout.Link = r.pages.Commit(f.Desired.Revision), link(r.pages, f.Rollout)
 	}
-	s.Untold = r.untold()
+	s.Repo.Reports = r.forge.reports()
+	r.told.report(&s)
 	return s
 }
 

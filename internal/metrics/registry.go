@@ -54,6 +54,56 @@ func WebConfig(problem func() string) prometheus.Collector {
 	}, func() float64 { return one(problem() != "") })
 }
 
+// Notifications are the series of telling people of rollouts: attempts by service, what they were about, and result, every one of them from the start at
+// 0; and which channels fail now.
+type Notifications struct {
+	attempts *prometheus.CounterVec
+	failing  func() []Channel
+}
+
+// A Channel is one that is told of rollouts.
+type Channel struct {
+	Name, Service string
+	Failing       bool
+}
+
+var channelFailing = desc("windlass_notification_channel_failing", "1 while a channel of --notify cannot be told; absent without one.", "channel", "service")
+
+// NewNotifications makes the series; failing says how the channels are, at each scrape.
+func NewNotifications(services, triggers []string, failing func() []Channel) *Notifications {
+	n := &Notifications{
+		attempts: counter("windlass_notifications_total", "Attempts to notify, by what they were about.", "service", "trigger", "result"),
+		failing:  failing,
+	}
+	for _, service := range services {
+		for _, trigger := range triggers {
+			for _, result := range [...]string{success, "error"} {
+				n.attempts.WithLabelValues(label(service), label(trigger), result)
+			}
+		}
+	}
+	return n
+}
+
+// Attempt counts one.
+func (n *Notifications) Attempt(service, trigger, result string) {
+	n.attempts.WithLabelValues(label(service), label(trigger), label(result)).Inc()
+}
+
+// Describe implements prometheus.Collector.
+func (n *Notifications) Describe(ch chan<- *prometheus.Desc) {
+	ch <- channelFailing
+	n.attempts.Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (n *Notifications) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range n.failing() {
+		out(ch).gauge(channelFailing, one(c.Failing), label(c.Name), label(c.Service))
+	}
+	n.attempts.Collect(ch)
+}
+
 // Handler serves what the gatherer holds. A series that cannot be built is left out; the others are served all the same.
 func Handler(g prometheus.Gatherer) http.Handler {
 	return promhttp.HandlerFor(g, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})

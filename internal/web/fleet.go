@@ -130,7 +130,14 @@ type Repo struct {
 	Path      string    `json:"path,omitempty"`    // of the directory there that fleets/ is in
 	Link      string    `json:"link,omitempty"`    // to the commit, where the deploy repo has a page for people
 	Problem   string    `json:"problem,omitempty"` // why a newer commit is not in force, or why the repo cannot be read
-	Untold    []string  `json:"untold,omitempty"`  // what places outside cannot be told, and why, a line each; rollouts go on
+	Reports   []Report  `json:"reports,omitempty"` // that cannot be made now
+}
+
+// A Report is a place outside that is told of rollouts, and cannot be now.
+type Report struct {
+	To      string    `json:"to"`
+	Problem string    `json:"problem"`
+	Since   time.Time `json:"since,omitzero"`
 }
 
 // FromStatus returns what may be shown of a status: without secrets and without characters that are not visible.
@@ -161,9 +168,12 @@ func fromExpectation(e plan.Expectation, ends time.Time) *Expected {
 	return &Expected{Says: e.String(), Nodes: e.Nodes, Left: e.Left.Seconds(), Ends: utc(ends)}
 }
 
-func (c *censor) repo(s reconciler.Snapshot) Repo {
-	r := s.Repo
-	return Repo{Untold: each(s.Untold, c.line), Link: name(r.Link), Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: c.line(r.Problem), Branch: name(r.Branch), Path: name(r.Path)}
+func (c *censor) repo(r reconciler.Repo) Repo {
+	out := Repo{Revision: name(r.Revision), Committed: utc(r.Committed), Checked: utc(r.Checked), Problem: c.line(r.Problem), Branch: name(r.Branch), Path: name(r.Path), Link: name(r.Link)}
+	for _, report := range r.Reports {
+		out.Reports = append(out.Reports, Report{To: name(report.To), Problem: c.line(report.Problem), Since: utc(report.Since)})
+	}
+	return out
 }
 
 func (c *censor) rejection(r *desired.Rejection) *Rejection {

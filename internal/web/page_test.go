@@ -26,7 +26,8 @@ func TestThePageSaysWhatMatters(t *testing.T) {
 	linked := idle()
 	linked.Desired.Link, linked.Rollout.Link = "https://git.example.com/commit/1", "https://git.example.com/compare/2?a&b"
 	told := newAgent(linked)
-	told.snapshot.Repo.Link, told.snapshot.Untold = "https://git.example.com/commit/3", []string{"git.example.com answers 502, password=hunter2"}
+	told.snapshot.Repo.Link = "https://git.example.com/commit/3"
+	told.snapshot.Repo.Reports = []reconciler.Report{{To: "commit status", Problem: "git.example.com answers 502, password=hunter2"}}
 	for name, c := range map[string]struct {
 		agent *agent
 		want  []string
@@ -37,7 +38,7 @@ func TestThePageSaysWhatMatters(t *testing.T) {
 		"rejected":    {troubled, []string{"history was rewritten", "fleets/web-staging.yaml:12:3: unknown key", "The newest file is not in force.", "<bdi>web-10</bdi> (incident 4711)"}},
 		"linked": {told, []string{
 			`by <a href="https://git.example.com/commit/1"><code`, `<a href="https://git.example.com/compare/2?a&amp;b">what it changed</a>`,
-			`at <a href="https://git.example.com/commit/3"><code`, `<strong>Not told</strong> git.example.com answers 502, password=[redacted]</p>`,
+			`at <a href="https://git.example.com/commit/3"><code`, `<strong>commit status</strong> git.example.com answers 502, password=[redacted]</p>`,
 		}},
 		"nothing": {&agent{}, []string{"No fleets are known yet", "was not read yet"}},
 	} {
@@ -63,7 +64,7 @@ func TestHostileTextIsText(t *testing.T) {
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onfocus=alert(1) autofocus x='`, `--><svg/onload=alert(1)>`, "javascript:alert(1)", "</pre></main><b>",
 	} {
 		a := newAgent(hostile(attack))
-		a.snapshot.Repo, a.snapshot.Untold = reconciler.Repo{Revision: attack, Problem: attack, Link: attack}, []string{attack}
+		a.snapshot.Repo = reconciler.Repo{Revision: attack, Problem: attack, Link: attack, Reports: []reconciler.Report{{To: attack, Problem: attack}}}
 		f := &a.snapshot.Fleets[0]
 		f.Desired.Link, f.Rollout.Link = attack, attack
 		got := page(t, a)

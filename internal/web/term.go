@@ -27,10 +27,10 @@ func Text(w io.Writer, repo Repo, fleets []Fleet, t Terminal) error {
 		p.line(red, "deploy repo: ", "%s", repo.Problem)
 		p.blank()
 	}
-	for _, what := range repo.Untold {
-		p.line(yellow, "not told: ", "%s", what)
+	for _, r := range repo.Reports {
+		p.line(yellow, visible(r.To)+": ", "%s", visible(r.Problem))
 	}
-	if len(repo.Untold) > 0 {
+	if len(repo.Reports) > 0 {
 		p.blank()
 	}
 	switch {

@@ -56,7 +56,7 @@ func TestTextOfAnotherProcessIsNotTrusted(t *testing.T) {
 		Plan:  web.Plan{Holds: []string{evil}, Steps: []web.Step{{Node: evil, Kind: evil, Reason: evil}}},
 	}}
 	var out strings.Builder
-	if err := web.Text(&out, web.Repo{Problem: evil, Untold: []string{evil}}, fleets, web.Terminal{Now: noon}); err != nil {
+	if err := web.Text(&out, web.Repo{Problem: evil, Reports: []web.Report{{To: evil, Problem: evil}}}, fleets, web.Terminal{Now: noon}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(out.String(), "\x1b\x07\r\u202e") {

@@ -57,7 +57,7 @@ func (v *views) look() *view {
 	defer v.fit.next()
 	changed := v.source.Changed() // before the snapshot, which may be newer then and not older
 	snapshot := v.source.Snapshot()
-	seen := &view{changed: changed, made: time.Now(), repo: v.fit.repo(snapshot)}
+	seen := &view{changed: changed, made: time.Now(), repo: v.fit.repo(snapshot.Repo)}
 	seen.fleets = each(snapshot.Fleets, func(s reconciler.Status) shown { return shown{v.fit.fleet(s), s.Name} })
 	seen.events = sync.OnceValues(seen.encode)
 	seen.timeless = sync.OnceValues(func() (string, error) { return newState(seen, time.Time{}).render("state") })

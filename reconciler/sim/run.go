@@ -31,12 +31,33 @@ func Run(seed uint64, decide reconciler.Decider) Result { return Play(seed, NewS
 
 // Play plays a story.
 func Play(seed uint64, story Story, decide reconciler.Decider) Result {
+	return PlayHeard(seed, story, decide, nil)
+}
+
+// A Hearer is who tells people of rollouts beside an agent. It lives and dies with the agent's process.
+type Hearer interface {
+	Notify() []desired.Notification   // what the fleet's file says of it
+	Kept() map[string]reconciler.Kept // what an agent that starts has from those before it
+	Begin(agent *reconciler.Agent)
+	RolloutDone(d reconciler.RolloutDone)
+	End(killed bool)
+	Rest() // the fleet is at rest, and the last agent goes on until this returns
+}
+
+// PlayHeard plays a story with somebody who hears of it; nil: nobody.
+func PlayHeard(seed uint64, story Story, decide reconciler.Decider, hearer Hearer) Result {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := newWorld(ctx, seed, story)
-	d := &director{world: w, decide: decide}
+	if hearer != nil {
+		w.fleet.Notify = hearer.Notify()
+	}
+	d := &director{world: w, decide: decide, hearer: hearer}
 	d.begin(ctx, 0)
 	d.play(ctx)
 	took := d.rest(ctx)
+	if hearer != nil {
+		hearer.Rest()
+	}
 	d.finish()
 	cancel()
 	w.running.Wait()
@@ -101,7 +122,7 @@ func (w *World) file(release string) *desired.Fleet {
 		f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch", Timeout: 5 * time.Minute}}
 	}
 	if w.fleet != nil {
-		f.Retry, f.Paused = w.fleet.Retry, w.fleet.Paused
+		f.Retry, f.Paused, f.Notify = w.fleet.Retry, w.fleet.Paused, w.fleet.Notify
 	}
 	return f
 }
@@ -157,6 +178,7 @@ const handMade = "hand-made"
 type director struct {
 	world  *World
 	decide reconciler.Decider
+	hearer Hearer
 	agents []*running
 	epoch  int
 }
@@ -178,11 +200,19 @@ func (d *director) begin(ctx context.Context, rival int) *running {
 	p := &ports{world: d.world, holder: fmt.Sprintf("agent-%d", rival), nonce: fmt.Sprintf("nonce-%d", d.epoch), read: map[string]time.Time{}, halts: map[string]bool{}, missed: map[string]bool{}}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &running{rival: rival, ports: p, cancel: cancel, states: make(chan desired.State, 4)}
-	r.agent = reconciler.New(reconciler.Deps{
+	deps := reconciler.Deps{
 		Agent:     plan.Agent{Holder: p.holder, Epoch: d.epoch, Nonce: p.nonce},
 		Inventory: p, Balancer: p, Host: p, Prober: p, Sensor: p, Observer: silent{}, Decide: d.decide,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Interval: 30 * time.Second, Refresh: 5 * time.Minute,
-	})
+	}
+	heard := d.hearer != nil && rival == 0
+	if heard {
+		deps.Observer, deps.Kept = hears{hearer: d.hearer}, d.hearer.Kept()
+	}
+	r.agent = reconciler.New(deps)
+	if heard {
+		d.hearer.Begin(r.agent)
+	}
 	r.done.Go(func() { r.agent.Run(ctx, r.states) })
 	d.agents = append(d.agents, r)
 	r.states <- d.world.state()
@@ -197,6 +227,14 @@ func (silent) RolloutDone(reconciler.RolloutDone)      {}
 func (silent) PassDone(string, time.Duration)          {}
 func (silent) CheckDone(string, string, health.Result) {}
 func (silent) Rejected(string, desired.Reason)         {}
+
+// hears observes the ends of rollouts.
+type hears struct {
+	silent
+	hearer Hearer
+}
+
+func (h hears) RolloutDone(d reconciler.RolloutDone) { h.hearer.RolloutDone(d) }
 
 // state is what git says now.
 func (w *World) state() desired.State {
@@ -214,8 +252,15 @@ func (d *director) end(r *running, kill bool) {
 	r.ports.killed = kill
 	d.world.tell("%s ends (killed: %t)", r.ports.nonce, kill)
 	d.world.mu.Unlock()
+	heard := d.hearer != nil && r.rival == 0
+	if heard && kill {
+		d.hearer.End(true)
+	}
 	r.cancel()
 	r.done.Wait()
+	if heard && !kill {
+		d.hearer.End(false)
+	}
 	d.agents = slices.DeleteFunc(d.agents, func(o *running) bool { return o == r })
 }
 

@@ -1,0 +1,144 @@
+package notify
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"maps"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"windlass/desired"
+	"windlass/internal/outbound"
+)
+
+//go:embed notify.schema.yaml
+var schemaSource []byte
+
+var description = desired.Describe(schemaSource, "the file", "channels: {}", map[string]func(string) error{
+	"place":        func(s string) error { _, err := outbound.ParseURL(s); return err },
+	"mail-address": checkMail,
+})
+
+// A File is what --notify says: channels by name, each with exactly one kind of place.
+type File struct {
+	Channels map[string]Entry
+}
+
+// An Entry is one channel.
+type Entry struct {
+	Slack        *SlackPlace
+	GoogleChat   *URLPlace
+	Teams        *URLPlace
+	Email        *EmailPlace
+	Alertmanager *AlertmanagerPlace
+	Webhook      *WebhookPlace
+}
+
+// A SlackPlace is a channel at Slack, or at what speaks like it.
+type SlackPlace struct{ TokenFile, Channel, API string }
+
+// A URLPlace is a place whose address is a secret.
+type URLPlace struct{ URLFile string }
+
+// An EmailPlace is a mail server and those to write to.
+type EmailPlace struct {
+	SMTP, From         string
+	To                 []string
+	User, PasswordFile string // empty: the server asks for none
+	TLS                string // starttls, implicit or none
+}
+
+// An AlertmanagerPlace is the address of an Alertmanager.
+type AlertmanagerPlace struct{ URL string }
+
+// A WebhookPlace takes events that are signed with a secret.
+type WebhookPlace struct{ URLFile, SecretFile string }
+
+var channelName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// Read reads the file. Its error is everything that is wrong, by line and column; files that it names are relative to its directory, and must be
+// readable.
+func Read(path string) (File, error) {
+	var f File
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return f, err
+	}
+	if errors := description.Read(filepath.Base(path), text, &f); len(errors) > 0 {
+		return f, errors
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Channels)) {
+		err = f.Channels[name].check(filepath.Dir(path))
+		if !channelName.MatchString(name) {
+			err = fmt.Errorf("the name must be 1 to 63 small letters, digits and hyphens, and begin with a letter or digit")
+		}
+		if err != nil {
+			return f, fmt.Errorf("%s: channel %q: %w", filepath.Base(path), name, err)
+		}
+	}
+	return f, nil
+}
+
+// check says what a schema cannot, and makes the names of files absolute.
+func (e Entry) check(dir string) error {
+	var files []*string
+	switch {
+	case e.Slack != nil:
+		files = []*string{&e.Slack.TokenFile}
+	case e.GoogleChat != nil:
+		files = []*string{&e.GoogleChat.URLFile}
+	case e.Teams != nil:
+		files = []*string{&e.Teams.URLFile}
+	case e.Email != nil:
+		files = []*string{&e.Email.PasswordFile}
+	case e.Webhook != nil:
+		files = []*string{&e.Webhook.URLFile, &e.Webhook.SecretFile}
+	}
+	for _, file := range files {
+		if *file == "" {
+			continue
+		}
+		if !filepath.IsAbs(*file) {
+			*file = filepath.Join(dir, *file)
+		}
+		if _, err := secret(*file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkMail(a string) error {
+	parsed, err := mail.ParseAddress(a)
+	if err != nil || strings.ContainsAny(a, "\r\n") || !strings.Contains(parsed.Address, "@") {
+		return errors.New("it must be a mail address such as ops@example.com")
+	}
+	return nil
+}
+
+const mostSecret = 64 << 10
+
+// secret reads a file anew, so that what is renewed needs no restart.
+func secret(file string) (string, error) {
+	info, err := os.Stat(file)
+	if err == nil && (info.IsDir() || info.Size() > mostSecret) {
+		err = fmt.Errorf("%s holds no secret: it is a directory, or too long", file)
+	}
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return "", err
+	}
+	s := strings.TrimSpace(string(text))
+	if s == "" || strings.ContainsAny(s, "\r\n") {
+		return "", fmt.Errorf("%s must hold one line with the secret, and nothing else", file)
+	}
+	return s, nil
+}

@@ -1,0 +1,435 @@
+package notify
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"windlass/desired"
+	"windlass/internal/web"
+	"windlass/reconciler"
+	"windlass/reconciler/plan"
+)
+
+// The patience of people, and of places.
+const (
+	waitPatience = 2 * time.Minute  // a rollout waits for so long before that is told
+	waitPause    = time.Hour        // from one word of waiting to the next, of one rollout
+	smallPause   = 10 * time.Minute // from one thread about nodes that drifted or came to the next
+	updatePause  = 3 * time.Second  // between changes of a first message, but at the end
+	longAgo      = 24 * time.Hour   // an end that nobody was told the beginning of is no news any more
+	mostPastOf   = 16               // rollouts before the newest, of one fleet, whose ends are remembered
+)
+
+// A standing is how a fleet stands that a channel is to hear of.
+type standing struct {
+	fleet   web.Fleet
+	on      []desired.Occasion
+	waiting time.Time // since when the newest rollout waits; zero: it does not
+	past    []ended   // rollouts before the newest, the oldest first, as far as they are known
+	unheard bool      // the agent does not know yet how the fleet stands
+}
+
+// An ended rollout is one before the newest.
+type ended struct {
+	rollout web.Rollout
+	reason  string
+}
+
+// A view is all that a channel may be told of.
+type view struct {
+	known     bool // git has said which fleets there are
+	standings []standing
+}
+
+// A step is something to say, and where to note that it was said.
+type step struct {
+	fleet   string
+	id      string // of the rollout; empty: it is about a rejected file
+	digest  string // of what is said
+	message Message
+	told    []desired.Occasion // that this tells
+	closes  bool
+	small   bool
+	waited  bool
+}
+
+// id names a rollout. Fleets' names have no @.
+func id(fleet string, r web.Rollout) string {
+	return fmt.Sprintf("%s@%d", fleet, r.Started.UnixMilli())
+}
+
+// next is what is to be said now, or when to look again; the zero time: when something changes. It is the one decision of this package. Books are
+// changed only where nothing is to be said.
+func next(v view, told books, t Traits, now time.Time) (*step, time.Time) {
+	if !v.known {
+		return nil, time.Time{}
+	}
+	forget(v, told)
+	var wake time.Time
+	for _, s := range v.standings {
+		if s.unheard {
+			continue
+		}
+		b := told[s.fleet.Name]
+		if b == nil {
+			b = &book{Since: now}
+			told[s.fleet.Name] = b
+		}
+		if b.Threads == nil {
+			b.Threads = map[string]*thread{}
+		}
+		d := decision{standing: s, book: b, traits: t, now: now}
+		if step := d.step(); step != nil {
+			return step, time.Time{}
+		}
+		wake = sooner(wake, d.wake)
+	}
+	return nil, wake
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// forget drops what was told of fleets that the channel hears of no more.
+func forget(v view, told books) {
+	for name := range told {
+		if !slices.ContainsFunc(v.standings, func(s standing) bool { return s.fleet.Name == name }) {
+			delete(told, name)
+		}
+	}
+}
+
+// A decision is what to say of one fleet.
+type decision struct {
+	standing
+	book   *book
+	traits Traits
+	now    time.Time
+	wake   time.Time
+}
+
+func (d *decision) hears(on desired.Occasion) bool { return slices.Contains(d.on, on) }
+
+// step is the first thing to say of the fleet: ends of earlier rollouts, then the newest, then its file.
+func (d *decision) step() *step {
+	newest := d.fleet.Rollout
+	known := []string{id(d.fleet.Name, newest)}
+	for _, p := range d.past {
+		known = append(known, id(d.fleet.Name, p.rollout))
+		if s := d.of(p.rollout, p.reason, false); s != nil {
+			return s
+		}
+	}
+	if s := d.lost(known); s != nil {
+		return s
+	}
+	if !newest.Started.IsZero() {
+		if s := d.of(newest, d.fleet.Reason, true); s != nil {
+			return s
+		}
+	}
+	return d.rejected()
+}
+
+// lost ends threads of rollouts that nobody knows any more: the agent was killed, and another rollout began before it was seen how they ended.
+func (d *decision) lost(known []string) *step {
+	for _, id := range sortedThreads(d.book.Threads) {
+		t := d.book.Threads[id]
+		if t.Closed || slices.Contains(known, id) {
+			continue
+		}
+		if d.fleet.Rollout.Started.IsZero() || !t.Started.Before(d.fleet.Rollout.Started) {
+			continue // it may come to be known again
+		}
+		gone := web.Rollout{Started: t.Started, Ended: d.fleet.Rollout.Started, Result: reconciler.ResultSuperseded}
+		if s := d.of(gone, "", false); s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+func sortedThreads(threads map[string]*thread) []string {
+	ids := make([]string, 0, len(threads))
+	for id := range threads {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b string) int {
+		return cmp.Or(threads[a].Started.Compare(threads[b].Started), cmp.Compare(a, b))
+	})
+	return ids
+}
+
+// occasions are how the end of a rollout is called, where it is one that can be heard of.
+var occasions = map[reconciler.Result]desired.Occasion{
+	reconciler.ResultSucceeded: desired.OnSucceeded, reconciler.ResultRolledBack: desired.OnRolledBack, reconciler.ResultHalted: desired.OnHalted,
+}
+
+// due are the occasions of a rollout that the channel is to hear of, the latest last.
+func (d *decision) due(r web.Rollout, t *thread, newest bool) []desired.Occasion {
+	var due []desired.Occasion
+	if d.hears(desired.OnStarted) && !t.told(desired.OnStarted) {
+		due = append(due, desired.OnStarted)
+	}
+	if on := occasions[r.Result]; on != "" && d.hears(on) && !t.told(on) {
+		return append(due, on)
+	}
+	if newest && r.Ended.IsZero() && d.hears(desired.OnWaiting) && d.waitedEnough(t) {
+		due = append(due, desired.OnWaiting)
+	}
+	return due
+}
+
+// waitedEnough reports whether the newest rollout has waited for so long that people want to know.
+func (d *decision) waitedEnough(t *thread) bool {
+	if d.waiting.IsZero() || t.Waited.After(d.waiting) {
+		return false
+	}
+	at := d.waiting.Add(waitPatience)
+	if !t.Waited.IsZero() && at.Before(t.Waited.Add(waitPause)) {
+		at = t.Waited.Add(waitPause)
+	}
+	if d.now.Before(at) {
+		d.wake = sooner(d.wake, at)
+		return false
+	}
+	return true
+}
+
+// of is the next thing to say of a rollout.
+func (d *decision) of(r web.Rollout, reason string, newest bool) *step {
+	id := id(d.fleet.Name, r)
+	t := d.book.Threads[id]
+	if t == nil {
+		if !r.Ended.IsZero() && (r.Ended.Before(d.book.Since) || d.now.Sub(r.Ended) > longAgo) {
+			return nil // no news
+		}
+		t = &thread{Started: r.Started}
+	}
+	if t.Closed {
+		return nil
+	}
+	s := &step{fleet: d.fleet.Name, id: id, closes: !r.Ended.IsZero()}
+	due := d.due(r, t, newest)
+	s.message = d.head(r, reason, newest)
+	s.digest = digest(s.message)
+	if !t.Posted {
+		return d.begin(s, t, r, due)
+	}
+	return d.goOn(s, t, r, reason, due)
+}
+
+// begin posts the first message of a rollout, when there is something to hear of it.
+func (d *decision) begin(s *step, t *thread, r web.Rollout, due []desired.Occasion) *step {
+	if len(due) == 0 {
+		if s.closes {
+			d.book.Threads[s.id] = &thread{Started: r.Started, Closed: true}
+			d.book.trim()
+		}
+		return nil
+	}
+	on := due[len(due)-1]
+	if t.Unsure != "" && !d.traits.Known && t.Unsure == string(on) && !s.closes {
+		return nil // it may be there; the next occasion tells
+	}
+	if s.small = small(r); s.small {
+		if at := d.book.Small.Add(smallPause); d.now.Before(at) && r.Result != reconciler.ResultHalted {
+			if s.closes {
+				d.book.Threads[s.id] = &thread{Started: r.Started, Closed: true} // one of many
+				return nil
+			}
+			d.wake = sooner(d.wake, at)
+			return nil
+		}
+	}
+	s.told, s.waited = due, on == desired.OnWaiting
+	s.message.Kind, s.message.On, s.message.ID = Post, on, messageID(s.id, on, t)
+	s.message.Event = eventOf(s.message, d.fleet, r)
+	return s
+}
+
+// small reports whether nobody wanted the rollout: nodes drifted, or came.
+func small(r web.Rollout) bool {
+	return r.Trigger == reconciler.TriggerDrift || r.Trigger == reconciler.TriggerMembership
+}
+
+// goOn says what has happened since the first message.
+func (d *decision) goOn(s *step, t *thread, r web.Rollout, reason string, due []desired.Occasion) *step {
+	stale := d.traits.Updates && t.Says != s.digest
+	s.message.Place = t.Place
+	update := func() *step {
+		s.message.Kind, s.message.ID = Update, s.id+"/"+s.digest
+		s.told, s.closes = nil, s.closes && (len(due) == 0 || !d.traits.Threads)
+		if s.closes {
+			s.told = due
+		}
+		return s
+	}
+	due = slices.DeleteFunc(due, func(on desired.Occasion) bool { return on == desired.OnStarted }) // the first message has told
+	switch {
+	case s.closes && stale:
+		return update()
+	case len(due) > 0:
+		on := due[len(due)-1]
+		s.told, s.waited = due, on == desired.OnWaiting
+		s.message.On, s.message.ID = on, messageID(s.id, on, t)
+		d.follows(s, r, reason)
+		if d.traits.Updates && t.Unsure == s.message.ID { // it may be there, and the first message says it as well
+			t.Told, t.Unsure, t.Closed = append(t.Told, due...), "", s.closes
+			if s.waited {
+				t.Waited = d.now
+			}
+			return nil
+		}
+		return s
+	case s.closes && r.Result == reconciler.ResultSuperseded && !d.traits.Updates && d.hears(desired.OnStarted):
+		s.message.ID = s.id + "/superseded"
+		d.follows(s, r, reason)
+		return s
+	case s.closes:
+		t.Closed = true
+		return nil
+	case stale:
+		if at := t.updated.Add(updatePause); d.now.Before(at) {
+			d.wake = sooner(d.wake, at)
+			return nil
+		}
+		return update()
+	}
+	return nil
+}
+
+// follows makes the step one that comes after the first message: a reply to it, or one by itself.
+func (d *decision) follows(s *step, r web.Rollout, reason string) {
+	s.message.Kind = Post
+	if d.traits.Threads {
+		s.message.Kind = Reply
+		s.message.Title, s.message.Lines = d.brief(r, reason, s.message.On)
+	}
+	s.message.Event = eventOf(s.message, d.fleet, r)
+}
+
+// messageID names a message for good: of waiting there may be several.
+func messageID(rollout string, on desired.Occasion, t *thread) string {
+	if on == desired.OnWaiting && !t.Waited.IsZero() {
+		return fmt.Sprintf("%s/%s-%d", rollout, on, t.Waited.Unix())
+	}
+	return rollout + "/" + string(on)
+}
+
+// rejected tells of a file that is not in force, once for all that is wrong with it.
+func (d *decision) rejected() *step {
+	r := d.fleet.Rejected
+	if r == nil {
+		d.book.Rejected = ""
+		return nil
+	}
+	if !d.hears(desired.OnRejected) {
+		return nil
+	}
+	m := rejection(d.fleet)
+	m.At = d.now
+	if sum := digest(m); sum != d.book.Rejected {
+		m.ID = fmt.Sprintf("%s/rejected/%s/%s", d.fleet.Name, r.Revision, sum)
+		m.Event = eventOf(m, d.fleet, web.Rollout{})
+		return &step{fleet: d.fleet.Name, digest: sum, message: m}
+	}
+	return nil
+}
+
+// begins notes that a step is about to be taken. Where the place cannot tell a repeat, that has to be known after a kill.
+func (s *step) begins(told books) {
+	if b := told[s.fleet]; b != nil && s.id != "" {
+		t := b.Threads[s.id]
+		if t == nil {
+			t = &thread{Started: startOf(s.id)}
+			b.Threads[s.id] = t
+			b.trim()
+		}
+		if s.message.Kind == Reply {
+			t.Unsure = s.message.ID
+		}
+	}
+}
+
+// done notes that a step was taken.
+func (s *step) done(told books, place string, now time.Time) {
+	b := told[s.fleet]
+	if b == nil {
+		return
+	}
+	if s.id == "" {
+		b.Rejected = s.digest
+		return
+	}
+	t := b.Threads[s.id]
+	if t == nil {
+		return
+	}
+	t.Unsure = ""
+	if s.message.Kind != Reply {
+		t.Says, t.updated = s.digest, now
+	}
+	if s.message.Kind == Post && !t.Posted {
+		t.Posted, t.Place = true, place
+		if s.small {
+			b.Small = now
+		}
+	}
+	if s.waited {
+		t.Waited = now
+		s.told = slices.DeleteFunc(s.told, func(on desired.Occasion) bool { return on == desired.OnWaiting })
+	}
+	t.Told = append(t.Told, s.told...)
+	t.Closed = t.Closed || s.closes
+}
+
+// failed notes that a step was not taken, or not surely.
+func (s *step) failed(told books, f *Failure) {
+	b := told[s.fleet]
+	if b == nil || s.id == "" || b.Threads[s.id] == nil {
+		return
+	}
+	t := b.Threads[s.id]
+	switch {
+	case f.Gone && s.message.Kind == Update: // somebody removed it: the ends are told below it all the same
+		t.Says = s.digest
+		t.Closed = t.Closed || s.closes
+	case f.Gone: // a thread that is gone is begun again
+		t.Posted, t.Place, t.Unsure = false, "", ""
+	case f.Unsure && s.message.Kind == Reply:
+		t.Unsure = s.message.ID
+	case f.Unsure && s.message.Kind == Post && !t.Posted:
+		t.Unsure = string(s.message.On)
+	default:
+		t.Unsure = ""
+	}
+}
+
+func startOf(id string) time.Time {
+	var ms int64
+	if at := lastAt(id); at != "" {
+		fmt.Sscanf(at, "%d", &ms)
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func lastAt(id string) string {
+	for i := len(id) - 1; i >= 0; i-- {
+		if id[i] == '@' {
+			return id[i+1:]
+		}
+	}
+	return ""
+}
+
+// waits reports whether a fleet's newest rollout goes on and waits.
+func waits(f web.Fleet) bool {
+	return f.Phase == plan.PhaseWaiting && !f.Rollout.Started.IsZero() && f.Rollout.Ended.IsZero()
+}
