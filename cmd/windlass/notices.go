@@ -40,7 +40,7 @@ func (n *notices) join(a *agent) (err error) {
 	}
 	n.series = metrics.NewNotifications(n.file.Services(), notify.Triggers(), n.channels)
 	options := notify.Options{
-		File: n.file, Memory: notify.OpenMemory(a.state.notifiedPath(), a.log), Source: a.core,
+		File: n.file, Memory: notify.OpenMemory(a.state.notifiedPath(), a.log), Source: a.source,
 		Observe: n.series.Attempt, Touch: a.core.Touch, Log: a.log,
 	}
 	if a.past != nil {

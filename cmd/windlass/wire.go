@@ -109,13 +109,13 @@ func (a *agent) join(me plan.Agent) error {
 	deps := joined(a.options, me, a.hosts, a.repo, a.events, a.log)
 	deps.Kept = a.state.kept(a.log)
 	a.record = history.NewRecorder(a.past, a.log)
-	deps.Observer = audience{a.events, a.record, a.forge, a.told}
+	deps.Observer = audience{a.events, a.pages, a.record, a.forge, a.told}
 	a.core = reconciler.New(deps)
+	a.source = &sight{Agent: a.core, repo: a.repo, pages: a.pages}
 	if err := a.told.join(a); err != nil {
 		return err
 	}
-	a.source = &sight{Agent: a.core, repo: a.repo, pages: a.pages, forge: a.forge, told: a.told}
-	source := a.source
+	source := &account{sight: a.source, forge: a.forge, told: a.told}
 	b := thisBuild()
 	series := metrics.NewRegistry(metrics.Build{Version: b.version, Revision: b.revision}, a.events, source, source.git)
 	if a.gate != nil {
@@ -141,12 +141,14 @@ func (a *agent) join(me plan.Agent) error {
 // An audience is who is told what happens: the metrics of everything, the history and who is to be notified of rollouts that ended.
 type audience struct {
 	*metrics.Events
+	pages   forge.Pages
 	history *history.Recorder
 	forge   forgeReport
 	told    *notices
 }
 
 func (a audience) RolloutDone(d reconciler.RolloutDone) {
+	d.Rollout.Link = link(a.pages, d.Rollout)
 	a.Events.RolloutDone(d)
 	a.history.RolloutDone(d)
 	a.forge.RolloutDone(d)
@@ -249,43 +251,4 @@ func (a *agent) Close() {
 	if a.state != nil {
 		a.state.Close()
 	}
-}
-
-// A sight is what the core knows, with how reading the deploy repo goes right now, and with what only the outside has a use for.
-type sight struct {
-	*reconciler.Agent
-	repo  *gitrepo.Repo
-	pages forge.Pages
-	forge forgeReport
-	told  *notices
-}
-
-// Snapshot is the core's, with the newest good reading of the deploy repo, which the core hears of only when it says something new.
-func (r *sight) Snapshot() reconciler.Snapshot {
-	s := r.Agent.Snapshot()
-	stats := r.repo.Stats()
-	s.Repo.Branch, s.Repo.Path = stats.Branch, stats.Path
-	if read := stats.LastSuccess; !s.Repo.Checked.IsZero() && read.After(s.Repo.Checked) {
-		s.Repo.Checked = read
-	}
-	s.Repo.Link = r.pages.Commit(s.Repo.Revision)
-	for i := range s.Fleets {
-		f := &s.Fleets[i]
-		f.Desired.Link, f.Rollout.Link = r.pages.Commit(f.Desired.Revision), link(r.pages, f.Rollout)
-	}
-	s.Repo.Reports = r.forge.reports()
-	r.told.report(&s)
-	return s
-}
-
-func (r *sight) git() metrics.Git {
-	s := r.repo.Stats()
-	g := metrics.Git{
-		Errors: map[string]int{}, Rewrites: s.Rewrites, LastSuccess: s.LastSuccess,
-		Branch: s.Branch, Head: s.Head, HeadCommitted: s.HeadCommitted,
-	}
-	for reason, count := range s.Errors {
-		g.Errors[string(reason)] = count
-	}
-	return g
 }
