@@ -61,7 +61,7 @@ func (l *Lines) Take(f web.Fleet, now time.Time) error {
 		}
 	}
 	switch share := share(f); {
-	case l.phase != f.Phase:
+	case l.phase != f.Phase && (!large || !goesOn(l.phase) || !goesOn(f.Phase) || now.Sub(l.told) >= signOfLife):
 		l.phase, l.share, l.told, l.untold = f.Phase, share, now, false
 		return l.line(now, "fleet", PhaseColour(f.Phase), string(f.Phase), f.Desired.Release, f.Reason)
 	case large && (share != l.share || l.untold && now.Sub(l.told) >= signOfLife):
@@ -70,6 +70,9 @@ func (l *Lines) Take(f web.Fleet, now time.Time) error {
 	}
 	return nil
 }
+
+// goesOn reports whether a rollout that is in the phase may be held back and go on many times.
+func goesOn(p plan.Phase) bool { return p == plan.PhaseProgressing || p == plan.PhaseWaiting }
 
 // share is which part of its rollout a fleet has behind it.
 func share(f web.Fleet) int {
