@@ -2,6 +2,7 @@ package desired
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,8 +31,11 @@ type Tree struct {
 //
 // An error means that tree could not be read, which says nothing about its content. Of tree is asked that a missing file
 // is fs.ErrNotExist, and that a symbolic link shows in the mode that fs.Lstat gives: none is followed (G42).
-func Load(tree fs.FS) (Tree, error) {
-	l := &loader{tree: tree, documents: map[string]document{}, contents: map[string][]byte{}}
+func Load(tree fs.FS) (Tree, error) { return LoadWithin(context.Background(), tree) }
+
+// LoadWithin is Load that gives up when ctx ends, with its error: what a stranger wrote may take long to look at.
+func LoadWithin(ctx context.Context, tree fs.FS) (Tree, error) {
+	l := &loader{ended: ctx.Err, tree: tree, documents: map[string]document{}, contents: map[string][]byte{}}
 	if err := l.findFleets(); err != nil {
 		return Tree{}, err
 	}
@@ -42,6 +46,9 @@ func Load(tree fs.FS) (Tree, error) {
 		if err := l.load(c); err != nil {
 			return Tree{}, err
 		}
+		if err := l.ended(); err != nil {
+			return Tree{}, err
+		}
 	}
 	l.refuseSharedNames()
 	l.refuseConflicts()
@@ -50,6 +57,7 @@ func Load(tree fs.FS) (Tree, error) {
 
 // A loader holds one Load's work. Documents and contents are read once, however many fleets use them.
 type loader struct {
+	ended      func() error // not nil: give up
 	tree       fs.FS
 	candidates []*candidate // in the order of the walk
 	documents  map[string]document
@@ -201,7 +209,7 @@ func (l *loader) build(c *candidate) error {
 		c.fleet.Configure.Files[i].Content = files[i].content
 	}
 	c.errors = append(c.errors, impossible(c.document, c.fleet)...)
-	c.checkTemplates()
+	c.checkTemplates(l.ended)
 	c.warnings = append(c.warnings, advise(c.document, c.fleet)...)
 	return nil
 }

@@ -1,6 +1,7 @@
 package desired_test
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -382,5 +383,39 @@ func TestABrokenFleetHidesNoOther(t *testing.T) {
 	}
 	if r := tree.Rejected["fleets/a.yaml"]; r.Path != "fleets/a.yaml" {
 		t.Errorf("rejected %v", tree.Rejected)
+	}
+}
+
+// patient is a context that ends after it was asked so often.
+type patient struct {
+	context.Context
+	left int
+}
+
+func (p *patient) Err() error {
+	if p.left--; p.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Loops of templates take as long as whoever writes them wants, in as many files as they want.
+func TestLoadGivesUp(t *testing.T) {
+	t.Parallel()
+	tree := fstest.MapFS{"fleets/web.yaml": {Data: []byte(`apiVersion: windlass/v1
+kind: Fleet
+name: web
+release: v1
+nodes: {static: [{name: web-1, address: 10.0.0.1}]}
+configure:
+  files: [{from: loop, to: /etc/loop, template: true}, {from: loop, to: /etc/again, template: true}]
+  activate: [{name: install, run: 'true'}]
+health: [{name: serves, http: {port: 80, body: '{release}'}}]
+`)}, "loop": {Data: []byte("{{range 20000}}{{end}}")}}
+	for left, want := range map[int]error{20: context.Canceled, 30_000: context.Canceled, 50_000: nil} {
+		read, err := desired.LoadWithin(&patient{t.Context(), left}, tree)
+		if err != want || (err == nil) != (read.Fleets["web"] != nil) || len(read.Rejected) > 0 {
+			t.Errorf("after %d: %v, %v", left, read.Rejected, err)
+		}
 	}
 }

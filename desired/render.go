@@ -25,10 +25,15 @@ const maxRenderedBytes = maxFileBytes
 // Render is the content that file has on node. A template's error is an Error that points into the file in the repo: a key
 // that is not in vars, more output than a file may have, or more turns of its loops than maxTurns.
 func (f *Fleet) Render(file File, node string) ([]byte, error) {
+	return f.render(file, node, func() error { return nil })
+}
+
+// render is Render until it has ended, of which it is told with an error.
+func (f *Fleet) render(file File, node string, ended func() error) ([]byte, error) {
 	if !file.Template {
 		return file.Content, nil
 	}
-	parsed, err := parseTemplate(file)
+	parsed, err := parseTemplate(file, ended)
 	if err != nil {
 		return nil, err
 	}
@@ -40,12 +45,12 @@ func (f *Fleet) Render(file File, node string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func parseTemplate(file File) (*template.Template, error) {
+func parseTemplate(file File, ended func() error) (*template.Template, error) {
 	parsed, err := template.New(file.From).Option("missingkey=error").Parse(string(file.Content))
 	if err != nil {
 		return nil, templateError(file.From, err)
 	}
-	countTurns(parsed)
+	countTurns(parsed, ended)
 	return parsed, nil
 }
 
@@ -53,14 +58,15 @@ func parseTemplate(file File) (*template.Template, error) {
 // stopped only where something is written or a function is called.
 const maxTurns = 100_000
 
-// countTurns lets each turn call a function that ends the execution after maxTurns of them. Templates cannot call it themselves.
-func countTurns(parsed *template.Template) {
+// countTurns lets each turn call a function that ends the execution after maxTurns of them, or when ended does not return nil. Templates
+// cannot call it themselves.
+func countTurns(parsed *template.Template, ended func() error) {
 	turns := 0
 	parsed.Funcs(new(texts).funcs()).Funcs(template.FuncMap{"turn": func() (string, error) {
 		if turns++; turns > maxTurns {
 			return "", fmt.Errorf("its loops take more than %d turns", maxTurns)
 		}
-		return "", nil
+		return "", ended()
 	}})
 	for _, t := range parsed.Templates() {
 		countTurnsIn(t.Root, t.Tree, true)
@@ -217,20 +223,20 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 // checkTemplates renders each template once, so that a slip shows before a node is out of service. Where nodes have no
-// names yet, only parsing is sure to tell; a failure to render for a made-up name is a warning.
-func (c *candidate) checkTemplates() {
+// names yet, only parsing is sure to tell; a failure to render for a made-up name is a warning. It is cut short when it has ended.
+func (c *candidate) checkTemplates(ended func() error) {
 	node, real := "i-0123456789abcdef0", false
 	if static := c.fleet.Nodes.Static; len(static) > 0 {
 		node, real = static[0].Name, true
 	}
 	for _, file := range c.fleet.Configure.Files {
-		if !file.Template {
+		if !file.Template || ended() != nil {
 			continue
 		}
-		_, failed := parseTemplate(file)
+		_, failed := parseTemplate(file, ended)
 		sure := failed != nil || real
 		if failed == nil {
-			_, failed = c.fleet.Render(file, node)
+			_, failed = c.fleet.render(file, node, ended)
 		}
 		var wrong Error
 		switch {

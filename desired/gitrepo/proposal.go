@@ -201,7 +201,7 @@ func (p *proposing) read(ctx context.Context, merged *merge, out *desired.Propos
 		out.Unclear = fmt.Sprintf("it has no directory %s, and the agent would refuse it: put the fleet files there", path.Join(p.options.Path, fleetsDir))
 		return nil
 	}
-	tree, err := p.load(is)
+	tree, err := desired.LoadWithin(ctx, is)
 	if err != nil {
 		return fmt.Errorf("cannot read the fleets of commit %s: %w", p.head.Hash, err)
 	}
