@@ -226,12 +226,12 @@ func (m *merger) entry(at string, depth int, base, ours, theirs object.TreeEntry
 		return ours, nil
 	case same(ours, base):
 		return theirs, nil
-	case isDir(ours) && isDir(theirs):
+	case isDir(ours) && isDir(theirs), isDir(base) && dirOrNone(ours) && dirOrNone(theirs):
 		if !isDir(base) {
 			base = object.TreeEntry{}
 		}
 		hash, err := m.trees(at, depth+1, base.Hash, ours.Hash, theirs.Hash)
-		return object.TreeEntry{Mode: filemode.Dir, Hash: hash}, err
+		return object.TreeEntry{Mode: filemode.Dir, Hash: hash}, err // one that is empty is none
 	}
 	if ours.Hash == plumbing.ZeroHash || theirs.Hash == plumbing.ZeroHash || isDir(ours) || isDir(theirs) {
 		m.torn = append(m.torn, at)
@@ -244,6 +244,8 @@ func (m *merger) entry(at string, depth int, base, ours, theirs object.TreeEntry
 func same(a, b object.TreeEntry) bool { return a.Hash == b.Hash && a.Mode == b.Mode }
 
 func isDir(e object.TreeEntry) bool { return e.Mode == filemode.Dir && e.Hash != plumbing.ZeroHash }
+
+func dirOrNone(e object.TreeEntry) bool { return e.Mode == filemode.Dir || e.Hash == plumbing.ZeroHash }
 
 func (m *merger) entries(tree plumbing.Hash) (map[string]object.TreeEntry, error) {
 	if tree == plumbing.ZeroHash {

@@ -230,16 +230,17 @@ func (p *proposing) files(ctx context.Context, of *object.Commit) (*limitedTree,
 	return &limitedTree{treeFS: files, left: mostEntries, ended: ctx.Err}, err
 }
 
-// matter are those of the files, as the whole repo names them, that a fleet is made of, named as the fleets do.
+// matter are those of the files, as the whole repo names them, that a fleet is made of or that are where one's should be.
 func (p *proposing) matter(both []string, tree desired.Tree) []string {
+	used := []string{path.Join(p.options.Path, fleetsDir)}
+	for file := range tree.Uses {
+		used = append(used, path.Join(p.options.Path, file))
+	}
+	within := func(file, of string) bool { return file == of || strings.HasPrefix(file, of+"/") }
 	var found []string
 	for _, file := range both {
-		name, below := strings.CutPrefix(file, p.options.Path+"/")
-		if p.options.Path == "." {
-			name, below = file, true
-		}
-		if below && (strings.HasPrefix(name, fleetsDir+"/") || tree.Uses[name] != nil) {
-			found = append(found, name)
+		if within(file, used[0]) || slices.ContainsFunc(used, func(u string) bool { return within(u, file) }) {
+			found = append(found, file)
 		}
 	}
 	return found

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -294,5 +295,74 @@ func TestAFewTreesMayHoldManyFiles(t *testing.T) {
 	server.run(server.work, "push", "-q", server.bare, commit+":refs/heads/many")
 	if _, err := repo.Propose(t.Context(), "many"); err == nil || !strings.Contains(err.Error(), "it has more than 20000 files") {
 		t.Errorf("ten million files: %v", err)
+	}
+}
+
+// Proposals wait for each other and not longer than who asks; the agent polls meanwhile.
+func TestProposalsWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	server.commit(files{"fleets/web.yaml": fleet("web", "v1")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	server.branch("next", "main", files{"fleets/web.yaml": fleet("web", "v2")})
+	began, goOn := make(chan struct{}), make(chan struct{})
+	var held atomic.Bool
+	server.answer(func(w http.ResponseWriter, r *http.Request, backend http.Handler) {
+		if held.CompareAndSwap(false, true) {
+			close(began)
+			<-goOn
+		}
+		backend.ServeHTTP(w, r)
+	})
+	first := make(chan error)
+	go func() {
+		_, err := repo.Propose(t.Context(), "next")
+		first <- err
+	}()
+	<-began
+	server.commit(files{"fleets/db.yaml": fleet("db", "v7")})
+	wantReleases(t, poll(t, repo), map[string]string{"web": "v1", "db": "v7"})
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := repo.Propose(impatient, "next"); !errors.Is(err, context.Canceled) {
+		t.Errorf("the second: %v", err)
+	}
+	if _, err := repo.Earlier(impatient, "web", []string{strings.Repeat("a", 40)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("who asks for an earlier fleet: %v", err)
+	}
+	close(goOn)
+	if err := <-first; err != nil {
+		t.Errorf("the first: %v", err)
+	}
+}
+
+// Only what fleets are made of counts, below the directory that is followed.
+func TestABranchOfADirectory(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	first := server.commit(files{"live/fleets/web.yaml": fleet("web", "v1"), "fleets/other.yaml": fleet("other", "v1"), "live/notes": text("1")})
+	server.commit(files{"fleets/other.yaml": fleet("other", "v2"), "live/notes": text("2"), "live/fleets/db.yaml": fleet("db", "v7")})
+	options := server.options()
+	options.Path = "live"
+	repo := server.open(options)
+	poll(t, repo)
+	server.branch("next", first, files{"live/fleets/web.yaml": fleet("web", "v2"), "fleets/other.yaml": fleet("other", "v3"), "live/notes": text("3")})
+	p := propose(t, repo, "next")
+	wantReleases(t, p.State, map[string]string{"web": "v2", "db": "v7"})
+	if diff := cmp.Diff([]string{"fleets/web.yaml"}, p.Changed["web"]); diff != "" || p.Unclear != "" {
+		t.Errorf("%q, changed files (-want +got):\n%s", p.Unclear, diff)
+	}
+	server.run(server.work, "checkout", "-q", "proposed")
+	server.run(server.work, "rm", "-rq", "live")
+	server.record(files{"live": text("no directory")}, "a file in its place")
+	server.run(server.work, "push", "-q", server.bare, "HEAD:refs/heads/file")
+	server.run(server.work, "checkout", "-q", "main")
+	if p := propose(t, repo, "file"); !strings.HasPrefix(p.Unclear, "it has no directory live/fleets") {
+		t.Errorf("a file in the directory's place: %+v, %q", releases(p.State), p.Unclear)
+	}
+	server.branch("bare", first, files{"live/fleets/web.yaml": nil, "live/notes": nil})
+	if p := propose(t, repo, "bare"); len(p.State.Fleets) != 2 || !p.State.Fleets["web"].Released {
+		t.Errorf("without its fleet: %+v, %q", releases(p.State), p.Unclear)
 	}
 }
