@@ -14,7 +14,7 @@ import (
 const (
 	mostStreams = 100 // at once, of all clients together; more could take the files that SSH sessions need
 
-	pace      = 150 * time.Millisecond // at least this long between two views for all clients, who are told of each together
+	pace      = 100 * time.Millisecond // at least this long between two views for all clients, who are told of each together
 	heartbeat = 15 * time.Second       // proxies and clients take silence for a dead connection
 	patience  = 10 * time.Second       // for a client to take what it is sent
 )
