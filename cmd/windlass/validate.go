@@ -12,13 +12,14 @@ import (
 
 	"windlass/desired"
 	"windlass/desired/gitrepo"
+	"windlass/internal/notify"
 	"windlass/internal/web"
 )
 
 const head = "HEAD"
 
 func newValidate() *cobra.Command {
-	var against string
+	var against, notified string
 	cmd := &cobra.Command{
 		Use:   "validate [DIR]",
 		Short: "Check a deploy repo's working tree, for its CI",
@@ -27,6 +28,8 @@ every file is told, one per line, as file:line:column: what is wrong.
 
 In a git repository it also names each fleet that the changes since a commit roll, and the files that do it: a base or a
 template may reach further than meant. Without --against that commit is HEAD, and nothing is said where there is none.
+
+With --notify, the agent's file of channels, it warns of channels that fleets name under notify and that are not there.
 
 Exit status: 0 all is well, 1 something is wrong. Warnings change nothing about it.`,
 		Example: `  windlass validate
@@ -37,14 +40,15 @@ Exit status: 0 all is well, 1 something is wrong. Warnings change nothing about 
 			if len(args) > 0 {
 				dir = args[0]
 			}
-			return validate(dir, against, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return validate(dir, against, notified, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&against, "against", "", "`revision` to name the changes since: a branch, a tag, a commit (default HEAD)")
+	cmd.Flags().StringVar(&notified, "notify", "", "`file` with the agent's channels, to compare with")
 	return configurable(cmd)
 }
 
-func validate(dir, against string, stdout, stderr io.Writer) error {
+func validate(dir, against, notified string, stdout, stderr io.Writer) error {
 	files, closer, err := desired.Dir(dir)
 	if err != nil {
 		return err
@@ -57,7 +61,11 @@ func validate(dir, against string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("cannot read deploy repo %s: %w", dir, err)
 	}
-	tellWarnings(tree.Warnings, stderr)
+	unknown, err := unknownChannels(notified, tree)
+	if err != nil {
+		return err
+	}
+	tellWarnings(append(tree.Warnings, unknown...), stderr)
 	tellRejected(tree.Rejected, stderr)
 	switch err := tellRolls(dir, cmp.Or(against, head), files, tree, stdout); {
 	case err == nil, against == "" && errors.Is(err, fs.ErrNotExist):
@@ -71,6 +79,24 @@ func validate(dir, against string, stdout, stderr io.Writer) error {
 	}
 	_, err = fmt.Fprintf(stdout, "%s valid\n", counted(len(tree.Fleets), "fleet"))
 	return err
+}
+
+// unknownChannels warns of channels that fleets name and that are not in the agent's file; none is given: of none.
+func unknownChannels(path string, tree desired.Tree) (warnings []desired.Error, err error) {
+	if path == "" {
+		return nil, nil
+	}
+	file, err := notify.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use --notify %s: %w", path, err)
+	}
+	for _, name := range sortedNames(tree.Fleets) {
+		fleet := tree.Fleets[name]
+		for _, says := range file.Unknown(fleet.Notify) {
+			warnings = append(warnings, desired.Error{Position: desired.Position{File: fleet.Path}, Message: says})
+		}
+	}
+	return warnings, nil
 }
 
 func tellWarnings(warnings []desired.Error, stderr io.Writer) {

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/mail"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"windlass/desired"
 	"windlass/internal/outbound"
+	"windlass/internal/redact"
 )
 
 //go:embed notify.schema.yaml
@@ -69,8 +71,11 @@ func Read(path string) (File, error) {
 	if err != nil {
 		return f, err
 	}
-	if errors := description.Read(filepath.Base(path), text, &f); len(errors) > 0 {
-		return f, errors
+	if wrong := description.Read(filepath.Base(path), text, &f); len(wrong) > 0 {
+		for i := range wrong {
+			wrong[i].Message = redact.Line(wrong[i].Message) // it quotes what is there
+		}
+		return f, wrong
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Channels)) {
 		err = f.Channels[name].check(filepath.Dir(path))
@@ -127,13 +132,17 @@ const mostSecret = 64 << 10
 func secret(file string) (string, error) {
 	info, err := os.Stat(file)
 	if err == nil && (info.IsDir() || info.Size() > mostSecret) {
-		err = fmt.Errorf("%s holds no secret: it is a directory, or too long", file)
+		err = fmt.Errorf("%s is a directory, or too long to be a secret", file)
 	}
 	var text []byte
 	if err == nil {
 		text, err = os.ReadFile(file)
 	}
 	if err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) { // no colon after the name of the file: what follows one named like a secret would be taken for it
+			err = fmt.Errorf("cannot read %s (%w)", file, at.Err)
+		}
 		return "", err
 	}
 	s := strings.TrimSpace(string(text))

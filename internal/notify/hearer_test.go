@@ -113,6 +113,7 @@ type crowd struct {
 	ended   []reconciler.RolloutDone // all that were told of
 	past    []history.Entry
 	current *beside
+	ending  sync.WaitGroup
 }
 
 // beside is what runs beside one start of the agent.
@@ -218,9 +219,13 @@ func (c *crowd) End(killed bool) {
 	} else {
 		c.write(b)
 	}
-	b.stop()
-	b.running.Wait()
+	b.stop() // a process that ends takes a moment more where a channel hangs; the next need not wait for that
+	c.ending.Add(1)
+	go func() {
+		defer c.ending.Done()
+		b.running.Wait()
+	}()
 }
 
 // Rest gives the last notifier the time that its longest pause takes.
-func (c *crowd) Rest() { time.Sleep(20 * time.Minute) }
+func (c *crowd) Rest() { time.Sleep(10 * time.Minute) }

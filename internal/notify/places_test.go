@@ -402,7 +402,7 @@ func TestRead(t *testing.T) {
 		"channels: {a: {slak: {}}}": `notify.yaml:1:16: unknown key "slak" in channels.a; did you mean "slack"?`,
 		"channels: {a: {slack: {tokenFile: token, channel: c, api: http://x.test}}}":       "notify.yaml:1:59: channels.a.slack.api is",
 		"channels: {a: {teams: {urlFile: url}, webhook: {urlFile: url, secretFile: key}}}": "notify.yaml:1:15: channels.a: it needs exactly one of slack",
-		"channels: {a: {teams: {urlFile: nowhere}}}":                                       `notify.yaml: channel "a": stat ` + filepath.Join(dir, "nowhere"),
+		"channels: {a: {teams: {urlFile: nowhere}}}":                                       `notify.yaml: channel "a": cannot read ` + filepath.Join(dir, "nowhere") + " (no such file",
 		"channels: {A: {teams: {urlFile: url}}}":                                           `notify.yaml: channel "A": the name must be`,
 		"channels: {a: {email: {smtp: mail, from: nobody, to: [x]}}}":                      "notify.yaml:1:30: channels.a.email.smtp is",
 		"channels: {a: {email: {smtp: 'm:25', from: a@b.c, to: [a@b.c], user: me}}}":       "user of channels.a.email needs passwordFile",
@@ -410,6 +410,9 @@ func TestRead(t *testing.T) {
 		if _, err := read(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
+	}
+	if _, err := read("channels: {a: {alertmanager: {url: 'https://me:s3cret@alerts.example'}}}"); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("a password in an address: %v", err)
 	}
 	if _, err := Read(filepath.Join(dir, "not there")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)

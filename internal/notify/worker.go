@@ -18,7 +18,7 @@ const (
 	mostPause    = 2 * time.Minute
 	refusedPause = 5 * time.Minute  // for somebody to change something
 	sayTimeout   = 90 * time.Second // of one message, beyond the bounds of each kind of place
-	parting      = 3 * time.Second  // for a message that is being said when the agent ends
+	parting      = time.Second      // for a message that is being said when the agent ends
 )
 
 // A worker says what one channel is to hear, one thing after another.
