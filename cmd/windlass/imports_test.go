@@ -38,12 +38,14 @@ var mayKnow = map[string][]string{
 	"internal/clone":   {"desired/gitrepo", "internal/redact"},
 	"internal/follow":  {"reconciler/plan", "reconciler", "internal/web"},
 	"internal/manual":  {},
-	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example", "internal/live"},
+	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example", "internal/live", "desired", "internal/cage", "internal/mirror"},
 	"internal/live":    {"reconciler/plan", "internal/web", "internal/follow"},
 
 	"internal/forge":           {"desired", "internal/outbound", "internal/redact"},
 	"internal/forge/report":    {"reconciler/plan", "reconciler", "internal/durable", "internal/outbound", "internal/web", "internal/forge"},
 	"internal/forge/forgetest": {"internal/forge"},
+	"internal/cage":            {},
+	"internal/mirror":          {"desired"},
 
 	"internal/web/access":        {"desired"},
 	"internal/scaffold":          {"desired", "deploy-repo-example"},
