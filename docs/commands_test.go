@@ -72,7 +72,7 @@ func helps(t *testing.T) map[string]string {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	help := map[string]string{}
-	for _, command := range []string{"run", "plan", "validate", "status", "deploy", "rollback", "follow", "history", "diff", "demo", "init", "schema", "completion", "manual", "version"} {
+	for _, command := range []string{"run", "plan", "validate", "status", "deploy", "rollback", "follow", "history", "diff", "demo", "up", "init", "schema", "completion", "manual", "version"} {
 		out, err := exec.Command(program, command, "--help").Output()
 		if err != nil {
 			t.Fatalf("windlass %s --help: %v", command, err)

@@ -212,7 +212,7 @@ func initialise(dir string, answers scaffold.Answers, stdout, stderr io.Writer) 
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintln(stdout, "  "+name)
 	}
-	if err := validate(dir, "", stdout, stderr); err != nil {
+	if err := validate(dir, "", "", stdout, stderr); err != nil {
 		return err
 	}
 	_, err = fmt.Fprint(stdout, nextSteps(dir, answers.Fleet))

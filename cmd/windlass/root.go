@@ -59,7 +59,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(explainFlag)
 	root.SetVersionTemplate("{{.Version}}")
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newDeploy(), newRollback(), newFollow(), newHistory(), newDiff(), newDemo(), newInit(), newSchema(), newVersion(), newDemoNode(), newManual())
+	root.AddCommand(newRun(), newPlan(), newValidate(), newStatus(), newDeploy(), newRollback(), newFollow(), newHistory(), newDiff(), newDemo(), newUp(), newInit(), newSchema(), newVersion(), newDemoNode(), newCage(), newManual())
 	return root
 }
 

@@ -23,6 +23,8 @@ func TestMain(m *testing.M) {
 	switch os.Args[1] {
 	case "demo-node":
 		exit(RunNode(context.Background(), os.Stdin, os.Stdout))
+	case "cage":
+		exit(RunCaged(context.Background(), os.Args[2:]))
 	case "parent":
 		exit(runParent())
 	case "run": // an agent that cannot

@@ -206,8 +206,8 @@ func (r *Repo) newest() (head, before *object.Commit, err error) {
 	return head, before, err
 }
 
-// checkOut makes the files of the clone those of a commit, without moving the branch.
-func (r *Repo) checkOut(commit *object.Commit) error {
+// clear removes every file from the clone.
+func (r *Repo) clear() error {
 	entries, err := os.ReadDir(r.Work)
 	if err != nil {
 		return err
@@ -219,6 +219,14 @@ func (r *Repo) checkOut(commit *object.Commit) error {
 		if err := os.RemoveAll(filepath.Join(r.Work, entry.Name())); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkOut makes the files of the clone those of a commit, without moving the branch.
+func (r *Repo) checkOut(commit *object.Commit) error {
+	if err := r.clear(); err != nil {
+		return err
 	}
 	files, err := commit.Files()
 	if err != nil {
@@ -255,4 +263,16 @@ func (r *Repo) push(ctx context.Context) error {
 		return fmt.Errorf("cannot push to the deploy repo: %w", err)
 	}
 	return nil
+}
+
+// Replace makes these files, by path, all that there are, commits and pushes. It returns the new revision.
+func (r *Repo) Replace(ctx context.Context, message string, files map[string]string) (string, error) {
+	err := r.clear()
+	for name, content := range files {
+		err = errors.Join(err, r.write(name, content))
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot write the deploy repo: %w", err)
+	}
+	return r.commit(ctx, message)
 }

@@ -20,6 +20,7 @@ type teller struct {
 	out     io.Writer
 	colour  bool
 	view    *live.View
+	stamp   func(now time.Time) string
 	witness follow.Witness // of the act
 }
 
@@ -34,7 +35,7 @@ const (
 func newTeller(o live.Options) *teller {
 	began := time.Now()
 	o.Stamp = func(now time.Time) string { return fmt.Sprintf("%6.1f s", now.Sub(began).Seconds()) }
-	return &teller{out: o.Out, colour: o.Colour, view: live.Start(o)}
+	return &teller{out: o.Out, colour: o.Colour, view: live.Start(o), stamp: o.Stamp}
 }
 
 func (t *teller) close() error { return t.view.Close() }
@@ -52,6 +53,11 @@ func (t *teller) settled() {
 		lines = append(lines, recap)
 	}
 	_ = t.view.End(lines...)
+}
+
+// remark says something while a fleet is shown.
+func (t *teller) remark(format string, args ...any) {
+	_ = t.view.End(t.stamp(time.Now()) + "  " + fmt.Sprintf(format, args...)) // out tells of its own trouble
 }
 
 func (t *teller) paint(colour, text string) string {

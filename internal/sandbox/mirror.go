@@ -1,0 +1,289 @@
+package sandbox
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/skeema/knownhosts"
+	"golang.org/x/sync/errgroup"
+
+	"windlass/desired"
+	"windlass/internal/mirror"
+	"windlass/internal/sandbox/aws"
+)
+
+// MirrorOptions say what a Mirror is of.
+type MirrorOptions struct {
+	Executable string   // the windlass binary; default: this process's own
+	CageArgs   []string // what makes Executable call RunCaged; default "cage"
+	Nodes      int      // default: as many as the fleet expects, at most mirror.MostNodes
+	Check      string   // a command that every node must pass besides the fleet's checks; empty: none
+}
+
+// A Saved is a deploy repo as it is on disk, or was in a commit, with one fleet of it.
+type Saved struct {
+	Fleet *desired.Fleet
+	Used  map[string]string // the files that it is made of, by path
+}
+
+// digest names what a node is given.
+func (s Saved) digest() string { return s.Fleet.Digest(desired.DigestAlgorithm) }
+
+// A Mirror is a fleet of somebody's deploy repo on this machine: its nodes are cages, its balancers those of aws.Cloud. Its agent is not
+// started. Its methods are called one at a time.
+type Mirror struct {
+	Cloud *aws.Cloud
+	Repo  *Repo
+	Agent *Agent
+	Nodes []*CagedNode
+	URLs  map[string]string // of balancers, by their name
+
+	options MirrorOptions
+	fleet   *desired.Fleet
+	ground  mirror.Ground
+	files   map[string]string // that were committed last
+	dir     string
+	network *network
+	key     keyPair // the agent's
+	closers []func() error
+}
+
+// StartMirror brings up the fleet's nodes, which have nothing of it yet, its balancers, and a deploy repo that says what was saved. Close
+// ends all of it.
+func StartMirror(ctx context.Context, o MirrorOptions, s Saved) (*Mirror, error) {
+	if o.CageArgs == nil {
+		o.CageArgs = []string{"cage"}
+	}
+	m := &Mirror{options: o, fleet: s.Fleet, URLs: map[string]string{}}
+	if o.Nodes = cmp.Or(o.Nodes, mirror.Size(s.Fleet)); o.Nodes < 1 || o.Nodes > maxNodes {
+		return nil, fmt.Errorf("a local fleet has 1 to %d nodes, not %d", maxNodes, o.Nodes)
+	}
+	m.options = o
+	for _, open := range []func(context.Context) error{m.openDir, m.openNodes, m.openCloud, m.openRepo, m.openAgent} {
+		if err := open(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot start the local fleet: %w", err), m.Close())
+		}
+	}
+	if _, err := m.Save(ctx, s, "the fleet as it is"); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// Close ends the agent, the nodes and all that StartMirror began, and leaves nothing behind.
+func (m *Mirror) Close() error {
+	var failures []error
+	for _, end := range slices.Backward(m.closers) {
+		failures = append(failures, end())
+	}
+	m.closers = nil
+	return errors.Join(failures...)
+}
+
+func (m *Mirror) onClose(end func() error) { m.closers = append(m.closers, end) }
+
+func (m *Mirror) openDir(context.Context) (err error) {
+	if m.dir, err = os.MkdirTemp("", "windlass-up-"); err != nil {
+		return err
+	}
+	m.onClose(func() error { return removeAll(m.dir) })
+	if m.key, err = newKeyPair(); err != nil {
+		return err
+	}
+	if m.network, err = reserveNetwork(); err != nil {
+		return err
+	}
+	m.onClose(m.network.release)
+	m.ground = mirror.Ground{Nodes: mirror.Nodes(m.fleet, m.options.Nodes), Ports: map[int]int{}, Check: m.options.Check}
+	if m.ground.SSHPort, err = m.network.freePort(); err != nil {
+		return err
+	}
+	return errors.Join(os.Mkdir(m.path(agentDir), 0o755), os.WriteFile(m.path("id"), m.key.private, 0o600))
+}
+
+func (m *Mirror) path(name string) string { return filepath.Join(m.dir, name) }
+
+// openNodes makes the cages side by side.
+func (m *Mirror) openNodes(ctx context.Context) error {
+	var work errgroup.Group
+	m.onClose(func() error {
+		var failures []error
+		for _, n := range m.Nodes {
+			failures = append(failures, n.Kill())
+		}
+		return errors.Join(failures...)
+	})
+	known := ""
+	for i := range m.ground.Nodes {
+		m.ground.Nodes[i].Address = m.network.address(10 + i)
+		hostKey, err := newKeyPair()
+		if err != nil {
+			return err
+		}
+		n := &CagedNode{Node: m.ground.Nodes[i], slot: i, hostKey: hostKey, relays: map[int]*relay{}, log: &tail{}}
+		m.Nodes = append(m.Nodes, n)
+		address := net.JoinHostPort(n.Address, strconv.Itoa(m.ground.SSHPort))
+		known += knownhosts.Line([]string{address}, hostKey.PublicKey()) + "\n"
+		work.Go(func() error { return errors.Join(n.start(ctx, m), n.open(m.ground.SSHPort, sshInside)) })
+	}
+	return errors.Join(work.Wait(), os.WriteFile(m.path("known_hosts"), []byte(known), 0o644))
+}
+
+func (m *Mirror) openCloud(context.Context) error {
+	m.Cloud = aws.New(aws.Config{})
+	if err := m.Cloud.Start(context.Background()); err != nil {
+		return err
+	}
+	m.onClose(m.Cloud.Close)
+	var tags map[string]string
+	if m.fleet.Nodes.EC2 != nil {
+		tags = m.fleet.Nodes.EC2.Tags
+	}
+	for _, n := range m.Nodes {
+		if err := m.Cloud.AddInstance(n.instance(tags)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Mirror) openRepo(context.Context) (err error) {
+	if m.Repo, err = newRepo(m.dir, m.network.address(1)); err != nil {
+		return err
+	}
+	m.onClose(m.Repo.close)
+	return nil
+}
+
+func (m *Mirror) openAgent(context.Context) error {
+	port, err := m.network.freePort()
+	if err != nil {
+		return err
+	}
+	executable := m.options.Executable
+	if executable == "" {
+		if executable, err = os.Executable(); err != nil {
+			return fmt.Errorf("cannot tell where the windlass binary is: %w", err)
+		}
+	}
+	listen := net.JoinHostPort(m.network.address(1), strconv.Itoa(port))
+	m.Agent = &Agent{
+		Command: Command{
+			Path: executable,
+			Args: []string{
+				"run", "--repo", m.Repo.URL, "--interval", "1s", "--state-dir", m.path(agentDir), "--ssh-key", m.path("id"),
+				"--ssh-known-hosts", m.path("known_hosts"), "--listen", listen, "--log-format", "json",
+			},
+			Env: append(m.Cloud.Environment(), "AWS_EC2_METADATA_DISABLED=true", "PATH="+searchPath(), "HOME="+m.path(agentDir)),
+		},
+		URL: "http://" + listen, Fleet: m.fleet.Name, log: &tail{},
+	}
+	m.onClose(m.Agent.Kill)
+	return nil
+}
+
+// Save makes what was saved the newest commit that the agent sees, and returns its revision; the one before where nothing changed
+// that is the fleet's.
+func (m *Mirror) Save(ctx context.Context, s Saved, message string) (string, error) {
+	if err := m.accommodate(ctx, s.Fleet); err != nil {
+		return "", err
+	}
+	files, err := mirror.Files(s.Used, s.Fleet, m.ground)
+	if err != nil {
+		return "", err
+	}
+	if maps.Equal(files, m.files) {
+		return m.Repo.Head(), nil
+	}
+	revision, err := m.Repo.Replace(ctx, message, files)
+	if err == nil {
+		m.files = files
+	}
+	return revision, err
+}
+
+// accommodate gives the fleet the ports and balancers that it names.
+func (m *Mirror) accommodate(ctx context.Context, f *desired.Fleet) error {
+	known := len(m.ground.Ports)
+	for _, port := range mirror.Ports(f) {
+		if m.ground.Ports[port] != 0 {
+			continue
+		}
+		outside, err := m.network.freePort()
+		if err != nil {
+			return err
+		}
+		m.ground.Ports[port] = outside
+		for _, n := range m.Nodes {
+			if err := n.open(outside, port); err != nil {
+				return err
+			}
+		}
+	}
+	for _, b := range f.LoadBalancers {
+		if err := m.balance(f, b); err != nil {
+			return err
+		}
+	}
+	m.fleet = f
+	if known == 0 || known == len(m.ground.Ports) {
+		return nil
+	}
+	return m.pages(ctx)
+}
+
+// pages tells the services that stand in of ports that the fleet did not have when its nodes were made.
+func (m *Mirror) pages(ctx context.Context) error {
+	pages, err := json.Marshal(pagesOf(m.fleet, mirror.Ports(m.fleet)))
+	if err != nil {
+		return err
+	}
+	for _, n := range m.Nodes {
+		if err := n.run(ctx, m, "cat >"+pagesFile, string(pages)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The balancers here are quick.
+const checkInterval = 200 * time.Millisecond
+
+func (m *Mirror) balance(f *desired.Fleet, b desired.LoadBalancer) error {
+	name := cmp.Or(b.Classic, mirror.GroupName(b))
+	if m.URLs[name] != "" {
+		return nil
+	}
+	port := mirror.Port(f, b)
+	check := aws.HealthCheck{Protocol: "TCP", Interval: checkInterval, Timeout: time.Second, Healthy: 2, Unhealthy: 2}
+	page := mirror.Page(f, port)
+	if page != "" {
+		check.Protocol, check.Path = "HTTP", page
+	}
+	address, err := m.addBalancer(b, name, m.ground.Ports[port], check)
+	if err != nil {
+		return fmt.Errorf("cannot have %s here: %w", b, err)
+	}
+	m.URLs[name] = "http://" + address + cmp.Or(page, "/")
+	return nil
+}
+
+func (m *Mirror) addBalancer(b desired.LoadBalancer, name string, port int, check aws.HealthCheck) (string, error) {
+	if b.Classic != "" {
+		return m.Cloud.AddClassic(aws.Classic{Name: name, InstancePort: port, ConnectionDraining: time.Second, CrossZone: true, HealthCheck: check})
+	}
+	if _, err := m.Cloud.AddTargetGroup(aws.TargetGroup{Name: name, Port: port, DeregistrationDelay: time.Second, HealthCheck: check}); err != nil {
+		return "", err
+	}
+	return m.Cloud.AddLoadBalancer(aws.LoadBalancer{Name: name, TargetGroups: []string{name}})
+}

@@ -1,0 +1,333 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"windlass/internal/mirror"
+	"windlass/internal/sandbox/aws"
+	"windlass/internal/web"
+	"windlass/reconciler/plan"
+)
+
+// A misfortune is what happens to a rollout.
+type misfortune struct {
+	name   string
+	moment func(web.Fleet) bool // of the rollout at which it strikes; nil: before it begins
+	strike func(context.Context, *Mirror, web.Fleet) error
+}
+
+// misfortunes are the usual ones, in the order they are rehearsed.
+func misfortunes() []misfortune {
+	return []misfortune{
+		{
+			name:   "a check fails on the first node",
+			moment: func(f web.Fleet) bool { return nodeIn(f, plan.Draining, plan.Configuring) != "" },
+			strike: func(ctx context.Context, m *Mirror, f web.Fleet) error {
+				return m.node(nodeIn(f, plan.Draining, plan.Configuring)).run(ctx, m, "touch "+failFile, "")
+			},
+		},
+		{
+			name:   "a node is lost in mid-step",
+			moment: changing,
+			strike: func(_ context.Context, m *Mirror, f web.Fleet) error {
+				return m.node(nodeIn(f, plan.Configuring)).Kill()
+			},
+		},
+		{
+			name:   "the agent is killed",
+			moment: changing,
+			strike: func(_ context.Context, m *Mirror, _ web.Fleet) error {
+				return errors.Join(m.Agent.Kill(), m.Agent.Start())
+			},
+		},
+		{
+			name: "the balancer throttles",
+			strike: func(_ context.Context, m *Mirror, _ web.Fleet) error {
+				m.Cloud.Adjust(func(f *aws.Faults) { f.Throttle = map[string]aws.Rate{"*": {PerSecond: 2, Burst: 2}} })
+				return nil
+			},
+		},
+	}
+}
+
+// changing is that a node is out of service for its change.
+func changing(f web.Fleet) bool { return nodeIn(f, plan.Configuring) != "" }
+
+// nodeIn names the first node in one of these states; empty: none is.
+func nodeIn(f web.Fleet, states ...plan.State) string {
+	for _, n := range f.Nodes {
+		if slices.Contains(states, n.State) {
+			return n.Name
+		}
+	}
+	return ""
+}
+
+func (m *Mirror) node(name string) *CagedNode {
+	return m.Nodes[slices.IndexFunc(m.Nodes, func(n *CagedNode) bool { return n.Name == name })]
+}
+
+// rehearse rolls what is not committed yet once for each misfortune, each on a fleet of its own that has what is committed, and tells
+// whether service held. The error is nil only if it always did.
+func (o UpOptions) rehearse(ctx context.Context, after Saved, tell *teller) error {
+	name := after.Fleet.Name
+	if len(after.Fleet.LoadBalancers) == 0 {
+		return fmt.Errorf("cannot rehearse fleet %s: it has no load balancer, so that no traffic tells whether service holds", name)
+	}
+	tell.differences(after.Fleet, o.mirrorOptions())
+	before, after, err := o.committed(tell, after)
+	if err != nil {
+		return err
+	}
+	failed, err := o.playAll(ctx, before, after, tell)
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("the rehearsal was interrupted")
+	case err != nil:
+		return err
+	case failed > 0:
+		return fmt.Errorf("service of fleet %s did not hold in %d of %d rehearsals", name, failed, len(misfortunes()))
+	}
+	return nil
+}
+
+// playAll rehearses one misfortune after another, and returns in how many service did not hold. The fleet of the next one gets ready
+// meanwhile.
+func (o UpOptions) playAll(ctx context.Context, before, after Saved, tell *teller) (failed int, err error) {
+	all := misfortunes()
+	next := o.prepare(ctx, before)
+	for i, what := range all {
+		s := <-next
+		if s.err != nil {
+			return failed, fmt.Errorf("cannot rehearse that %s: %w", what.name, s.err)
+		}
+		if i+1 < len(all) {
+			next = o.prepare(ctx, before)
+		}
+		e, err := play(ctx, s.mirror, what, after)
+		if err := errors.Join(err, s.mirror.Close()); err != nil {
+			if i+1 < len(all) {
+				err = errors.Join(err, (<-next).close())
+			}
+			return failed, fmt.Errorf("cannot rehearse that %s: %w", what.name, err)
+		}
+		if !e.held() {
+			failed++
+		}
+		tell.say("%s: %s", what.name, tell.paint(e.colour(), e.String()))
+	}
+	return failed, nil
+}
+
+// A prepared fleet is in service with what is committed, or it is not for a reason.
+type prepared struct {
+	mirror *Mirror
+	err    error
+}
+
+func (p prepared) close() error {
+	if p.mirror == nil {
+		return nil
+	}
+	return p.mirror.Close()
+}
+
+// prepare brings a fleet of its own into service. Whoever asked for it receives it, also when ctx has ended.
+func (o UpOptions) prepare(ctx context.Context, before Saved) <-chan prepared {
+	ready := make(chan prepared, 1)
+	go func() {
+		m, err := o.prepareNow(ctx, before)
+		ready <- prepared{m, err}
+	}()
+	return ready
+}
+
+func (o UpOptions) prepareNow(ctx context.Context, before Saved) (*Mirror, error) {
+	m, err := StartMirror(ctx, o.mirrorOptions(), before)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Agent.Start(); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	if err := m.inService(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("the fleet as it is without the change does not come into service: %w", err), m.Close())
+	}
+	return m, nil
+}
+
+// committed is what the fleet's nodes have when a rehearsal begins. Where nothing is uncommitted, or nothing is committed, what is
+// rolled is the same once more, with a var that no template asks for.
+func (o UpOptions) committed(tell *teller, after Saved) (Saved, Saved, error) {
+	files, err := o.Committed()
+	if errors.Is(err, fs.ErrNotExist) {
+		tell.say("nothing is committed: what is saved is rolled once more, as for a changed var")
+		return after, again(after), nil
+	}
+	if err != nil {
+		return Saved{}, Saved{}, fmt.Errorf("cannot read what is committed: %w", err)
+	}
+	before, err := o.read(files)
+	if err != nil {
+		return Saved{}, Saved{}, fmt.Errorf("cannot rehearse a rollout from what is committed: %w", err)
+	}
+	if before.digest() == after.digest() {
+		tell.say("nothing that rolls is uncommitted: what is saved is rolled once more, as for a changed var")
+		return before, again(after), nil
+	}
+	tell.say("rehearsed: from %s as it is committed to %s as it is saved", before.Fleet.Release, after.Fleet.Release)
+	return before, after, nil
+}
+
+// again is the same with another digest.
+func again(s Saved) Saved {
+	fleet := *s.Fleet
+	fleet.Configure.Vars = maps.Clone(fleet.Configure.Vars)
+	if fleet.Configure.Vars == nil {
+		fleet.Configure.Vars = map[string]any{}
+	}
+	fleet.Configure.Vars[mirror.RehearsalVar] = true
+	s.Fleet = &fleet
+	return s
+}
+
+// An outcome is how a rehearsal went.
+type outcome struct {
+	count Count
+	did   string // what the fleet did, in a line
+}
+
+func (e outcome) held() bool { return e.count.Failed == 0 && e.count.Requests > 0 }
+
+func (e outcome) colour() string {
+	if e.held() {
+		return green
+	}
+	return red
+}
+
+func (e outcome) String() string {
+	if e.held() {
+		return fmt.Sprintf("service held, %d requests, none failed; %s", e.count.Requests, e.did)
+	}
+	return fmt.Sprintf("service did not hold, %d of %d requests failed (%s); %s",
+		e.count.Failed, e.count.Requests, web.Line(strings.Join(e.count.Failures[:min(1, len(e.count.Failures))], "; ")), e.did)
+}
+
+// limit is how long a fleet may take to come to rest. On a machine with nothing else to do it takes a fifth of that.
+func (m *Mirror) limit() time.Duration { return 2 * (actTime + time.Duration(len(m.Nodes))*nodeTime) }
+
+// play rolls what comes after, has the misfortune strike, and waits until the fleet rests.
+func play(ctx context.Context, m *Mirror, what misfortune, after Saved) (e outcome, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, m.limit(), fmt.Errorf("it takes longer than %v", m.limit()))
+	defer cancel()
+	traffic := StartTraffic(m.anyURL(), rehearsalRate)
+	e.did, err = m.suffer(ctx, what, after)
+	traffic.Stop()
+	e.count = traffic.Count()
+	return e, err
+}
+
+const rehearsalRate = 50 // requests a second
+
+// anyURL is that of the first balancer by name.
+func (m *Mirror) anyURL() string { return m.URLs[slices.Min(slices.Collect(maps.Keys(m.URLs)))] }
+
+// inService waits until every node is.
+func (m *Mirror) inService(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, m.limit(), fmt.Errorf("not within %v", m.limit()))
+	defer cancel()
+	f, err := m.Agent.Wait(ctx, "every node in service", func(f web.Fleet) bool {
+		return f.Phase == plan.PhaseHalted || f.Phase == plan.PhaseIdle && f.Desired.Revision == m.Repo.Head() && f.InService == len(m.Nodes)
+	})
+	if err == nil && f.Phase == plan.PhaseHalted {
+		return errors.New(f.Reason)
+	}
+	return err
+}
+
+// suffer rolls what comes after, with the misfortune, and returns what the fleet did.
+func (m *Mirror) suffer(ctx context.Context, what misfortune, after Saved) (string, error) {
+	if what.moment == nil {
+		if err := what.strike(ctx, m, web.Fleet{}); err != nil {
+			return "", err
+		}
+	}
+	revision, err := m.Save(ctx, after, "rehearsed: "+what.name)
+	if err != nil {
+		return "", err
+	}
+	if what.moment != nil {
+		f, err := m.Agent.Wait(ctx, "the moment at which "+what.name, func(f web.Fleet) bool {
+			return f.Desired.Revision == revision && (what.moment(f) || f.Phase == plan.PhaseHalted)
+		})
+		switch {
+		case err != nil:
+			return "", err
+		case !what.moment(f):
+			return "", fmt.Errorf("the rollout halted before: %s", f.Reason)
+		}
+		if err := what.strike(ctx, m, f); err != nil {
+			return "", err
+		}
+	}
+	return m.rest(ctx, revision)
+}
+
+// Nothing more is expected of a fleet that is done for as long as lingers, and of one that waits for as long as waits.
+const (
+	lingers = time.Second
+	waits   = 5 * time.Second
+)
+
+// rest waits until the fleet has come to rest with a revision, and tells how it stands.
+func (m *Mirror) rest(ctx context.Context, revision string) (string, error) {
+	for {
+		f, err := m.Agent.Wait(ctx, "the fleet at rest", func(f web.Fleet) bool { return rests(f, revision) })
+		if err != nil {
+			return "", err
+		}
+		quiet := waits
+		if f.Phase == plan.PhaseIdle || f.Phase == plan.PhaseHalted {
+			quiet = lingers
+		}
+		lingering, cancel := context.WithTimeout(ctx, quiet)
+		last, err := m.Agent.Wait(lingering, "a change", func(f web.Fleet) bool { return !rests(f, revision) })
+		stayed := lingering.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil: // it goes on
+		case stayed:
+			if last.Name != "" {
+				f = last
+			}
+			return m.stands(f), nil
+		default:
+			return "", err
+		}
+	}
+}
+
+// rests reports whether nothing moves on the way to a revision: no node is on its journey, whatever the fleet waits for.
+func rests(f web.Fleet, revision string) bool {
+	return f.Desired.Revision == revision &&
+		nodeIn(f, plan.Preparing, plan.Draining, plan.Configuring, plan.Verifying, plan.Joining, plan.Baking) == ""
+}
+
+// stands tells how the fleet stands: how many have what is wanted, and why not all.
+func (m *Mirror) stands(f web.Fleet) string {
+	done := 0
+	for _, n := range f.Nodes {
+		if n.State == plan.InService && !n.Outdated {
+			done++
+		}
+	}
+	return fmt.Sprintf("the fleet is %s, %d of %d have it, %d in service: %s", f.Phase, done, len(m.Nodes), f.InService, web.Line(f.Reason))
+}

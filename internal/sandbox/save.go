@@ -1,0 +1,62 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5"
+)
+
+// savesSeen is how often files are looked at. A change counts when the next look finds the same, so that no half of it is taken.
+const savesSeen = 150 * time.Millisecond
+
+// watchSaves tells of every change of the files below a directory, git's own apart. Several at once are one.
+func watchSaves(ctx context.Context, work *sync.WaitGroup, dir string) <-chan struct{} {
+	saves := make(chan struct{}, 1)
+	told := signature(dir)
+	work.Go(func() {
+		look := time.NewTicker(savesSeen)
+		defer look.Stop()
+		last := told
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-look.C:
+			}
+			now := signature(dir)
+			if now == last && now != told {
+				told = now
+				select {
+				case saves <- struct{}{}:
+				default:
+				}
+			}
+			last = now
+		}
+	})
+	return saves
+}
+
+// signature changes when a file below dir does: its name, size, mode or when it was written.
+func signature(dir string) uint64 {
+	sum := fnv.New64a()
+	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // it is seen when it can be
+		}
+		if entry.Name() == git.GitDirName && entry.IsDir() {
+			return fs.SkipDir
+		}
+		if info, err := entry.Info(); err == nil && !entry.IsDir() {
+			fmt.Fprintln(sum, path, info.Size(), info.Mode(), info.ModTime().UnixNano())
+		}
+		return nil
+	})
+	return sum.Sum64()
+}

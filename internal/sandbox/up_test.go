@@ -1,0 +1,210 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"windlass/internal/live"
+	"windlass/internal/web"
+	"windlass/reconciler/plan"
+)
+
+// small is a fleet whose service is the one that stands in, of one node that may be away.
+const small = `apiVersion: windlass/v1
+kind: Fleet
+name: small
+release: v1
+nodes: {static: [{name: one, address: one.example.com}]}
+loadBalancers: [{targetGroup: small}]
+configure:
+  files: [{from: files/small.service, to: /etc/systemd/system/small.service, owner: 'root:root'}]
+  activate: [{name: restart, run: systemctl restart small}]
+health: [{name: up, http: {port: 80, body: '{release}'}}]
+rollout: {allowOutage: true}
+`
+
+// smallRepo is a deploy repo with a fleet in it, and another directory.
+func smallRepo(t *testing.T, fleet string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"fleets/small.yaml": fleet, "files/small.service": "[Service]\nExecStart=/opt/small/bin/small --listen :80\nUser=small\n",
+	} {
+		check(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	return dir
+}
+
+func uncommitted() (fs.FS, error) { return nil, fs.ErrNotExist }
+
+func linuxOnly(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("left out: cages are made of Linux")
+	}
+}
+
+func TestOutcomesAreJudgedByTheRequests(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		count Count
+		held  bool
+		says  string
+	}{
+		{Count{Requests: 9}, true, "service held, 9 requests, none failed; it waits"},
+		{Count{Requests: 9, Failed: 2, Failures: []string{"503", "502"}}, false, "service did not hold, 2 of 9 requests failed (503); it waits"},
+		{Count{}, false, "service did not hold, 0 of 0 requests failed (); it waits"},
+	} {
+		e := outcome{count: c.count, did: "it waits"}
+		if e.held() != c.held || e.String() != c.says {
+			t.Errorf("%+v: held %v, %s", c.count, e.held(), e)
+		}
+	}
+}
+
+// What is uncommitted is told from what is not by what a node is given.
+func TestRehearsesFromWhatIsCommitted(t *testing.T) {
+	t.Parallel()
+	dir := smallRepo(t, strings.Replace(small, "release: v1", "release: v2", 1))
+	was := fstest.MapFS{"fleets/small.yaml": {Data: []byte(small)}, "files/small.service": {Data: must(os.ReadFile(filepath.Join(dir, "files/small.service")))(t)}}
+	var out bytes.Buffer
+	o := UpOptions{Dir: dir, Committed: func() (fs.FS, error) { return was, nil }}
+	s := must(o.load())(t)
+	before, after, err := o.committed(newTeller(live.Options{Out: &out}), s)
+	check(t, err)
+	if before.Fleet.Release != "v1" || after.Fleet.Release != "v2" || out.String() != "rehearsed: from v1 as it is committed to v2 as it is saved\n" {
+		t.Errorf("from %s to %s: %s", before.Fleet.Release, after.Fleet.Release, &out)
+	}
+	was["fleets/small.yaml"].Data = []byte("name: [")
+	if _, _, err := o.committed(newTeller(live.Options{Out: &out}), s); err == nil || !strings.Contains(err.Error(), "cannot rehearse a rollout from what is committed: ") {
+		t.Error(err)
+	}
+	o.Committed = func() (fs.FS, error) { return nil, errors.New("the disk is gone") }
+	if _, _, err := o.committed(newTeller(live.Options{Out: &out}), s); err == nil || !strings.Contains(err.Error(), "the disk is gone") {
+		t.Error(err)
+	}
+}
+
+// A signature tells saves from looks.
+func TestSavesAreSeen(t *testing.T) {
+	t.Parallel()
+	dir := smallRepo(t, small)
+	check(t, os.MkdirAll(filepath.Join(dir, ".git"), 0o755))
+	before := signature(dir)
+	check(t, os.WriteFile(filepath.Join(dir, ".git/index"), []byte("git's own"), 0o644))
+	if _, err := os.ReadFile(filepath.Join(dir, "fleets/small.yaml")); err != nil || signature(dir) != before {
+		t.Error("a look, or git's own files, are taken for a save")
+	}
+	check(t, os.WriteFile(filepath.Join(dir, "fleets/small.yaml"), []byte(small+"# more\n"), 0o644))
+	if signature(dir) == before {
+		t.Error("a save is not seen")
+	}
+}
+
+// What stands in for a service answers what the checks of the fleet want to see.
+func TestPagesAreThoseOfTheChecks(t *testing.T) {
+	t.Parallel()
+	s := must(UpOptions{Dir: smallRepo(t, strings.Replace(small, "health: [", "health: [{name: moved, http: {port: 80, path: '/old?x=1', status: 301}}, {name: tcp, tcp: {port: 81}}, ", 1))}.load())(t)
+	pages := pagesOf(s.Fleet, nil)
+	if _, listens := pages[81]; !listens || len(pages[80]) != 2 {
+		t.Fatalf("the pages are %v", pages)
+	}
+	server := httptest.NewServer(pageHandler(pages[80], "v9", "one"))
+	defer server.Close()
+	client := server.Client()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for path, want := range map[string]string{"/": "200 v9 v9 on one\n", "/old?x=1": "301 v9 on one\n", "/else": "200 v9 on one\n"} {
+		response := must(client.Get(server.URL + path))(t)
+		var body bytes.Buffer
+		_, err := body.ReadFrom(response.Body)
+		check(t, errors.Join(err, response.Body.Close()))
+		if got := response.Status[:3] + " " + body.String(); got != want {
+			t.Errorf("%s answers %q, want %q", path, got, want)
+		}
+	}
+}
+
+// The scripts that stand in say what they cannot do, and pass on what they can.
+func TestStandInsOfACage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, script := range must(programs())(t) {
+		check(t, os.WriteFile(filepath.Join(dir, name), script, 0o755))
+	}
+	for script, want := range map[string]string{
+		"sudo -n -u web A=1 sh -c 'echo $A'":                     "1\n",
+		"sudo -- echo -n":                                        "",
+		"curl -fsS https://releases.example.com/list":            "a dummy of windlass up: the cage has no network\n",
+		"curl -fsSo got https://releases.example.com/x; cat got": "a dummy of windlass up: the cage has no network\n",
+		"wget -qO- https://releases.example.com/list":            "a dummy of windlass up: the cage has no network\n",
+	} {
+		cmd := exec.Command("sh", "-c", script)
+		cmd.Dir, cmd.Env = dir, []string{"PATH=" + dir + ":" + searchPath()}
+		if said, err := cmd.CombinedOutput(); err != nil || string(said) != want {
+			t.Errorf("%s says %q, %v; want %q", script, said, err, want)
+		}
+	}
+}
+
+// A relay ends with all that it carries.
+func TestNodesGoDownWhole(t *testing.T) {
+	t.Parallel()
+	linuxOnly(t)
+	o := UpOptions{Dir: smallRepo(t, small), Nodes: 2}
+	m := must(StartMirror(t.Context(), o.mirrorOptions(), must(o.load())(t)))(t)
+	t.Cleanup(func() { check(t, m.Close()) })
+	n := m.Nodes[0]
+	check(t, n.run(t.Context(), m, "test $(id -u) = 0 && touch /etc/mine", ""))
+	if err := m.Nodes[1].run(t.Context(), m, "test ! -e /etc/mine", ""); err != nil {
+		t.Errorf("nodes share their files: %v", err)
+	}
+	check(t, n.Kill())
+	check(t, n.Kill())
+	if n.relays != nil {
+		t.Error("its ports are open")
+	}
+}
+
+func TestUpIsEndedByPeople(t *testing.T) {
+	t.Parallel()
+	linuxOnly(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out bytes.Buffer
+	if err := Up(ctx, UpOptions{Dir: smallRepo(t, small), Committed: uncommitted}, live.Options{Out: &out}); err != nil {
+		t.Error(err)
+	}
+	if err := Up(ctx, UpOptions{Dir: smallRepo(t, small), Committed: uncommitted, Rehearse: true}, live.Options{Out: &out}); err == nil || err.Error() != "the rehearsal was interrupted" {
+		t.Error(err)
+	}
+	if strings.Contains(out.String(), "status page") {
+		t.Errorf("it began:\n%s", &out)
+	}
+}
+
+// Nothing is at rest that is on its way.
+func TestRests(t *testing.T) {
+	t.Parallel()
+	at := func(states ...string) web.Fleet {
+		f := web.Fleet{Desired: web.Desired{Revision: "b"}}
+		for _, s := range states {
+			f.Nodes = append(f.Nodes, web.Node{Name: "one", State: plan.State(s)})
+		}
+		return f
+	}
+	if rests(at("in_service", "draining"), "b") || rests(at("in_service"), "a") || !rests(at("in_service", "unreachable", "failed"), "b") {
+		t.Error("rest is mistaken")
+	}
+}
