@@ -38,7 +38,7 @@ var mayKnow = map[string][]string{
 	"internal/clone":   {"desired/gitrepo", "internal/redact"},
 	"internal/follow":  {"reconciler/plan", "reconciler", "internal/web"},
 	"internal/manual":  {},
-	"internal/sandbox": {"reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example", "internal/live", "desired", "internal/cage", "internal/mirror"},
+	"internal/sandbox": {"internal/notify/notifytest", "reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example", "internal/live", "desired", "internal/cage", "internal/mirror"},
 	"internal/live":    {"reconciler/plan", "internal/web", "internal/follow"},
 
 	"internal/forge":           {"desired", "internal/outbound", "internal/redact"},

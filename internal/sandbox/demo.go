@@ -30,7 +30,7 @@ func Demo(ctx context.Context, o DemoOptions, show live.Options) (err error) {
 	}
 	tell := newTeller(show)
 	defer func() { err = errors.Join(err, tell.close()) }()
-	f, err := Start(ctx, Options{Executable: o.Executable, Dir: o.Dir, Fleet: "web-live", Nodes: o.Nodes})
+	f, err := Start(ctx, Options{Executable: o.Executable, Dir: o.Dir, Fleet: "web-live", Nodes: o.Nodes, Chat: true})
 	if err != nil {
 		return interrupted(ctx, err)
 	}
@@ -125,9 +125,14 @@ func walk(ctx context.Context, f *Fleet, tell *teller) error {
 	var endings []ending
 	f.Traffic.Reset()
 	f.Rotation.Reset()
+	threads := 0
 	for i, a := range acts(f) {
 		tell.act(i+1, a)
 		e := a.play(ctx, f, tell)
+		if e.err == nil && a.types != nil {
+			threads++
+			e.err = tell.chat(f, threads)
+		}
 		if ctx.Err() != nil {
 			return interrupted(ctx, e.err)
 		}

@@ -23,6 +23,7 @@ type stage struct {
 	nodes    int
 	user     string // to log in as
 	ssh, web int    // ports
+	chat     bool   // there is one
 	etc      string // the directory that stands for /etc, one for all nodes as they share a disk
 }
 
@@ -40,7 +41,12 @@ type change struct {
 // than people watch. Everything else of the example is played as it is.
 func (s stage) changes() []change {
 	const fleet, base, env = exampleFile, "base/web.yaml", "files/web.env.tmpl"
+	heard := "# notify:"
+	if s.chat {
+		heard = "notify: [{channel: " + chatChannel + "}] #"
+	}
 	return []change{
+		{fleet, re(`# notify:`), heard},
 		{fleet, re(exampleFleet), s.fleet},
 		{fleet, re(`release: \S+`), "release: " + s.release},
 		{fleet, re(`expect: 8`), "expect: " + strconv.Itoa(s.nodes)},

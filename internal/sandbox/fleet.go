@@ -18,6 +18,7 @@ import (
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 
+	"windlass/internal/notify/notifytest"
 	"windlass/internal/sandbox/aws"
 )
 
@@ -34,6 +35,7 @@ type Options struct {
 	Startup    time.Duration // how long the web service is down at each restart; default 150 ms
 	Interval   time.Duration // at which the agent polls; default 1 s
 	AgentArgs  []string      // more of the agent's arguments
+	Chat       bool          // there is a chat that hears of rollouts
 
 	User string                                    // the agent logs in as; default demo
 	SSH  func(Site) (stop func() error, err error) // starts a node's SSH server whenever it boots; default: the node serves itself
@@ -89,7 +91,8 @@ type Fleet struct {
 	Agent    *Agent
 	Traffic  *Traffic
 	Rotation *Rotation
-	URL      string // of the load balancer
+	Chat     *notifytest.Slack // nil: there is none
+	URL      string            // of the load balancer
 	Dir      string
 
 	options          Options
@@ -108,7 +111,7 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 		return nil, fmt.Errorf("cannot start the local fleet: %w", err)
 	}
 	f := &Fleet{options: o}
-	for _, open := range []func(context.Context) error{f.openDir, f.openNetwork, f.openCloud, f.openRepo, f.openAgent, f.openNodes, f.openRotation, f.openTraffic} {
+	for _, open := range []func(context.Context) error{f.openDir, f.openNetwork, f.openCloud, f.openChat, f.openRepo, f.openAgent, f.openNodes, f.openRotation, f.openTraffic} {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("cannot start the local fleet: %w", err), f.Close())
 		}
@@ -200,7 +203,7 @@ func (f *Fleet) openRepo(ctx context.Context) (err error) {
 	}
 	f.onClose(f.Repo.close)
 	return f.Repo.begin(ctx, stage{
-		fleet: f.options.Fleet, release: f.options.Release, nodes: f.options.Nodes, user: f.options.User, ssh: f.sshPort, web: f.webPort, etc: f.path("etc"),
+		fleet: f.options.Fleet, release: f.options.Release, nodes: f.options.Nodes, user: f.options.User, ssh: f.sshPort, web: f.webPort, etc: f.path("etc"), chat: f.options.Chat,
 	})
 }
 
@@ -220,6 +223,9 @@ func (f *Fleet) NewAgent(stateDir string) (*Agent, error) {
 	args := []string{
 		"run", "--repo", f.Repo.URL, "--interval", f.options.Interval.String(), "--state-dir", f.path(stateDir),
 		"--ssh-key", f.path("id"), "--ssh-known-hosts", f.path("known_hosts"), "--listen", listen, "--log-format", "json",
+	}
+	if f.options.Chat {
+		args = append(args, "--notify", f.path("notify.yaml"))
 	}
 	env := append(f.Cloud.Environment(), "AWS_EC2_METADATA_DISABLED=true", "PATH="+searchPath(), "HOME="+f.path(stateDir))
 	a := &Agent{

@@ -12,6 +12,7 @@ import (
 
 	"windlass/internal/follow"
 	"windlass/internal/live"
+	"windlass/internal/notify/notifytest"
 	"windlass/internal/web"
 )
 
@@ -78,6 +79,16 @@ func (t *teller) act(number int, a act) {
 	t.witness = follow.Witness{}
 	t.say("\n%s", t.paint(bold, fmt.Sprintf("%d  %s", number, a.title)))
 	t.say("   $ %s", cmp.Or(a.shown, "windlass "+strings.Join(a.types, " ")))
+}
+
+// chat shows what people heard of an act: the newest thread.
+func (t *teller) chat(f *Fleet, threads int) error {
+	thread, err := f.told(threads)
+	if err != nil {
+		return err
+	}
+	t.say("")
+	return notifytest.Print(t.out, []notifytest.Thread{thread})
 }
 
 // trouble tells why an act failed, and what the agent said last.
