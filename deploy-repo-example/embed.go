@@ -11,5 +11,5 @@ var Files embed.FS
 
 // Around is what else belongs into a deploy repo: what its forge runs, what Prometheus and Grafana read, and the agent's own settings.
 //
-//go:embed README.md .github agent monitoring/README.md monitoring/*.yaml monitoring/dashboard.json
+//go:embed README.md .github .gitlab-ci.yml agent monitoring/README.md monitoring/*.yaml monitoring/dashboard.json
 var Around embed.FS
