@@ -12,6 +12,7 @@ type Proposal struct {
 	Branch  string
 	Head    Commit              // its newest
 	Onto    string              // the commit in force, which it would come on top of
+	Newer   string              // the followed branch's newest commit, where neither Onto nor Head has it: it is not in force, and left out
 	Before  map[string]Version  // by fleet name: what is in force now
 	Behind  int                 // commits that are in force and that the branch lacks: the files they changed are taken from there
 	Merged  bool                // all of it is in force already

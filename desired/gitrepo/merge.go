@@ -35,6 +35,9 @@ func (p *proposing) merge(ctx context.Context, out *desired.Proposal) (*merge, e
 			return nil, err
 		}
 	}
+	if p.followed != p.onto.Hash && !l.theirs.has(p.followed) {
+		out.Newer = p.followed.String()
+	}
 	switch {
 	case l.theirs.has(p.onto.Hash):
 		return &merge{commit: p.head}, nil

@@ -32,9 +32,15 @@ const (
 // proposals are made one at a time. Only who holds turn (by a value in it) touches the rest.
 type proposals struct {
 	turn chan struct{}
-	last time.Time          // when the newest conversation began
-	kept []desired.Proposal // the newest ones, of the commit in force
-	was  []wasFleet         // looked up lately, newest last
+	last time.Time  // when the newest conversation began
+	kept []proposed // the newest ones, of the commit in force
+	was  []wasFleet // looked up lately, newest last
+}
+
+// A proposed is what was made while the followed branch was at a commit.
+type proposed struct {
+	desired.Proposal
+	followed plumbing.Hash
 }
 
 func (p *proposals) begin(ctx context.Context) (end func(), err error) {
@@ -53,17 +59,17 @@ func (p *proposals) begin(ctx context.Context) (end func(), err error) {
 }
 
 // recall is a proposal of the same commits that was made before.
-func (p *proposals) recall(branch string, head plumbing.Hash, onto string) *desired.Proposal {
-	p.kept = slices.DeleteFunc(p.kept, func(q desired.Proposal) bool { return q.Onto != onto })
+func (p *proposals) recall(branch string, head, followed plumbing.Hash, onto string) *desired.Proposal {
+	p.kept = slices.DeleteFunc(p.kept, func(q proposed) bool { return q.Onto != onto })
 	for i, q := range p.kept {
-		if q.Branch == branch && q.Head.Revision == head.String() {
-			return &p.kept[i]
+		if q.Branch == branch && q.Head.Revision == head.String() && q.followed == followed {
+			return &p.kept[i].Proposal
 		}
 	}
 	return nil
 }
 
-func (p *proposals) keep(q desired.Proposal) {
+func (p *proposals) keep(q proposed) {
 	p.kept = append(p.kept, q)
 	p.kept = p.kept[max(0, len(p.kept)-keptProposals):]
 }
@@ -114,6 +120,8 @@ type proposing struct {
 	store *memory.Storage // of both heads
 	head  *object.Commit
 	onto  *object.Commit // in force
+
+	followed plumbing.Hash // the newest of the followed branch
 }
 
 func (p *proposing) propose(ctx context.Context) (desired.Proposal, error) {
@@ -138,7 +146,7 @@ func (p *proposing) propose(ctx context.Context) (desired.Proposal, error) {
 		err = p.read(ctx, merged, &out)
 	}
 	if err == nil {
-		p.proposals.keep(out)
+		p.proposals.keep(proposed{out, p.followed})
 	}
 	return out, err
 }
@@ -151,8 +159,8 @@ func (p *proposing) fetch(ctx context.Context, onto string, depth int) (made *de
 		if err != nil {
 			return nil, err
 		}
-		head = heads[0]
-		if made = p.proposals.recall(p.branch, head, onto); made != nil {
+		head, p.followed = heads[0], heads[len(heads)-1]
+		if made = p.proposals.recall(p.branch, head, p.followed, onto); made != nil {
 			return nil, nil
 		}
 		return heads, nil

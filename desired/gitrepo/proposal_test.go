@@ -147,6 +147,31 @@ func TestABranchOfFilesThatMoved(t *testing.T) {
 	}
 }
 
+// What was pushed and is not in force is left out, and said to be, unless the branch has it.
+func TestABranchBesideWhatIsNotInForce(t *testing.T) {
+	t.Parallel()
+	server := newGitServer(t)
+	first := server.commit(files{"fleets/web.yaml": fleet("web", "v1"), "fleets/db.yaml": fleet("db", "v7")})
+	repo := server.open(server.options())
+	poll(t, repo)
+	server.branch("next", first, files{"fleets/web.yaml": fleet("web", "v2")})
+	if p := propose(t, repo, "next"); p.Newer != "" {
+		t.Errorf("nothing is newer: %+v", p)
+	}
+	newer := server.commit(files{"fleets/db.yaml": fleet("db", "v8")})
+	p := propose(t, repo, "next")
+	wantReleases(t, p.State, map[string]string{"web": "v2", "db": "v7"})
+	if p.Newer != newer || p.Onto != first {
+		t.Errorf("on top of %s, without %s; want %s and %s", p.Onto, p.Newer, first, newer)
+	}
+	server.branch("on-top", "main", files{"fleets/web.yaml": fleet("web", "v2")})
+	p = propose(t, repo, "on-top")
+	wantReleases(t, p.State, map[string]string{"web": "v2", "db": "v8"})
+	if p.Newer != "" {
+		t.Errorf("a branch that has what is not in force: without %s", p.Newer)
+	}
+}
+
 // A branch that left long ago is told from one that follows, whatever the usual depth shows of both.
 func TestABranchThatLeftLongAgo(t *testing.T) {
 	t.Parallel()

@@ -22,6 +22,7 @@ type Proposal struct {
 	Commit   Change          `json:"commit"`            // the branch's newest
 	Followed string          `json:"followed"`          // the branch that the agent follows
 	InForce  string          `json:"inForce"`           // the commit in force, which it would come on top of
+	Newer    string          `json:"newer,omitempty"`   // the followed branch's newest commit, where it is not in force and left out
 	Behind   int             `json:"behind"`            // commits in force that the branch lacks: what they changed is planned as they have it
 	Merged   bool            `json:"merged,omitempty"`  // all of it is in force already
 	Problem  string          `json:"problem,omitempty"` // why nothing can be planned
@@ -106,7 +107,7 @@ func (s *server) proposal(w http.ResponseWriter, r *http.Request) {
 func (s *server) proposed(ctx context.Context, p desired.Proposal) Proposal {
 	c := newCensor()
 	out := Proposal{
-		Branch: name(p.Branch), Followed: name(s.source.Snapshot().Repo.Branch), InForce: name(p.Onto), Behind: p.Behind, Merged: p.Merged, Problem: c.line(p.Unclear),
+		Branch: name(p.Branch), Followed: name(s.source.Snapshot().Repo.Branch), InForce: name(p.Onto), Newer: name(p.Newer), Behind: p.Behind, Merged: p.Merged, Problem: c.line(p.Unclear),
 		Commit: Change{Revision: name(p.Head.Revision), Author: c.line(p.Head.Author), Subject: c.line(p.Head.Subject)},
 		Fleets: []ProposedFleet{}, Same: []string{}, Warnings: each(p.State.Warnings, func(e desired.Error) string { return c.line(e.Error()) }),
 	}

@@ -56,7 +56,7 @@ func aProposal(t *testing.T) desired.Proposal {
 	after["ol"] = desired.Version{Fleet: before["ol"].Fleet, Revision: "3f2a", Released: true}
 	after["baaaad"] = before["baaaad"]
 	return desired.Proposal{
-		Branch: "team/next", Head: desired.Commit{Revision: "b4c5d6e7f8", Author: "somebody", Subject: "web: v2"}, Onto: "3f2a5b6c7d", Before: before, Behind: 2,
+		Branch: "team/next", Head: desired.Commit{Revision: "b4c5d6e7f8", Author: "somebody", Subject: "web: v2"}, Onto: "3f2a5b6c7d", Newer: "99aabbccdd", Before: before, Behind: 2,
 		State: desired.State{
 			Revision: "b4c5d6e7f8", Fleets: after, Rejected: rejected,
 			Warnings: []desired.Error{{Position: desired.Position{File: "fleets/web.yaml", Line: 3, Column: 1}, Message: "health replaces the 1 of base/web.yaml"}},
@@ -173,7 +173,7 @@ func TestAProposalThatTunes(t *testing.T) {
 func TestNothingAndNoneToldOfAProposal(t *testing.T) {
 	t.Parallel()
 	p := aProposal(t)
-	p.State.Fleets, p.State.Rejected, p.Behind, p.Merged = p.Before, nil, 0, true
+	p.State.Fleets, p.State.Rejected, p.Behind, p.Merged, p.Newer = p.Before, nil, 0, true, ""
 	got := asked(t, p)
 	if got.Pending() || got.Troubled() || len(got.Fleets) != 0 || len(got.Same) != 5 {
 		t.Errorf("%+v", got)
@@ -234,7 +234,7 @@ func TestAProposalsTextsAreInert(t *testing.T) {
 		"`` `a` ` @b `", "a|b|c", `a\|b`, `a\`, "a\n\n@b", "a\r@b", "#1 GH-1 !1 ~1", "/close", "\u202Ea", "&lt;b&gt;@x", "$`x`$", "\x1b]8;;http://x\x07y", strings.Repeat("@a ", 5000), "",
 	} {
 		p := web.Proposal{
-			Branch: evil, Followed: evil, InForce: evil, Problem: evil, Warnings: []string{evil}, Same: []string{evil}, Behind: 1,
+			Branch: evil, Followed: evil, InForce: evil, Newer: evil, Problem: evil, Warnings: []string{evil}, Same: []string{evil}, Behind: 1,
 			Commit: web.Change{Revision: evil, Author: evil, Subject: evil},
 		}
 		for _, effect := range []web.Effect{web.EffectRolls, web.EffectTuned, web.EffectNew, web.EffectGone, web.EffectBroken, web.Effect(evil)} {

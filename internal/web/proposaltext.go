@@ -47,6 +47,9 @@ func (p Proposal) standing() []string {
 	if p.Behind > 0 && p.Problem == "" {
 		said = append(said, fmt.Sprintf("%s behind: planned as it would be merged, with what is in force meanwhile", count(p.Behind, "commit")))
 	}
+	if p.Newer != "" && p.Problem == "" {
+		said = append(said, fmt.Sprintf("without %s, the newest of %s, which is not in force", brief(p.Newer), p.Followed))
+	}
 	if p.Merged {
 		said = append(said, "all of it is in force already")
 	}
