@@ -36,7 +36,7 @@ func TestTreesAreMergedFileByFile(t *testing.T) {
 		}
 		base := side(side(map[string]string{}))
 		ours, theirs := side(base), side(base)
-		want, both := map[string]string{}, []string(nil)
+		want, both, torn := map[string]string{}, []string(nil), []string(nil)
 		for _, name := range paths {
 			b, o, th := base[name], ours[name], theirs[name]
 			text := o
@@ -44,11 +44,11 @@ func TestTreesAreMergedFileByFile(t *testing.T) {
 			case th == b, th == o:
 			case o == b:
 				text = th
+			case o == "", th == "":
+				torn = append(torn, name)
 			default:
 				both = append(both, name)
-				if th != "" {
-					text = th
-				}
+				text = th
 			}
 			if text != "" {
 				want[name] = text
@@ -60,7 +60,8 @@ func TestTreesAreMergedFileByFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		slices.Sort(m.both)
-		if diff := cmp.Diff(want, grown(t, m.store, hash)) + cmp.Diff(both, m.both); diff != "" {
+		slices.Sort(m.torn)
+		if diff := cmp.Diff(want, grown(t, m.store, hash)) + cmp.Diff(both, m.both) + cmp.Diff(torn, m.torn); diff != "" {
 			t.Fatalf("seed %d: %v, with %v and %v (-want +got):\n%s", seed, base, ours, theirs, diff)
 		}
 	}

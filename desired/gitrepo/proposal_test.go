@@ -134,9 +134,9 @@ func TestABranchOfFilesThatMoved(t *testing.T) {
 		change files
 		want   string
 	}{
-		"edited":  {files{"files/web.env": lines("2")}, "files changed since it left branch main, and here too"},
-		"deleted": {files{"more/a": nil, "more/b": nil}, "more changed since it left branch main, and here too"},
-		"dropped": {files{"fleets/web.yaml": nil}, "fleets changed since it left branch main, and here too"},
+		"edited":  {files{"files/web.env": lines("2")}, "files/web.env changed since it left branch main, and here too"},
+		"deleted": {files{"more/a": nil, "more/b": nil}, "more/a changed since it left branch main, and here too"},
+		"dropped": {files{"fleets/web.yaml": nil}, "fleets/web.yaml changed since it left branch main, and here too"},
 		"apart":   {files{"more/b": lines("2")}, ""},
 	} {
 		server.branch(branch, first, c.change)
@@ -383,10 +383,10 @@ func TestABranchOfADirectory(t *testing.T) {
 	server.record(files{"live": text("no directory")}, "a file in its place")
 	server.run(server.work, "push", "-q", server.bare, "HEAD:refs/heads/file")
 	server.run(server.work, "checkout", "-q", "main")
-	if p := propose(t, repo, "file"); !strings.HasPrefix(p.Unclear, "it has no directory live/fleets") {
+	if p := propose(t, repo, "file"); !strings.HasPrefix(p.Unclear, "live changed since it left branch main, and here too") {
 		t.Errorf("a file in the directory's place: %+v, %q", releases(p.State), p.Unclear)
 	}
-	server.branch("bare", first, files{"live/fleets/web.yaml": nil, "live/notes": nil})
+	server.branch("bare", first, files{"live/fleets/web.yaml": nil})
 	if p := propose(t, repo, "bare"); len(p.State.Fleets) != 2 || !p.State.Fleets["web"].Released {
 		t.Errorf("without its fleet: %+v, %q", releases(p.State), p.Unclear)
 	}
