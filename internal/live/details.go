@@ -44,20 +44,23 @@ func (f framer) rejection(r *web.Rejection) section {
 
 // held is why not more is done.
 func (f framer) held(fleet web.Fleet) section {
-	var rows []row
-	for _, h := range fleet.Held() {
-		rows = append(rows, coloured(yellow, web.Line(h)))
-	}
-	s := fixed(1, rows)
-	s.apart = true
-	s.want = min(len(rows), 4)
-	s.draw = func(n int) []row {
-		if more := len(rows) - n; more > 0 && n > 1 {
-			return append(rows[:n-1:n-1], coloured(yellow, fmt.Sprintf("… and %d more holds", more+1)))
+	const most = 4
+	holds := fleet.Held()
+	return section{least: 1, want: min(len(holds), most), apart: true, draw: func(n int) []row {
+		shown := holds[:n]
+		more := len(holds) - n
+		if more > 0 && n > 1 {
+			shown, more = holds[:n-1], more+1
 		}
-		return rows[:n]
-	}
-	return s
+		var rows []row
+		for _, h := range shown {
+			rows = append(rows, coloured(yellow, web.Line(h)))
+		}
+		if len(rows) < n {
+			rows = append(rows, coloured(yellow, fmt.Sprintf("… and %d more holds", more)))
+		}
+		return rows
+	}}
 }
 
 // failure is what the step that failed last said last.

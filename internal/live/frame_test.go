@@ -153,7 +153,7 @@ func check(t testing.TB, err error) {
 // Whatever is shown in whatever window, a frame leaves a row and a column free, sends nothing that a terminal obeys, and has the head on top.
 func TestFramesFitEveryWindow(t *testing.T) {
 	t.Parallel()
-	lost := rolling("web-live", 500, 3)
+	lost := rolling("web-live", 60, 3)
 	for i := range lost.Nodes {
 		lost.Nodes[i].State, lost.Nodes[i].Tail = plan.States[i%len(plan.States)], "a\nb\nc"
 	}
@@ -163,7 +163,7 @@ func TestFramesFitEveryWindow(t *testing.T) {
 		"several": {Fleets: []web.Fleet{halted(), lost, idle("api", 3), hostile()}, Events: events(40)}, "nothing": {},
 	}
 	for name, p := range pictures {
-		for width := 1; width < 130; width += 1 + width/20 {
+		for width := 1; width < 130; width += 1 + width/8 {
 			for _, height := range []int{1, 2, 3, 4, 5, 6, 8, 10, 14, 19, 24, 40, 100} {
 				lines := live.Frame(p, live.Window{Width: width, Height: height, Now: noon})
 				if len(lines) == 0 || len(lines) > max(1, height-1) {
