@@ -3,6 +3,8 @@ package notify
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,8 +24,9 @@ const mailTimeout = 60 * time.Second
 
 // An email is one who gets mail. A server that refuses one of several recipients sends to none of them, so each has a mail of their own.
 type email struct {
-	at EmailPlace
-	to string
+	at    EmailPlace
+	to    string
+	roots *x509.CertPool // who signs servers' certificates; nil: the system knows
 }
 
 func (e *email) Traits() Traits {
@@ -99,7 +102,10 @@ func (e *email) client() (c *gomail.Client, password string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(mailTimeout), gomail.WithTLSPolicy(gomail.TLSMandatory)}
+	options := []gomail.Option{
+		gomail.WithPort(port), gomail.WithTimeout(mailTimeout), gomail.WithTLSPolicy(gomail.TLSMandatory),
+		gomail.WithTLSConfig(&tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, RootCAs: e.roots}),
+	}
 	switch e.at.TLS {
 	case "implicit":
 		options = append(options, gomail.WithSSL())

@@ -29,6 +29,7 @@ type thread struct {
 	Waited  time.Time          `json:"waited,omitzero"`  // when it was last told that the rollout waits
 	Says    string             `json:"says,omitempty"`   // what the first message says, as a digest
 	Unsure  string             `json:"unsure,omitempty"` // the message that is being said, or may have been
+	Gone    bool               `json:"gone,omitempty"`   // its first message cannot be changed any more
 	Closed  bool               `json:"closed,omitempty"` // its end was told
 
 	updated time.Time // when its first message was changed last; of this process alone

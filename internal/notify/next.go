@@ -261,7 +261,7 @@ func small(r web.Rollout) bool {
 
 // goOn says what has happened since the first message.
 func (d *decision) goOn(s *step, t *thread, r web.Rollout, reason string, due []desired.Occasion) *step {
-	stale := d.traits.Updates && t.Says != s.digest
+	stale := d.traits.Updates && !t.Gone && t.Says != s.digest
 	s.message.Place = t.Place
 	update := func() *step {
 		s.message.Kind, s.message.ID = Update, s.id+"/"+s.digest
@@ -398,11 +398,10 @@ func (s *step) failed(told books, f *Failure) {
 	}
 	t := b.Threads[s.id]
 	switch {
-	case f.Gone && s.message.Kind == Update: // somebody removed it: the ends are told below it all the same
-		t.Says = s.digest
-		t.Closed = t.Closed || s.closes
+	case f.Gone && s.message.Kind == Update: // somebody removed it: what happens is told below it all the same
+		t.Gone = true
 	case f.Gone: // a thread that is gone is begun again
-		t.Posted, t.Place, t.Unsure = false, "", ""
+		t.Posted, t.Place, t.Unsure, t.Gone = false, "", "", false
 	case f.Unsure && s.message.Kind == Reply:
 		t.Unsure = s.message.ID
 	case f.Unsure && s.message.Kind == Post && !t.Posted:

@@ -233,3 +233,33 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 }
+
+// Somebody removes messages: what is left to say is said below what is left of them, or anew.
+func TestRemovedMessages(t *testing.T) {
+	t.Parallel()
+	c := talk{traits: kinds["chat"], told: books{}, now: noon}
+	s := standingOf("v1", "v2")
+	c.hear(s)
+	c.now = c.now.Add(time.Minute)
+	s.fleet.Rollout.Completed = 5
+	try := func(gone bool) string {
+		step, _ := next(view{known: true, standings: []standing{s}}, c.told, c.traits, c.now)
+		if step == nil {
+			return ""
+		}
+		step.begins(c.told)
+		if gone {
+			step.failed(c.told, &Failure{Gone: true})
+		} else {
+			step.done(c.told, "place-2", c.now)
+		}
+		return string(step.message.Kind)
+	}
+	if got := []string{try(true), try(true)}; got[0] != "update" || got[1] != "" {
+		t.Errorf("progress of a message that is gone: %q", got)
+	}
+	s = ending(s, reconciler.ResultSucceeded, plan.PhaseIdle, "")
+	if got := []string{try(true), try(false), try(false)}; got[0] != "reply" || got[1] != "post" || got[2] != "" {
+		t.Errorf("the end of a thread that is gone: %q", got)
+	}
+}

@@ -94,7 +94,7 @@ func (n *Notifier) open(name string, e Entry, client *outbound.Client) []*worker
 	case e.Email != nil:
 		var all []*worker
 		for _, to := range e.Email.To {
-			all = append(all, n.worker(name, name+" "+to, name+", "+to, &email{*e.Email, to}))
+			all = append(all, n.worker(name, name+" "+to, name+", "+to, &email{at: *e.Email, to: to}))
 		}
 		return all
 	case e.Alertmanager != nil:

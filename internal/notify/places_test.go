@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -16,10 +19,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"windlass/desired"
+	"windlass/internal/nettest"
 	"windlass/internal/notify/notifytest"
 	"windlass/internal/outbound"
 )
@@ -242,6 +247,9 @@ func TestAddressesThatAreSecretsAreInNoError(t *testing.T) {
 type mailServer struct {
 	address string
 	mails   chan string
+	tls     *tls.Config // nil: it speaks none
+	secured atomic.Int32
+	logins  chan string
 }
 
 // serveMail answers each command with what script says of its first word, else well. "" ends the connection, "silence" says nothing.
@@ -252,17 +260,42 @@ func serveMail(t *testing.T, script map[string]string) *mailServer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	s := &mailServer{l.Addr().String(), make(chan string, 10)}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go s.serve(conn, script)
-		}
-	}()
+	s := &mailServer{address: l.Addr().String(), mails: make(chan string, 10), logins: make(chan string, 10)}
+	go s.accept(l, script)
 	return s
+}
+
+// serveSecureMail is a server that speaks TLS: from the first byte, or when it is asked to.
+func serveSecureMail(t *testing.T, implicit bool) (*mailServer, *x509.CertPool) {
+	t.Helper()
+	authority := nettest.NewAuthority(t)
+	pair, err := tls.X509KeyPair(authority.Issue(t, "mail.test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := &mailServer{address: l.Addr().String(), mails: make(chan string, 10), logins: make(chan string, 10), tls: &tls.Config{Certificates: []tls.Certificate{pair}}}
+	if implicit {
+		l = tls.NewListener(l, s.tls)
+	}
+	go s.accept(l, map[string]string{"EHLO": "250-mail.test\r\n250-STARTTLS\r\n250 AUTH PLAIN", "AUTH": "235 welcome", "STARTTLS": "220 go on"})
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority.PEM)
+	return s, roots
+}
+
+func (s *mailServer) accept(l net.Listener, script map[string]string) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go s.serve(conn, script)
+	}
 }
 
 func (s *mailServer) serve(conn net.Conn, script map[string]string) {
@@ -296,13 +329,21 @@ func (s *mailServer) serve(conn net.Conn, script map[string]string) {
 		if answer == "" {
 			return
 		}
+		if word == "AUTH" {
+			s.logins <- strings.TrimSpace(line)
+		}
 		fmt.Fprint(conn, answer+"\r\n")
+		if word == "STARTTLS" {
+			s.secured.Add(1)
+			conn = tls.Server(conn, s.tls)
+			in = bufio.NewReader(conn)
+		}
 		data = word == "DATA"
 	}
 }
 
 func mailTo(s *mailServer) *email {
-	return &email{EmailPlace{SMTP: s.address, From: "Windlass <windlass@example.com>", TLS: "none"}, "ops@example.com"}
+	return &email{at: EmailPlace{SMTP: s.address, From: "Windlass <windlass@example.com>", TLS: "none"}, to: "ops@example.com"}
 }
 
 func TestEmail(t *testing.T) {
@@ -365,6 +406,29 @@ func TestWhatMailServersAnswer(t *testing.T) {
 				t.Error("it went in plain text")
 			}
 		})
+	}
+}
+
+func TestMailOverTLS(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"starttls", "implicit"} {
+		s, roots := serveSecureMail(t, way == "implicit")
+		e := mailTo(s)
+		e.at.TLS, e.at.User, e.at.PasswordFile = way, "windlass", secretFile(t, "s3cret")
+		if _, err := e.Say(t.Context(), hostile); err == nil || len(s.logins) > 0 {
+			t.Errorf("%s: to a server that anybody may be: %v", way, err)
+		}
+		e.roots = roots
+		if _, err := e.Say(t.Context(), hostile); err != nil {
+			t.Fatalf("%s: %v", way, err)
+		}
+		<-s.mails
+		if login := <-s.logins; login != "AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00windlass\x00s3cret")) {
+			t.Errorf("%s: it logs in by %q", way, login)
+		}
+		if way == "starttls" && s.secured.Load() < 2 {
+			t.Error("it went in plain text")
+		}
 	}
 }
 

@@ -154,12 +154,11 @@ func (w *worker) settle(trigger string, err error) {
 			asked = max(asked, refusedPause)
 		}
 		if f.Gone {
-			w.pace.Done(now) // it is about one message
-			asked = 0
+			w.pace.Done(now) // it is about one message, not about the channel
 		} else {
 			w.pace.Failed(now, asked)
+			problem = f.Says
 		}
-		problem = f.Says
 		w.observe(w.service, trigger, "error")
 	}
 	w.tell(problem, now)
