@@ -150,17 +150,19 @@ func (c *crowd) Newest(string, int) ([]history.Entry, error) {
 func (c *crowd) Begin(agent *reconciler.Agent) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	b := &beside{agent: agent, memory: openMemoryIn(c.dir, log)}
-	n, err := New(Options{Memory: b.memory, Source: agent, Past: c, Touch: agent.Touch, Log: log})
+	others := map[string]Channel{}
+	for _, to := range c.on {
+		others[to.Channel] = c.boards[to.Channel]
+	}
+	n, err := New(Options{Memory: b.memory, Source: agent, Past: c, Touch: agent.Touch, Log: log, Others: others})
 	if err != nil {
 		panic(err)
 	}
-	for _, to := range c.on {
-		w := n.worker(to.Channel, to.Channel, to.Channel, c.boards[to.Channel])
+	for _, w := range n.workers {
 		if c.decide != nil {
 			w.decide = c.decide
 		}
 		w.pace.Jitter = 0
-		n.names, n.workers = append(n.names, to.Channel), append(n.workers, w)
 	}
 	b.notifier = n
 	var ctx context.Context

@@ -38,6 +38,8 @@ type Options struct {
 	Observe func(service, trigger, result string) // of each attempt; nil: nobody counts
 	Touch   func()                                // called when a channel begins to fail, or does no more; nil: nobody wants to know
 	Log     *slog.Logger
+
+	Others map[string]Channel // by name, beside the file's: who measures or simulates brings channels of their own
 }
 
 // A Notifier tells channels of rollouts. Its methods may be called side by side; Run starts it.
@@ -75,6 +77,10 @@ func New(o Options) (*Notifier, error) {
 		}
 		n.clients = append(n.clients, client)
 		n.workers = append(n.workers, n.open(name, o.File.Channels[name], client)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Others)) {
+		n.names = append(n.names, name)
+		n.workers = append(n.workers, n.worker(name, name, name, o.Others[name]))
 	}
 	return n, nil
 }
