@@ -198,12 +198,15 @@ var sourceAddress = regexp.MustCompile(`(\[[0-9a-fA-F:.%]+\]|[0-9.]+):\d+->`)
 const longestText = 600
 
 // explain makes an *Error of err: what was tried, why it failed, nothing secret (G40), nothing that a terminal obeys.
-func (r *remote) explain(err error) *Error {
+func (r *remote) explain(err error) *Error { return r.explainAs("read", err) }
+
+// explainAs is explain of something else that was tried with the repo.
+func (r *remote) explainAs(tried string, err error) *Error {
 	err = advise(flatten(err))
 	text := sourceAddress.ReplaceAllString(err.Error(), "")
 	var known *failure
 	if !errors.As(err, &known) || !known.here {
-		text = fmt.Sprintf("cannot read %s: %s", r.name, text)
+		text = fmt.Sprintf("cannot %s %s: %s", tried, r.name, text)
 	}
 	return &Error{Reason: reasonOf(err), text: r.redact(text)}
 }

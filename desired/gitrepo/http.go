@@ -22,20 +22,34 @@ func (r *remote) useHTTP(endpoint transport.Endpoint, o Options) error {
 		return errors.New("the deploy repo's credentials would cross the network in clear text: use https")
 	}
 	pool := r.pool()
-	transport := githttp.NewClient(&http.Client{Transport: refuseStatus{pool}})
+	client := githttp.NewClient(&http.Client{Transport: refuseStatus{pool}})
 	r.close = pool.CloseIdleConnections
-	r.open = func(context.Context) (session, error) {
+	identify := func() (*transport.Endpoint, transport.AuthMethod, error) {
 		token, err := readToken(o.TokenFile)
+		if err != nil {
+			return nil, nil, err
+		}
+		r.secrets = secretsOf(endpoint, token, o.TokenFile != "")
+		bare := endpoint                  // of one session alone: a redirect changes it
+		bare.User, bare.Password = "", "" // they travel in a header, not in URLs that errors quote (G40)
+		if auth := credentials(endpoint, token); auth != nil {
+			return &bare, auth, nil
+		}
+		return &bare, nil, nil
+	}
+	r.open = func(context.Context) (session, error) {
+		at, auth, err := identify()
 		if err != nil {
 			return nil, err
 		}
-		r.secrets = secretsOf(endpoint, token, o.TokenFile != "")
-		bare := endpoint                  // of this session alone: a redirect changes it
-		bare.User, bare.Password = "", "" // they travel in a header, not in URLs that errors quote (G40)
-		if auth := credentials(endpoint, token); auth != nil {
-			return transport.NewUploadPackSession(&bare, auth)
+		return client.NewUploadPackSession(at, auth)
+	}
+	r.openPush = func(context.Context) (pushSession, error) {
+		at, auth, err := identify()
+		if err != nil {
+			return nil, err
 		}
-		return transport.NewUploadPackSession(&bare, nil)
+		return client.NewReceivePackSession(at, auth)
 	}
 	return nil
 }
@@ -93,6 +107,9 @@ func (t refuseStatus) RoundTrip(req *http.Request) (*http.Response, error) {
 func (r *remote) useFile(endpoint transport.Endpoint) error {
 	r.open = func(context.Context) (session, error) {
 		return file.DefaultClient.NewUploadPackSession(&endpoint, nil)
+	}
+	r.openPush = func(context.Context) (pushSession, error) {
+		return file.DefaultClient.NewReceivePackSession(&endpoint, nil)
 	}
 	return needGit()
 }

@@ -27,6 +27,8 @@ type remote struct {
 	observe func(operation string, took time.Duration, failed bool)
 	open    func(ctx context.Context) (session, error)
 	close   func()
+
+	openPush func(ctx context.Context) (pushSession, error)
 }
 
 // A session is one conversation with a git server: its references, then at most one pack. go-git's transports have it.

@@ -15,6 +15,8 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
@@ -42,6 +44,9 @@ func (r *remote) useSSH(endpoint transport.Endpoint, o Options) error {
 		knownHosts: o.KnownHosts,
 	}
 	r.open = func(ctx context.Context) (session, error) { return dialer.dial(ctx, r) }
+	pushing := *dialer
+	pushing.command = transport.ReceivePackServiceName + " " + quote(endpoint.Path)
+	r.openPush = func(ctx context.Context) (pushSession, error) { return pushing.dial(ctx, r) }
 	return nil
 }
 
@@ -54,7 +59,7 @@ type sshDialer struct {
 }
 
 // dial reads key and known hosts anew, so that a rotated key needs no restart.
-func (d *sshDialer) dial(ctx context.Context, r *remote) (session, error) {
+func (d *sshDialer) dial(ctx context.Context, r *remote) (*sshSession, error) {
 	address := net.JoinHostPort(d.host, d.port)
 	config := &ssh.ClientConfig{User: d.user}
 	if err := d.trust(config, address); err != nil {
@@ -160,7 +165,7 @@ func (d *sshDialer) hint(err error) error {
 	return err
 }
 
-func (d *sshDialer) start(client *ssh.Client) (session, error) {
+func (d *sshDialer) start(client *ssh.Client) (*sshSession, error) {
 	s := &sshSession{client: client}
 	if err := s.start(d.command); err != nil {
 		client.Close()
@@ -169,7 +174,7 @@ func (d *sshDialer) start(client *ssh.Client) (session, error) {
 	return s, nil
 }
 
-// An sshSession is git-upload-pack running at the other end.
+// An sshSession is git-upload-pack or git-receive-pack running at the other end.
 type sshSession struct {
 	client *ssh.Client
 	run    *ssh.Session
@@ -239,6 +244,24 @@ func (s *sshSession) UploadPack(ctx context.Context, req *packp.UploadPackReques
 		return nil, fmt.Errorf("the server sent no pack: %w", s.refusal(err))
 	}
 	return answer, nil
+}
+
+// ReceivePack sends commits, and hears what became of them.
+func (s *sshSession) ReceivePack(ctx context.Context, req *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error) {
+	defer context.AfterFunc(ctx, func() { s.client.Close() })()
+	if err := req.Encode(s.in); err != nil {
+		return nil, err
+	}
+	answer := s.out
+	if req.Capabilities.Supports(capability.Sideband64k) {
+		d := sideband.NewDemuxer(sideband.Sideband64k, s.out)
+		d.Progress, answer = req.Progress, d
+	}
+	report := packp.NewReportStatus()
+	if err := report.Decode(answer); err != nil {
+		return nil, fmt.Errorf("the server did not say whether it took the commit: %w", s.refusal(err))
+	}
+	return report, report.Error()
 }
 
 // A watchedPack stops watching its context when it is closed.
