@@ -32,6 +32,10 @@ type deployOptions struct {
 	timeout               time.Duration
 	pr                    bool
 	forges                string
+	author                string // of the commit, where there is no clone; and so on
+	gitTokenFile          string
+	gitSSHKey             string
+	gitKnownHosts         string
 }
 
 func newDeploy() *cobra.Command {
@@ -48,6 +52,7 @@ Before anything is committed, the agent says what it would do, and you are asked
 ` + endings,
 		Example: `  windlass deploy web-live v1.4.3
   windlass deploy web-live v1.4.3 --yes --timeout 1h          # in a pipeline
+  windlass deploy web-live v1.4.3 --yes --repo https://git.example.com/ops/deploy --git-token-file token --author 'CI <ci@example.com>'
   windlass deploy web-live v1.4.3 --pr --forges ~/forges.yaml # ask for it in a pull request
   windlass deploy web-live v1.4.3 --message 'web: urgent fix' --no-follow`,
 		Args: exactly("a fleet", "a release"),
@@ -69,10 +74,12 @@ Before anything is committed, the agent says what it would do, and you are asked
 // define defines the flags of commands that commit, push and follow.
 func (o *deployOptions) define(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.repo, "repo", ".", "`directory` of a clone of the deploy repo")
+	f.StringVar(&o.repo, "repo", ".", "`directory` of a clone of the deploy repo, or the repo's URL: it is cloned into memory then")
 	f.StringVar(&o.branch, "branch", "", "branch to push to (default: the one that the agent follows)")
 	f.StringVar(&o.path, "path", "", "`directory` of the repo that fleets/ is in (default: what the agent says)")
 	f.StringVar(&o.message, "message", "", "of the commit (default: what was changed)")
+	f.StringVar(&o.author, "author", "", "who commits, as 'Name <address>', where --repo is a URL (default: GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL); a clone's git knows")
+	gitCredentials(f, &o.gitSSHKey, &o.gitKnownHosts, &o.gitTokenFile)
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
 	o.at.define(cmd)
 	f.BoolVar(&o.noFollow, "no-follow", false, "end after the push")
@@ -90,7 +97,7 @@ type deployment struct {
 	in             io.Reader
 	out, stderr    io.Writer
 
-	clone   *clone.Clone
+	clone   checkout
 	agent   *client
 	prepare func(ctx context.Context, tip string) (change, error) // what is committed on top of a commit
 }
@@ -100,9 +107,6 @@ func newDeployment(o deployOptions, fleet string, cmd *cobra.Command) *deploymen
 }
 
 func (d *deployment) run(ctx context.Context) (err error) {
-	if strings.Contains(d.repo, "://") {
-		return fmt.Errorf("--repo %s is a URL: name the directory of a clone", d.repo)
-	}
 	if d.pr && d.forges == "" {
 		return errors.New("--pr needs to know the forge: give --forges FILE, as in \"github.com: {kind: github, tokenFile: token}\"")
 	}
@@ -116,9 +120,11 @@ func (d *deployment) run(ctx context.Context) (err error) {
 	if d.path = path.Clean(d.path); !fs.ValidPath(d.path) {
 		return fmt.Errorf("--path %s is not inside the deploy repo: name a directory relative to its root", d.path)
 	}
-	if d.clone, err = clone.Open(ctx, clone.Options{Dir: d.repo, Env: os.Environ(), Interactive: d.onTerminal()}); err != nil {
+	done, err := d.reach(ctx)
+	if err != nil {
 		return err
 	}
+	defer done()
 	tip, err := d.clone.Fetch(ctx, d.branch)
 	if err != nil {
 		return err

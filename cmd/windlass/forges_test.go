@@ -138,3 +138,8 @@ func TestBranchNames(t *testing.T) {
 		}
 	}
 }
+
+// back goes back with far to the commit that a file names.
+func goBack(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("windlass", "rollback", "far", "--yes", "--no-follow", "--to", strings.TrimSpace(ts.ReadFile(args[0]))))
+}

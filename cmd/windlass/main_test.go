@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"forge":     startForge,
 			"requests":  showRequests,
 			"told":      awaitTold,
+			"back":      goBack,
 			"says":      awaitSaid,
 			"plain":     schemed("http"), "secured": schemed("https"),
 		},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"windlass/desired/gitrepo"
 )
@@ -39,12 +40,17 @@ func (o *agentOptions) shared(cmd *cobra.Command) {
 	f.DurationVar(&o.refresh, "refresh", 5*time.Minute, "how often records and checks of idle nodes are read again, spread evenly")
 	f.StringVar(&o.sshKey, "ssh-key", "", "private key `file` for the nodes (default: the ssh agent at SSH_AUTH_SOCK)")
 	f.StringVar(&o.sshKnownHosts, "ssh-known-hosts", "", "known_hosts `file` for the nodes (default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts)")
-	f.StringVar(&o.gitSSHKey, "git-ssh-key", "", "private key `file` for the deploy repo over ssh (default: the ssh agent)")
-	f.StringVar(&o.gitKnownHosts, "git-known-hosts", "", "known_hosts `file` for the deploy repo over ssh (default: ~/.ssh/known_hosts)")
-	f.StringVar(&o.gitTokenFile, "git-token-file", "", "`file` with the token or password for the deploy repo over https")
+	gitCredentials(f, &o.gitSSHKey, &o.gitKnownHosts, &o.gitTokenFile)
 	f.StringVar(&o.stateDir, "state-dir", "", "`directory` of this agent's own (default: /var/lib/windlass for root, else ~/.local/state/windlass)")
 	f.Lookup("refresh").DefValue = "5m" // as people write it
 	f.SortFlags = false
+}
+
+// gitCredentials defines the flags that say how the deploy repo's server is reached.
+func gitCredentials(f *pflag.FlagSet, sshKey, knownHosts, tokenFile *string) {
+	f.StringVar(sshKey, "git-ssh-key", "", "private key `file` for the deploy repo over ssh (default: the ssh agent)")
+	f.StringVar(knownHosts, "git-known-hosts", "", "known_hosts `file` for the deploy repo over ssh (default: ~/.ssh/known_hosts)")
+	f.StringVar(tokenFile, "git-token-file", "", "`file` with the token or password for the deploy repo over https")
 }
 
 // check completes the options, and refuses what cannot work before anything is opened.

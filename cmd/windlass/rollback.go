@@ -116,7 +116,7 @@ func (w *wayBack) versions(ctx context.Context, tip string) (now, then version, 
 // find settles which commit is gone back to.
 func (w *wayBack) find(ctx context.Context, tip string, now version) (err error) {
 	if w.to != "" {
-		w.to, err = w.clone.Resolve(ctx, w.to)
+		w.to, err = w.clone.Resolve(ctx, w.branch, w.to)
 		return err
 	}
 	var past []web.Past

@@ -141,7 +141,7 @@ func (c *Clone) find(ctx context.Context, remote, branch string) (string, error)
 }
 
 // Resolve is the commit that a name means here: a hash or the beginning of one, a tag, a branch.
-func (c *Clone) Resolve(ctx context.Context, name string) (string, error) {
+func (c *Clone) Resolve(ctx context.Context, _, name string) (string, error) {
 	commit, err := c.git.line(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", name+"^{commit}")
 	if err != nil {
 		return "", fmt.Errorf("this clone knows no commit %q; fetch it first", name)

@@ -4,4 +4,6 @@
 // Nothing that a person works with is touched: the index, the work tree, the branches and FETCH_HEAD stay as they are. What is added are
 // objects, and where the remote's branches are known to be. Commits are made beside all that, so that git's hooks for committing do not
 // run; the one for pushing does.
+//
+// Where there is no clone, a Memory does the same with go-git, and holds no more of the repo than it needs.
 package clone

@@ -18,26 +18,57 @@ var ErrMoved = errors.New("somebody else pushed to the branch meanwhile")
 //
 // The error is ErrMoved when others were faster. Otherwise it says why the branch does not have the commit, or that nobody can tell.
 func (c *Clone) Push(ctx context.Context, commit, parent, branch string) error {
+	return push(ctx, pushing{
+		commit: commit, parent: parent, branch: branch,
+		push: func(ctx context.Context) error { return c.push(ctx, commit, parent, branch) },
+		ask:  func(ctx context.Context) (string, error) { return c.ask(ctx, branch) },
+		has:  func(ctx context.Context, tip string) (bool, error) { return c.Contains(ctx, branch, tip, commit) },
+		odds: "git says that it pushed, and the remote does not have it; look for push.recurseSubmodules=only in git's settings",
+	})
+}
+
+// A pushing is a commit on its way to a branch.
+type pushing struct {
+	commit, parent, branch string
+	push                   func(ctx context.Context) error
+	ask                    func(ctx context.Context) (tip string, err error) // empty: there is no such branch
+	has                    func(ctx context.Context, tip string) (bool, error)
+	odds                   string // what to say where a push went well and had no effect
+}
+
+// push pushes, and believes only what the remote has then.
+func push(ctx context.Context, p pushing) error {
 	asking, end := lasting(ctx)
 	defer end()
 	var refused error
 	for range 2 { // what had no effect is tried again, with the same commit
-		refused = c.push(ctx, commit, parent, branch)
-		switch tip, err := c.ask(asking, branch); {
+		refused = p.push(ctx)
+		switch tip, err := p.ask(asking); {
 		case err != nil:
-			return unknown(commit, branch, refused, err)
-		case tip == commit:
+			return unknown(p.commit, p.branch, refused, err)
+		case tip == p.commit:
 			return nil
-		case tip != parent:
-			return c.landed(asking, commit, tip, branch)
+		case tip != p.parent:
+			return p.landed(asking, tip)
 		case ctx.Err() != nil:
-			return fmt.Errorf("left in the middle: branch %s does not have commit %.12s so far: %w", branch, commit, context.Cause(ctx))
+			return fmt.Errorf("left in the middle: branch %s does not have commit %.12s so far: %w", p.branch, p.commit, context.Cause(ctx))
 		}
 	}
 	if refused == nil {
-		refused = errors.New("git says that it pushed, and the remote does not have it; look for push.recurseSubmodules=only in git's settings")
+		refused = errors.New(p.odds)
 	}
 	return refused
+}
+
+// landed tells of a branch that has moved whether the commit is in it, as when others built on it at once.
+func (p pushing) landed(ctx context.Context, tip string) error {
+	switch in, err := p.has(ctx, tip); {
+	case err != nil:
+		return err
+	case in:
+		return nil
+	}
+	return ErrMoved
 }
 
 // lasting is a context that ends some time after another one: who leaves is told what became of the push.
@@ -137,15 +168,4 @@ func (c *Clone) Alike(ctx context.Context, branch, tip, commit string) (bool, er
 		}
 	}
 	return changes[0] == changes[1], nil
-}
-
-// landed tells of a branch that has moved whether the commit is in it, as when others built on it at once.
-func (c *Clone) landed(ctx context.Context, commit, tip, branch string) error {
-	switch in, err := c.Contains(ctx, branch, tip, commit); {
-	case err != nil:
-		return err
-	case in:
-		return nil
-	}
-	return ErrMoved
 }
