@@ -22,6 +22,7 @@ func serveGit(t *testing.T, dir string) *gitServer {
 	backend := &cgi.Handler{
 		Path: must(exec.LookPath("git"))(t),
 		Args: []string{"http-backend"},
+		Root: "/ops",
 		Env: []string{
 			"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
 			"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1",
@@ -37,7 +38,7 @@ func serveGit(t *testing.T, dir string) *gitServer {
 		backend.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	g.url = server.URL + "/deploy.git"
+	g.url = server.URL + "/ops/deploy.git" // as forges have it: an owner and a name
 	return g
 }
 
