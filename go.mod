@@ -37,8 +37,8 @@ require (
 	golang.org/x/text v0.43.0
 	golang.org/x/time v0.16.0
 	golang.org/x/tools v0.51.0
-	pgregory.net/rapid v1.3.0
 	mvdan.cc/sh/v3 v3.12.0
+	pgregory.net/rapid v1.3.0
 	sigs.k8s.io/yaml v1.6.0
 )
 
