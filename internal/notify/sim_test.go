@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	stories = flag.Int("stories", 30, "how many stories are played")
+	stories = flag.Int("stories", 30, "how many stories are played; a sixth of them under the race detector")
 	tell    = flag.Uint64("tell", 0, "print what was said in the story of this seed")
 )
 
@@ -146,10 +146,18 @@ func (c *crowd) tell(t *testing.T) {
 	}
 }
 
+// fewer is as many, or a sixth under the race detector.
+func fewer(stories int) uint64 {
+	if raceEnabled {
+		stories = (stories + 5) / 6
+	}
+	return uint64(stories)
+}
+
 // In no story, whatever befalls agent, fleet and channels, an end is lost, or a thread opened that no kill, lost directory or lost answer explains.
 func TestLaws(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(*stories) {
+	for seed := range fewer(*stories) {
 		if broken := playCrowd(t, seed+1, nil); len(broken) > 0 {
 			t.Errorf("seed %d: %s", seed+1, strings.Join(broken, "; "))
 		}
@@ -195,7 +203,7 @@ func TestLawsBite(t *testing.T) {
 // A rollout with four channels, of which one hangs and the others fail, goes as one with none: in virtual time, to the nanosecond.
 func TestChannelsDelayNoRollout(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(12) {
+	for seed := range fewer(12) {
 		story := sim.NewStory(seed + 1)
 		play := func(c *crowd) (r sim.Result) {
 			synctest.Test(t, func(*testing.T) {
