@@ -26,6 +26,8 @@ type Cage struct {
 	process *os.Process
 	ended   chan struct{}
 
+	out *net.UnixConn // nil: it has no way out
+
 	mu      sync.Mutex // one question at a time
 	control *net.UnixConn
 }
@@ -45,8 +47,17 @@ func Start(ctx context.Context, spec Spec, log io.Writer) (*Cage, error) {
 	}
 	defer theirs.Close()
 	c := &Cage{name: spec.Name, control: ours, ended: make(chan struct{})}
-	if err := c.begin(spec, theirs, log); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot make a cage: %w; %s", err, remedy), ours.Close())
+	inside := []*os.File{theirs}
+	if spec.Out {
+		var way *os.File
+		if c.out, way, err = socketpair(); err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot make a cage: %w", err), ours.Close())
+		}
+		defer way.Close()
+		inside = append(inside, way)
+	}
+	if err := c.begin(spec, inside, log); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot make a cage: %w; %s", err, remedy), c.closeSockets())
 	}
 	if err := c.instruct(ctx, spec); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot make a cage: %w; %s", err, remedy), c.Kill())
@@ -73,7 +84,7 @@ func socketpair() (*net.UnixConn, *os.File, error) {
 
 // begin starts the process that builds the cage from within. It dies with this process, however that ends: the thread that starts it
 // is its parent to the kernel, and waits for its end.
-func (c *Cage) begin(spec Spec, control *os.File, log io.Writer) error {
+func (c *Cage) begin(spec Spec, sockets []*os.File, log io.Writer) error {
 	cmd := exec.Command("/proc/self/exe")
 	if spec.Executable != "" {
 		cmd.Path = spec.Executable
@@ -83,7 +94,7 @@ func (c *Cage) begin(spec Spec, control *os.File, log io.Writer) error {
 	cmd.Stderr = log
 	cmd.Dir = "/"
 	cmd.WaitDelay = time.Second // its children share its standard error
-	cmd.ExtraFiles = []*os.File{control}
+	cmd.ExtraFiles = sockets
 	cmd.SysProcAttr = namespaces(spec.Slot)
 	begun := make(chan error)
 	go func() {
@@ -206,12 +217,8 @@ func (c *Cage) Dial(_ context.Context, port int) (net.Conn, error) {
 	case word != wordHere || len(files) != 1:
 		return nil, fmt.Errorf("cannot reach port %d of node %s: %q", port, c.name, word)
 	}
-	conn, err := net.FileConn(files[0])
-	if err != nil {
-		return nil, err
-	}
-	if _, tcp := conn.(*net.TCPConn); !tcp {
-		conn.Close()
+	conn, ok := theOne(files)
+	if !ok {
 		return nil, fmt.Errorf("cannot reach port %d of node %s: it handed out no TCP connection", port, c.name)
 	}
 	return conn, nil
@@ -264,9 +271,58 @@ func (c *Cage) Kill() error {
 		err = nil
 	}
 	<-c.ended
-	closed := c.control.Close()
-	if errors.Is(closed, net.ErrClosed) {
-		closed = nil
+	return errors.Join(err, c.closeSockets())
+}
+
+func (c *Cage) closeSockets() error {
+	err := ignoreClosed(c.control.Close())
+	if c.out != nil {
+		err = errors.Join(err, ignoreClosed(c.out.Close()))
 	}
-	return errors.Join(err, closed)
+	return err
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Outgoing accepts what connects to OutPort inside. The connections are the cage's own: who accepts them decides what becomes of them.
+func (c *Cage) Outgoing() net.Listener { return outgoing{c.out} }
+
+type outgoing struct{ *net.UnixConn }
+
+// Accept waits for the next connection, and ends with the cage. What is no connection is passed over.
+func (o outgoing) Accept() (net.Conn, error) {
+	for {
+		_, files, err := receive(o.UnixConn)
+		if err != nil && len(files) == 0 {
+			return nil, net.ErrClosed
+		}
+		conn, ok := theOne(files)
+		closeAll(files)
+		if ok {
+			return conn, nil
+		}
+	}
+}
+
+// Addr is where it is inside.
+func (o outgoing) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: OutPort} }
+
+func theOne(files []*os.File) (net.Conn, bool) {
+	if len(files) != 1 {
+		return nil, false
+	}
+	conn, err := net.FileConn(files[0])
+	if err != nil {
+		return nil, false
+	}
+	if _, tcp := conn.(*net.TCPConn); !tcp {
+		conn.Close()
+		return nil, false
+	}
+	return conn, true
 }

@@ -231,6 +231,30 @@ func TestHasWhatItsSpecSays(t *testing.T) {
 	c.expect(t, "ls "+specFile+" 2>/dev/null || echo gone", "gone")
 }
 
+// What leaves a cage leaves it by a connection that whoever started it holds.
+func TestTheOnlyWayOutIsHandedOut(t *testing.T) {
+	t.Parallel()
+	c := startCage(t, Spec{Out: true})
+	answered := make(chan string, 1)
+	go func() {
+		conn, err := c.Outgoing().Accept()
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer conn.Close()
+		asked := make([]byte, 5)
+		_, _ = io.ReadFull(conn, asked)
+		_, _ = io.WriteString(conn, "yes")
+		answered <- string(asked)
+	}()
+	c.expect(t, fmt.Sprintf("exec 2>&1; bash -c 'exec 9<>/dev/tcp/127.0.0.1/%d && printf hello >&9 && cat <&9'", OutPort), "yes")
+	if said := <-answered; said != "hello" {
+		t.Errorf("outside it says %q", said)
+	}
+	c.expect(t, "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '", "lo")
+}
+
 // What runs detached ends with the cage, and its dead are collected meanwhile.
 func TestNothingOutlivesIt(t *testing.T) {
 	t.Parallel()

@@ -20,6 +20,9 @@ func Start(context.Context, Spec, io.Writer) (*Cage, error) { return nil, errNoC
 // Dial fails.
 func (*Cage) Dial(context.Context, int) (net.Conn, error) { return nil, errNoCage }
 
+// Outgoing has none.
+func (*Cage) Outgoing() net.Listener { return nil }
+
 // Kill has nothing to end.
 func (*Cage) Kill() error { return nil }
 

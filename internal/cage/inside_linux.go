@@ -9,42 +9,50 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// control is where a cage's processes find their end of the socket.
-const control = 3
+// Where a cage's processes find their ends of the sockets.
+const (
+	control = 3
+	wayOut  = 4 // in a cage that has one
+)
 
 // specFile holds what the builder was told, for what runs inside.
 const specFile = Dir + "/spec"
 
 // Enter is a stage of a cage, by the last of args; it is called in a process that Start began and returns when the cage is to end.
 func Enter(args []string, inside Inside) error {
-	if os.Getpid() != 1 && !slices.Contains(args, stageWork) || len(args) == 0 {
+	if len(args) == 0 || os.Getpid() != 1 && !strings.HasPrefix(args[len(args)-1], stageWork) {
 		return errors.New("this command is only for windlass up to start")
 	}
-	switch args[len(args)-1] {
+	stage, out := strings.CutSuffix(args[len(args)-1], withOut)
+	switch stage {
 	case stageBuild:
 		return build(args)
 	case stageInit:
-		return initialise(args)
+		return initialise(args, out)
 	case stageWork:
-		return work(inside)
+		return work(inside, out)
 	}
 	return fmt.Errorf("there is no stage %q of a cage", args[len(args)-1])
 }
 
 // next is the command line of a later stage.
-func next(args []string, stage string) []string {
+func next(args []string, stage string, out bool) []string {
+	if out {
+		stage += withOut
+	}
 	return append(slices.Clone(args[:len(args)-1]), stage)
 }
 
 // build makes the cage around this process and becomes its process 1. What fails is told over the socket.
 func build(args []string) error {
-	conn, err := controlSocket()
+	conn, err := socket(control)
 	if err != nil {
 		return fmt.Errorf("cannot build a cage: %w", err)
 	}
@@ -55,8 +63,8 @@ func build(args []string) error {
 
 func cut(word string) string { return word[:min(len(word), longestWord)] }
 
-func controlSocket() (*net.UnixConn, error) {
-	fd, err := unix.FcntlInt(control, unix.F_DUPFD_CLOEXEC, 0) // the original stays open for the next stage
+func socket(of int) (*net.UnixConn, error) {
+	fd, err := unix.FcntlInt(uintptr(of), unix.F_DUPFD_CLOEXEC, 0) // the original stays open for the next stage
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +76,7 @@ func controlSocket() (*net.UnixConn, error) {
 	}
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
-		return nil, errors.New("file 3 is no socket of windlass")
+		return nil, errors.New("this command is only for windlass up to start")
 	}
 	return unixConn, nil
 }
@@ -97,7 +105,7 @@ func buildWith(conn *net.UnixConn, args []string) error {
 		if _, err := unix.FcntlInt(control, unix.F_SETFD, 0); err != nil {
 			return err
 		}
-		return syscall.Exec(Binary, append([]string{"windlass"}, next(args, stageInit)...), environment())
+		return syscall.Exec(Binary, append([]string{"windlass"}, next(args, stageInit, spec.Out)...), environment())
 	})
 }
 
@@ -105,10 +113,12 @@ func buildWith(conn *net.UnixConn, args []string) error {
 func environment() []string { return []string{"PATH=" + SearchPath, "HOME=/root", "SHELL=/bin/sh"} }
 
 // initialise is process 1: it starts what runs inside, collects the dead, and ends with it, which ends everything else.
-func initialise(args []string) error {
-	worker, err := os.StartProcess(Binary, append([]string{"windlass"}, next(args, stageWork)...), &os.ProcAttr{
-		Env: environment(), Dir: "/", Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, os.NewFile(control, "control")},
-	})
+func initialise(args []string, out bool) error {
+	files := []*os.File{os.Stdin, os.Stdout, os.Stderr, os.NewFile(control, "control")}
+	if out {
+		files = append(files, os.NewFile(wayOut, "way out"))
+	}
+	worker, err := os.StartProcess(Binary, append([]string{"windlass"}, next(args, stageWork, out)...), &os.ProcAttr{Env: environment(), Dir: "/", Files: files})
 	if err != nil {
 		return err
 	}
@@ -125,11 +135,16 @@ func initialise(args []string) error {
 }
 
 // work runs what is inside, and answers the questions of who started the cage until that ends.
-func work(inside Inside) error {
+func work(inside Inside, out bool) error {
 	syscall.CloseOnExec(control)
-	conn, err := controlSocket()
+	conn, err := socket(control)
 	if err != nil {
 		return err
+	}
+	if out {
+		if err := handOut(); err != nil {
+			return err
+		}
 	}
 	text, err := os.ReadFile(specFile)
 	if err := errors.Join(err, os.Remove(specFile)); err != nil {
@@ -148,6 +163,33 @@ func work(inside Inside) error {
 		_, _ = conn.Write([]byte(cut(err.Error())))
 	}
 	return err
+}
+
+// handOut hands whatever connects to OutPort to who started the cage.
+func handOut() error {
+	syscall.CloseOnExec(wayOut)
+	way, err := socket(wayOut)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(OutPort)))
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if file, err := conn.(*net.TCPConn).File(); err == nil {
+				_, _, _ = way.WriteMsgUnix([]byte(wordHere), unix.UnixRights(int(file.Fd())), nil)
+				file.Close()
+			}
+			conn.Close()
+		}
+	}()
+	return nil
 }
 
 // answer hands out connections to ports of the loopback until nobody asks any more.

@@ -17,6 +17,7 @@ type Machine struct {
 	Has      func(command string) bool // it is installed
 	StandIns map[string]string         // by command: what stands in for it, in words
 	Users    bool                      // nodes have other users than root
+	Network  bool                      // nodes reach other machines, by a proxy
 }
 
 // Notes is everything that is different here from what the fleet's file says, sorted within its kind. Nothing is left out silently.
@@ -124,6 +125,10 @@ func commandNotes(f *desired.Fleet, m Machine) []Note {
 		notes = append(notes, notef("%s is not installed here (%s)", command, listed(missing[command])))
 	}
 	for _, host := range slices.Sorted(maps.Keys(hosts)) {
+		if m.Network {
+			notes = append(notes, notef("%s is reached by a proxy for http and https, if it is public and no node that the deploy repo names (%s)", host, listed(hosts[host])))
+			continue
+		}
 		notes = append(notes, notef("%s cannot be reached: a cage has no network (%s)", host, listed(hosts[host])))
 	}
 	return notes

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -39,21 +40,24 @@ var cagedStandIns = map[string]string{
 	"chgrp":     "everything belongs to root, as only root can make cages with other users",
 }
 
-// standInsHere are those that cages made by this process have.
-func standInsHere() map[string]string {
-	all := map[string]string{}
-	for name, words := range cagedStandIns {
-		if !cage.WholeIDs() || name != "chown" && name != "chgrp" {
-			all[name] = words
-		}
+// standInsHere are those that cages made by this process have. Those with a way out fetch with this machine's own programs.
+func standInsHere(network bool) map[string]string {
+	all := maps.Clone(cagedStandIns)
+	if cage.WholeIDs() {
+		delete(all, "chown")
+		delete(all, "chgrp")
+	}
+	if network {
+		delete(all, "curl")
+		delete(all, "wget")
 	}
 	return all
 }
 
 // programs are the scripts that stand in.
-func programs() (map[string][]byte, error) {
+func programs(network bool) (map[string][]byte, error) {
 	all := map[string][]byte{}
-	for name := range standInsHere() {
+	for name := range standInsHere(network) {
 		script, err := caged.ReadFile("caged/" + name)
 		if err != nil {
 			return nil, err
@@ -89,6 +93,7 @@ type cagedConfig struct {
 	HostKey    []byte
 	Authorized string
 	SSHPort    int
+	Network    bool // there is a way out
 }
 
 // RunCaged is what the windlass binary does in a cage, by its arguments: a stage of becoming one, a node, or the service that stands
@@ -120,6 +125,9 @@ func runCagedNode(ctx context.Context, spec json.RawMessage, ready func()) error
 	}
 	ready()
 	env := []string{"PATH=" + cage.SearchPath, "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/sh"}
+	if config.Network {
+		env = append(env, proxyEnvironment()...)
+	}
 	return newSSHServer("/root", loopback, hostKey, authorized, env).serve(ctx, listener)
 }
 

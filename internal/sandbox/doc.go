@@ -9,7 +9,9 @@
 // in a home directory of its own. The fleet is deploy-repo-example's live one; what this machine cannot give it is listed in
 // example.go, and the few commands of a server that its steps call stand in for their namesakes (standin).
 //
+// A Mirror is another fleet: that of somebody's deploy repo, whose nodes are cages (internal/cage), for `windlass up`.
+//
 // What belongs here: making, changing and breaking the world around the agent, and the demo's walk through it. What does not:
-// anything the agent does, and the API of AWS (sandbox/aws). The nodes have loopback addresses of their own (127.42.…), which
+// anything the agent does, the API of AWS (sandbox/aws), and what of a fleet can be had here (internal/mirror). The nodes have loopback addresses of their own (127.42.…), which
 // Linux has without being told to and other systems do not.
 package sandbox

@@ -28,10 +28,12 @@ type MirrorOptions struct {
 	CageArgs   []string // what makes Executable call RunCaged; default "cage"
 	Nodes      int      // default: as many as the fleet expects, at most mirror.MostNodes
 	Check      string   // a command that every node must pass besides the fleet's checks; empty: none
+	Network    bool     // cages reach public addresses, and none that the deploy repo names for a node
 }
 
 // A Saved is a deploy repo as it is on disk, or was in a commit, with one fleet of it.
 type Saved struct {
+	Tree  desired.Tree
 	Fleet *desired.Fleet
 	Used  map[string]string // the files that it is made of, by path
 }
@@ -49,6 +51,7 @@ type Mirror struct {
 	URLs  map[string]string // of balancers, by their name
 
 	options MirrorOptions
+	outlet  *outlet
 	fleet   *desired.Fleet
 	ground  mirror.Ground
 	files   map[string]string // that were committed last
@@ -64,7 +67,8 @@ func StartMirror(ctx context.Context, o MirrorOptions, s Saved) (*Mirror, error)
 	if o.CageArgs == nil {
 		o.CageArgs = []string{"cage"}
 	}
-	m := &Mirror{options: o, fleet: s.Fleet, URLs: map[string]string{}}
+	m := &Mirror{options: o, fleet: s.Fleet, URLs: map[string]string{}, outlet: newOutlet()}
+	m.outlet.avoid(s.Tree)
 	if o.Nodes = cmp.Or(o.Nodes, mirror.Size(s.Fleet)); o.Nodes < 1 || o.Nodes > maxNodes {
 		return nil, fmt.Errorf("a local fleet has 1 to %d nodes, not %d", maxNodes, o.Nodes)
 	}
@@ -195,6 +199,7 @@ func (m *Mirror) openAgent(context.Context) error {
 // Save makes what was saved the newest commit that the agent sees, and returns its revision; the one before where nothing changed
 // that is the fleet's.
 func (m *Mirror) Save(ctx context.Context, s Saved, message string) (string, error) {
+	m.outlet.avoid(s.Tree)
 	if err := m.accommodate(ctx, s.Fleet); err != nil {
 		return "", err
 	}

@@ -26,6 +26,7 @@ type CagedNode struct {
 	hostKey keyPair
 	cage    *cage.Cage // nil: it is down
 	relays  map[int]*relay
+	stopOut func() error // nil: it has no way out
 	log     *tail
 }
 
@@ -34,7 +35,7 @@ const sshInside = 22
 
 // start makes the cage. The ports are opened apart.
 func (n *CagedNode) start(ctx context.Context, m *Mirror) error {
-	scripts, err := programs()
+	scripts, err := programs(m.options.Network)
 	if err != nil {
 		return err
 	}
@@ -46,16 +47,19 @@ func (n *CagedNode) start(ctx context.Context, m *Mirror) error {
 	if err != nil {
 		return err
 	}
-	inside, err := json.Marshal(cagedConfig{HostKey: n.hostKey.private, Authorized: m.key.public(), SSHPort: sshInside})
+	inside, err := json.Marshal(cagedConfig{HostKey: n.hostKey.private, Authorized: m.key.public(), SSHPort: sshInside, Network: m.options.Network})
 	if err != nil {
 		return err
 	}
 	n.cage, err = cage.Start(ctx, cage.Spec{
 		Name: n.Name, Slot: n.slot, Executable: m.options.Executable, Args: m.options.CageArgs,
-		Programs: scripts, Files: map[string][]byte{dummyArchive: archive, pagesFile: pages}, Inside: inside,
+		Programs: scripts, Files: map[string][]byte{dummyArchive: archive, pagesFile: pages}, Inside: inside, Out: m.options.Network,
 	}, n.log)
 	if err != nil {
 		return fmt.Errorf("cannot start node %s: %w", n.Name, err)
+	}
+	if m.options.Network {
+		n.stopOut = m.outlet.serve(n.cage.Outgoing())
 	}
 	return nil
 }
@@ -69,7 +73,10 @@ func (n *CagedNode) Kill() error {
 	for _, r := range n.relays {
 		err = errors.Join(err, r.close())
 	}
-	n.cage, n.relays = nil, nil
+	if n.stopOut != nil {
+		err = errors.Join(err, n.stopOut())
+	}
+	n.cage, n.relays, n.stopOut = nil, nil, nil
 	return err
 }
 

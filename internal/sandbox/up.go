@@ -27,6 +27,7 @@ type UpOptions struct {
 	Dir        string   // of the deploy repo
 	Fleet      string   // may be left out where there is one
 	Nodes      int      // default: as many as the fleet expects, at most mirror.MostNodes
+	Network    bool     // cages reach public addresses, and none that the deploy repo names for a node
 	Rehearse   bool     // misfortunes instead of what is saved
 
 	// Committed is the deploy repo as it is without what is not committed yet. The error is fs.ErrNotExist where it is in no commit.
@@ -72,7 +73,10 @@ func (o UpOptions) read(files fs.FS) (Saved, error) {
 		return Saved{}, err
 	}
 	used, err := mirror.Used(files, tree, tree.Fleets[name])
-	return Saved{Fleet: tree.Fleets[name], Used: used}, err
+	if err == nil && o.Network && len(tree.Rejected) > 0 {
+		err = fmt.Errorf("cannot tell which nodes the deploy repo names, which --network keeps away from: %s is broken", slices.Min(slices.Collect(maps.Keys(tree.Rejected))))
+	}
+	return Saved{Tree: tree, Fleet: tree.Fleets[name], Used: used}, err
 }
 
 // choose is the name of the fleet that is meant.
@@ -161,7 +165,7 @@ func (o UpOptions) mirror(ctx context.Context, s Saved, tell *teller) (err error
 }
 
 func (o UpOptions) mirrorOptions() MirrorOptions {
-	m := MirrorOptions{Executable: o.Executable, CageArgs: o.CageArgs, Nodes: o.Nodes}
+	m := MirrorOptions{Executable: o.Executable, CageArgs: o.CageArgs, Nodes: o.Nodes, Network: o.Network}
 	if o.Rehearse {
 		m.Check = "test ! -e " + failFile
 	}
@@ -215,7 +219,7 @@ func show(ctx context.Context, a *Agent, tell *teller) error {
 func (t *teller) differences(f *desired.Fleet, o MirrorOptions) {
 	nodes := cmp.Or(o.Nodes, mirror.Size(f))
 	t.say("%s", t.paint(bold, fmt.Sprintf("windlass up: fleet %s on %d caged nodes of this machine", f.Name, nodes)))
-	notes := mirror.Notes(f, mirror.Ground{Nodes: mirror.Nodes(f, nodes), Check: o.Check}, mirror.Machine{Has: isInstalled, StandIns: standInsHere(), Users: cage.WholeIDs()})
+	notes := mirror.Notes(f, mirror.Ground{Nodes: mirror.Nodes(f, nodes), Check: o.Check}, mirror.Machine{Has: isInstalled, StandIns: standInsHere(o.Network), Users: cage.WholeIDs(), Network: o.Network})
 	if len(notes) > 0 {
 		t.say("what is different from the file:")
 	}

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +18,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"windlass/desired"
 	"windlass/internal/live"
 	"windlass/internal/web"
 	"windlass/reconciler/plan"
@@ -140,7 +144,7 @@ func TestPagesAreThoseOfTheChecks(t *testing.T) {
 func TestStandInsOfACage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for name, script := range must(programs())(t) {
+	for name, script := range must(programs(false))(t) {
 		check(t, os.WriteFile(filepath.Join(dir, name), script, 0o755))
 	}
 	for script, want := range map[string]string{
@@ -206,5 +210,78 @@ func TestRests(t *testing.T) {
 	}
 	if rests(at("in_service", "draining"), "b") || rests(at("in_service"), "a") || !rests(at("in_service", "unreachable", "failed"), "b") {
 		t.Error("rest is mistaken")
+	}
+}
+
+// What is inside reaches public addresses by names that are resolved outside, and no node of the deploy repo.
+func TestOutletReachesNoNode(t *testing.T) {
+	t.Parallel()
+	names := map[string]string{
+		"releases.example.com": "203.0.114.7", "web-1.example.com": "198.51.101.1", "alias.example.com": "198.51.101.1", "home.example.com": "192.168.1.1",
+		"metadata.example.com": "169.254.169.254", "me.example.com": "127.0.0.1", "mapped.example.com": "::ffff:10.0.0.1", "shared.example.com": "100.64.0.1",
+	}
+	var dialled []string
+	o := &outlet{
+		resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
+			if a, err := netip.ParseAddr(host); err == nil {
+				return []netip.Addr{a}, nil
+			}
+			if names[host] == "" {
+				return nil, &net.DNSError{Name: host, IsNotFound: true}
+			}
+			return []netip.Addr{netip.MustParseAddr(names[host])}, nil
+		},
+		dial: func(_ context.Context, _, address string) (net.Conn, error) {
+			dialled = append(dialled, address)
+			return nil, errors.New("dialled")
+		},
+	}
+	o.avoid(desired.Tree{Fleets: map[string]*desired.Fleet{"web": {Nodes: desired.NodeSet{Static: []desired.StaticNode{
+		{Address: "Web-1.example.com"}, {Address: "198.51.101.2"}, {Address: "not-there.example.com"},
+	}}}}})
+	for address, says := range map[string]string{
+		"Releases.example.com.:443": "dialled", "web-1.example.com:22": "is a node that the deploy repo names", "alias.example.com:443": `as node "web-1.example.com" is`,
+		"198.51.101.2:80": "is a node that the deploy repo names", "home.example.com:80": "public addresses only", "metadata.example.com:80": "public addresses only",
+		"me.example.com:80": "public addresses only", "mapped.example.com:80": "public addresses only", "shared.example.com:80": "public addresses only",
+		"nowhere.example.com:80": "cannot resolve", "[64:ff9b::a00:1]:80": "public addresses only",
+	} {
+		if _, err := o.reach(t.Context(), "tcp", address); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", address, err, says)
+		}
+	}
+	if len(dialled) != 1 || dialled[0] != "203.0.114.7:443" {
+		t.Errorf("it dialled %q", dialled)
+	}
+}
+
+// A program in a cage gets what it asks the proxy for, and an answer where it may not.
+func TestCagesWithANetworkHaveAProxy(t *testing.T) {
+	t.Parallel()
+	linuxOnly(t)
+	curl := installedTool(t, "curl")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "release of "+r.Host) }))
+	defer server.Close()
+	o := UpOptions{Dir: smallRepo(t, small), Network: true}
+	m := must(StartMirror(t.Context(), o.mirrorOptions(), must(o.load())(t)))(t)
+	t.Cleanup(func() { check(t, m.Close()) })
+	m.outlet.resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
+		if host == "one.example.com" {
+			return []netip.Addr{netip.MustParseAddr("203.0.114.8")}, nil
+		}
+		return []netip.Addr{netip.MustParseAddr("203.0.114.7")}, nil
+	}
+	m.outlet.dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, server.Listener.Addr().String())
+	}
+	for script, says := range map[string]string{
+		"curl -s http://releases.example.com/x":               "release of releases.example.com",
+		"curl -sp http://releases.example.com/x":              "release of releases.example.com", // by CONNECT, as for https
+		"curl -s http://one.example.com/x":                    `windlass up: "one.example.com" is a node that the deploy repo names`,
+		"curl -s --noproxy '*' http://203.0.114.7/ ; echo $?": "7",
+	} {
+		if err := m.Nodes[0].run(t.Context(), m, "said=$("+script+"); [ \"$said\" = \"$(cat)\" ]", says); err != nil {
+			t.Errorf("%s does not say %s (with %s): %v", script, says, curl, err)
+		}
 	}
 }
