@@ -87,7 +87,7 @@ lint: size ## gofmt, vet, staticcheck, shellcheck where installed
 	$(GO) -C .ci/tools vet ./...
 	$(GO) -C .ci/pack vet ./...
 	$(STATICCHECK) ./...
-	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout .ci/before .ci/version .ci/compile .ci/deb .ci/image .ci/release .ci/pack/testdata/*.sh packaging/postinst packaging/prerm packaging/postrm findings/*.sh
+	@! command -v shellcheck >/dev/null || shellcheck .ci/run .ci/fuzz .ci/leftout .ci/before .ci/version .ci/compile .ci/deb .ci/image .ci/release .ci/pack/testdata/*.sh .ci/packaging/postinst .ci/packaging/prerm .ci/packaging/postrm findings/*.sh
 
-size: build ## the stripped binary stays below 30 MB
-	@size=$$(stat -c %s $(BIN)); echo "$(BIN): $$((size / 1000000)) MB"; test $$size -le 30000000
+size: build ## the stripped binary stays below 34 MB
+	@size=$$(stat -c %s $(BIN)); echo "$(BIN): $$((size / 1000000)) MB"; test $$size -le 34000000

@@ -126,7 +126,7 @@ func TestATagThatIsNoVersionIsRefused(t *testing.T) {
 func TestTheServiceIsConfined(t *testing.T) {
 	t.Parallel()
 	needs(t, "systemd-analyze")
-	output(t, root+"/packaging", "systemd-analyze", "security", "--offline=true", "--threshold=15", "windlass.service")
+	output(t, root+"/.ci/packaging", "systemd-analyze", "security", "--offline=true", "--threshold=15", "windlass.service")
 }
 
 func TestLintianFindsNothing(t *testing.T) {
