@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -66,14 +65,7 @@ func (s *server) diff(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), diffTime)
 	defer cancel()
 	fleet := r.PathValue("name")
-	switch seen, err := s.sight(ctx, fleet); {
-	case errors.Is(err, reconciler.ErrUnknown):
-		unknown(w, fleet)
-	case err != nil:
-		refuse(w, http.StatusServiceUnavailable, "the fleet is busy; try again")
-	case seen.Want.Fleet == nil:
-		refuse(w, http.StatusConflict, "no version of its file was ever in force; windlass status says what is wrong with it")
-	default:
+	if seen, ok := s.look(ctx, w, fleet); ok {
 		answer(w, http.StatusOK, s.differences(ctx, seen))
 	}
 }

@@ -110,7 +110,15 @@ func (s *server) forecast(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "other forecasts are being made; try again")
 		return
 	}
-	switch seen, err := s.sight(ctx, fleet); {
+	if seen, ok := s.look(ctx, w, fleet); ok {
+		answer(w, http.StatusOK, Foresee(seen, release))
+	}
+}
+
+// look asks the fleet's actor what it sees. Where it cannot tell, the request is answered with why.
+func (s *server) look(ctx context.Context, w http.ResponseWriter, fleet string) (seen reconciler.Sight, ok bool) {
+	seen, err := s.sight(ctx, fleet)
+	switch {
 	case errors.Is(err, reconciler.ErrUnknown):
 		unknown(w, fleet)
 	case err != nil:
@@ -118,6 +126,7 @@ func (s *server) forecast(w http.ResponseWriter, r *http.Request) {
 	case seen.Want.Fleet == nil:
 		refuse(w, http.StatusConflict, "no version of its file was ever in force; windlass status says what is wrong with it")
 	default:
-		answer(w, http.StatusOK, Foresee(seen, release))
+		return seen, true
 	}
+	return seen, false
 }
