@@ -17,7 +17,7 @@ import (
 
 const (
 	memorySchema = 1
-	mostThreads  = 32 // of a fleet and channel, the newest
+	mostThreads  = 4 * mostPastOf // of a fleet and channel, the newest: more than are known at once, as what is forgotten is told again
 )
 
 // A thread is what a channel was told of a rollout.
@@ -32,7 +32,27 @@ type thread struct {
 	Gone    bool               `json:"gone,omitempty"`   // its first message cannot be changed any more
 	Closed  bool               `json:"closed,omitempty"` // its end was told
 
-	updated time.Time // when its first message was changed last; of this process alone
+	updated time.Time // when its first message was changed last; this and the next are of this process alone
+	tries
+}
+
+// tries are those in vain of a message.
+type tries struct {
+	tried  time.Time // the last
+	unsure int       // that may have been said
+}
+
+// again notes one more, and reports whether it is to be the last. What a place asks to wait for says nothing of the message. taken is when the place took
+// any message last; harmless are repeats that are seen to be the same.
+func (t *tries) again(f *Failure, harmless bool, taken, now time.Time) bool {
+	refused := f.Refused && !t.tried.IsZero() && taken.After(t.tried)
+	if f.Wait == 0 {
+		t.tried = now
+	}
+	if f.Unsure && !harmless {
+		t.unsure++
+	}
+	return refused || t.unsure >= mostUnsure
 }
 
 func (t *thread) told(on desired.Occasion) bool { return slices.Contains(t.Told, on) }
@@ -43,6 +63,9 @@ type book struct {
 	Small    time.Time          `json:"small,omitzero"`     // when it last was told that nodes drifted, or came
 	Rejected string             `json:"rejected,omitempty"` // the errors it was told of, as a digest
 	Threads  map[string]*thread `json:"threads"`            // by id of the rollout
+
+	taken time.Time // when the channel last took a message of the fleet; this and the next are of this process alone
+	tries           // of what its file's errors are told by
 }
 
 // trim forgets the oldest threads.
@@ -60,6 +83,16 @@ func (b *book) trim() {
 
 // books are what a channel was told, by fleet.
 type books map[string]*book
+
+// taken is when the channel last took a message.
+func (b books) taken() (at time.Time) {
+	for _, one := range b {
+		if one.taken.After(at) {
+			at = one.taken
+		}
+	}
+	return at
+}
 
 // A Memory is what all channels were told, in a file. Its methods may be called side by side.
 type Memory struct {

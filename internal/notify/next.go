@@ -20,6 +20,7 @@ const (
 	updatePause  = 3 * time.Second  // between changes of a first message, but at the end
 	longAgo      = 24 * time.Hour   // an end that nobody was told the beginning of is no news any more
 	mostPastOf   = 16               // rollouts before the newest, of one fleet, whose ends are remembered
+	mostUnsure   = 5                // times that a message is sent to a place that cannot tell repeats, and never says whether it has it
 )
 
 // A standing is how a fleet stands that a channel is to hear of.
@@ -53,6 +54,18 @@ type step struct {
 	closes  bool
 	small   bool
 	waited  bool
+
+	progress  bool      // it tells how far a rollout is, and no more
+	attempted time.Time // when it was tried last, or the message that it changes
+}
+
+// before reports whether a step is to be taken before another: how far one rollout is keeps nobody from hearing what became of another, and what
+// was tried in vain lets others have their turn.
+func (s *step) before(other *step) bool {
+	if !s.attempted.Equal(other.attempted) {
+		return s.attempted.Before(other.attempted)
+	}
+	return !s.progress && other.progress
 }
 
 // id names a rollout. Fleets' names have no @.
@@ -68,6 +81,7 @@ func next(v view, told books, t Traits, now time.Time) (*step, time.Time) {
 	}
 	forget(v, told)
 	var wake time.Time
+	var first *step
 	for _, s := range v.standings {
 		if s.unheard {
 			continue
@@ -81,10 +95,15 @@ func next(v view, told books, t Traits, now time.Time) (*step, time.Time) {
 			b.Threads = map[string]*thread{}
 		}
 		d := decision{standing: s, book: b, traits: t, now: now}
-		if step := d.step(); step != nil {
-			return step, time.Time{}
+		for _, step := range d.steps() {
+			if first == nil || step.before(first) {
+				first = step
+			}
 		}
 		wake = sooner(wake, d.wake)
+	}
+	if first != nil {
+		return first, time.Time{}
 	}
 	return nil, wake
 }
@@ -116,29 +135,32 @@ type decision struct {
 
 func (d *decision) hears(on desired.Occasion) bool { return slices.Contains(d.on, on) }
 
-// step is the first thing to say of the fleet: ends of earlier rollouts, then the newest, then its file.
-func (d *decision) step() *step {
+// steps are what to say of the fleet: ends of earlier rollouts, then the newest, then its file.
+func (d *decision) steps() (all []*step) {
+	add := func(s *step) {
+		if s != nil {
+			all = append(all, s)
+		}
+	}
 	newest := d.fleet.Rollout
 	known := []string{id(d.fleet.Name, newest)}
 	for _, p := range d.past {
 		known = append(known, id(d.fleet.Name, p.rollout))
-		if s := d.of(p.rollout, p.reason, false); s != nil {
-			return s
-		}
+		add(d.of(p.rollout, p.reason, false))
 	}
-	if s := d.lost(known); s != nil {
-		return s
+	for _, r := range d.lost(known) {
+		add(d.of(r, "", false))
 	}
 	if !newest.Started.IsZero() {
-		if s := d.of(newest, d.fleet.Reason, true); s != nil {
-			return s
-		}
+		add(d.of(newest, d.fleet.Reason, true))
 	}
-	return d.rejected()
+	add(d.rejected())
+	return all
 }
 
-// lost ends threads of rollouts that nobody knows any more: the agent was killed, and another rollout began before it was seen how they ended.
-func (d *decision) lost(known []string) *step {
+// lost are rollouts that nobody knows any more, and whose threads have no end: the agent was killed, and another rollout began before it was seen how
+// they ended.
+func (d *decision) lost(known []string) (all []web.Rollout) {
 	for _, id := range sortedThreads(d.book.Threads) {
 		t := d.book.Threads[id]
 		if t.Closed || slices.Contains(known, id) {
@@ -147,12 +169,9 @@ func (d *decision) lost(known []string) *step {
 		if d.fleet.Rollout.Started.IsZero() || !t.Started.Before(d.fleet.Rollout.Started) {
 			continue // it may come to be known again
 		}
-		gone := web.Rollout{Started: t.Started, Ended: d.fleet.Rollout.Started, Result: reconciler.ResultSuperseded}
-		if s := d.of(gone, "", false); s != nil {
-			return s
-		}
+		all = append(all, web.Rollout{Started: t.Started, Ended: d.fleet.Rollout.Started, Result: reconciler.ResultSuperseded})
 	}
-	return nil
+	return all
 }
 
 func sortedThreads(threads map[string]*thread) []string {
@@ -215,7 +234,7 @@ func (d *decision) of(r web.Rollout, reason string, newest bool) *step {
 	if t.Closed {
 		return nil
 	}
-	s := &step{fleet: d.fleet.Name, id: id, closes: !r.Ended.IsZero()}
+	s := &step{fleet: d.fleet.Name, id: id, closes: !r.Ended.IsZero(), attempted: t.tried}
 	due := d.due(r, t, newest)
 	s.message = d.head(r, reason, newest)
 	s.digest = digest(s.message)
@@ -242,6 +261,7 @@ func (d *decision) begin(s *step, t *thread, r web.Rollout, due []desired.Occasi
 		if at := d.book.Small.Add(smallPause); d.now.Before(at) && r.Result != reconciler.ResultHalted {
 			if s.closes {
 				d.book.Threads[s.id] = &thread{Started: r.Started, Closed: true} // one of many
+				d.book.trim()
 				return nil
 			}
 			d.wake = sooner(d.wake, at)
@@ -300,6 +320,10 @@ func (d *decision) goOn(s *step, t *thread, r web.Rollout, reason string, due []
 			d.wake = sooner(d.wake, at)
 			return nil
 		}
+		s.progress = true
+		if t.updated.After(s.attempted) {
+			s.attempted = t.updated
+		}
 		return update()
 	}
 	return nil
@@ -338,7 +362,7 @@ func (d *decision) rejected() *step {
 	if sum := digest(m); sum != d.book.Rejected {
 		m.ID = fmt.Sprintf("%s/rejected/%s/%s", d.fleet.Name, r.Revision, sum)
 		m.Event = eventOf(m, d.fleet, web.Rollout{})
-		return &step{fleet: d.fleet.Name, digest: sum, message: m}
+		return &step{fleet: d.fleet.Name, digest: sum, message: m, attempted: d.book.tried}
 	}
 	return nil
 }
@@ -364,23 +388,36 @@ func (s *step) done(told books, place string, now time.Time) {
 	if b == nil {
 		return
 	}
-	if s.id == "" {
-		b.Rejected = s.digest
-		return
-	}
+	b.taken = now
+	s.settle(b, now)
 	t := b.Threads[s.id]
 	if t == nil {
 		return
 	}
-	t.Unsure = ""
 	if s.message.Kind != Reply {
-		t.Says, t.updated = s.digest, now
+		t.updated = now
 	}
 	if s.message.Kind == Post && !t.Posted {
 		t.Posted, t.Place = true, place
 		if s.small {
 			b.Small = now
 		}
+	}
+}
+
+// settle notes that there is no need to say it again.
+func (s *step) settle(b *book, now time.Time) {
+	if s.id == "" {
+		b.Rejected, b.tries = s.digest, tries{}
+		return
+	}
+	t := b.Threads[s.id]
+	if t == nil {
+		return
+	}
+	t.Unsure, t.tries = "", tries{}
+	if s.message.Kind != Reply {
+		t.Says = s.digest
 	}
 	if s.waited {
 		t.Waited = now
@@ -390,13 +427,27 @@ func (s *step) done(told books, place string, now time.Time) {
 	t.Closed = t.Closed || s.closes
 }
 
-// failed notes that a step was not taken, or not surely.
-func (s *step) failed(told books, f *Failure) {
+// failed notes that a step was not taken, or not surely. It reports whether it is given up: the place refuses it while it takes others, or cannot
+// tell repeats and never says whether it has it.
+func (s *step) failed(told books, f *Failure, traits Traits, now time.Time) (givenUp bool) {
 	b := told[s.fleet]
-	if b == nil || s.id == "" || b.Threads[s.id] == nil {
-		return
+	if b == nil {
+		return false
 	}
-	t := b.Threads[s.id]
+	t, tried := b.Threads[s.id], &b.tries
+	if s.id != "" {
+		if t == nil {
+			return false
+		}
+		tried = &t.tries
+	}
+	if tried.again(f, s.message.Kind == Update || traits.Known, told.taken(), now) {
+		s.settle(b, now)
+		return true
+	}
+	if t == nil {
+		return false
+	}
 	switch {
 	case f.Gone && s.message.Kind == Update: // somebody removed it: what happens is told below it all the same
 		t.Gone = true
@@ -409,6 +460,7 @@ func (s *step) failed(told books, f *Failure) {
 	default:
 		t.Unsure = ""
 	}
+	return false
 }
 
 func startOf(id string) time.Time {

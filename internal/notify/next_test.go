@@ -249,7 +249,7 @@ func TestRemovedMessages(t *testing.T) {
 		}
 		step.begins(c.told)
 		if gone {
-			step.failed(c.told, &Failure{Gone: true})
+			step.failed(c.told, &Failure{Gone: true}, c.traits, c.now)
 		} else {
 			step.done(c.told, "place-2", c.now)
 		}

@@ -98,8 +98,8 @@ func (w *worker) take(ctx context.Context, s *step) {
 	})
 	if err == nil {
 		s.done(w.told, place, time.Now())
-	} else {
-		s.failed(w.told, failureOf(err))
+	} else if s.failed(w.told, failureOf(err), w.channel.Traits(), time.Now()) {
+		w.log.Warn("a message is given up; others go on", "channel", w.to, "message", s.message.Title, "problem", failureOf(err).Says)
 	}
 	w.keep()
 	w.settle(s.trigger(), err)
