@@ -55,6 +55,9 @@ func alerts(v view, now time.Time) []alert {
 		if !s.waiting.IsZero() && now.Sub(s.waiting) >= waitPatience {
 			add(desired.OnWaiting, "WindlassRolloutWaiting", "warning", s.waiting, f.Name+": "+f.Reason)
 		}
+		if !s.held.IsZero() && now.Sub(s.held) >= waitPatience {
+			add(desired.OnWaiting, "WindlassRolloutWaiting", "warning", s.held, f.Name+": "+s.coming.Release+" has not begun: "+f.Reason)
+		}
 		if f.Phase == plan.PhaseHalted {
 			add(desired.OnHalted, "WindlassRolloutHalted", "critical", orNow(r.Ended, now), f.Name+": "+f.Reason)
 		}
@@ -120,8 +123,10 @@ func (a *alertmanager) due(v view, now time.Time) ([]alert, time.Time) {
 // soonest is when a fleet will have waited for long enough.
 func soonest(v view, now time.Time) (at time.Time) {
 	for _, s := range v.standings {
-		if t := s.waiting.Add(waitPatience); !s.waiting.IsZero() && now.Before(t) {
-			at = sooner(at, t)
+		for _, since := range []time.Time{s.waiting, s.held} {
+			if t := since.Add(waitPatience); !since.IsZero() && now.Before(t) {
+				at = sooner(at, t)
+			}
 		}
 	}
 	return at

@@ -144,3 +144,59 @@ func TestManyRolloutsAreToldOnce(t *testing.T) {
 		t.Errorf("again: %v", all[0].ID)
 	}
 }
+
+// A commit that nothing may begin with is told once, after a while; the rollout that begins at last is told as any.
+func TestWhatCannotBeginIsTold(t *testing.T) {
+	t.Parallel()
+	s := ending(standingOf("v1", "v2"), reconciler.ResultSucceeded, plan.PhaseWaiting, "6 of 8 in service, floor is 7")
+	s.fleet.Desired = web.Desired{Release: "v3", Digest: "d3", Link: "https://git.example.com/commit/d3"}
+	s.coming, s.held = web.Rollout{Release: "v3", Change: &web.Change{Author: "Ann", Subject: "Release v3"}}, noon
+	c := talk{traits: kinds["chat"], told: books{"web": {Since: noon.Add(time.Hour)}}, now: noon}
+	if left := c.hear(s); left != waitPatience || len(c.said) > 0 {
+		t.Fatalf("at once: %v, and again in %v", c.said, left)
+	}
+	c.now = noon.Add(waitPatience)
+	c.hear(s)
+	c.now = noon.Add(5 * time.Hour)
+	s.fleet.Reason = "5 of 8 in service, floor is 7"
+	c.hear(s)
+	want := "post: web: v3 has not begun, waits since 12:00 UTC | 6 of 8 in service, floor is 7 | by Ann: Release v3 | https://git.example.com/commit/d3"
+	if len(c.said) != 1 || c.said[0] != want {
+		t.Errorf("%q, want %q", c.said, want)
+	}
+}
+
+// Where a fleet's file is gone, or names a channel no more, the channel's thread says so, and is forgotten.
+func TestTheThreadOfAFleetThatIsGoneEnds(t *testing.T) {
+	t.Parallel()
+	for name, traits := range kinds {
+		told := books{}
+		sayAll(fleetsOf(1), told, traits, noon, well)
+		all := sayAll(view{known: true}, told, traits, noon.Add(time.Minute), well)
+		if len(all) != 1 || all[0].Title != "web-000: no more is told of it here" || all[0].Mood != Over || len(told) > 0 {
+			t.Errorf("%s: %+v, and remembered: %v", name, all, told)
+		}
+	}
+}
+
+// A rollout that is held up by its file says so, and one that halted why, though the fleet has other worries by now.
+func TestWhatTheFirstMessageSaysOfTheFleet(t *testing.T) {
+	t.Parallel()
+	for want, s := range map[string]standing{
+		"paused: incident": func() standing {
+			s := standingOf("v1", "v2")
+			s.fleet.Phase, s.fleet.Reason = plan.PhasePaused, "incident"
+			return s
+		}(),
+		"failed on web-1: exit 1": func() standing {
+			s := ending(standingOf("v1", "v2"), reconciler.ResultHalted, plan.PhasePaused, "incident")
+			s.verdict = "failed on web-1: exit 1"
+			return s
+		}(),
+	} {
+		all := sayAll(view{known: true, standings: []standing{s}}, books{}, kinds["chat"], noon, well)
+		if len(all) != 1 || all[0].Lines[len(all[0].Lines)-1] != want {
+			t.Errorf("%+v, want %q", all, want)
+		}
+	}
+}

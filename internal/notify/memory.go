@@ -62,6 +62,7 @@ type book struct {
 	Since    time.Time          `json:"since"`              // it hears of the fleet
 	Small    time.Time          `json:"small,omitzero"`     // when it last was told that nodes drifted, or came
 	Rejected string             `json:"rejected,omitempty"` // the errors it was told of, as a digest
+	Held     string             `json:"held,omitempty"`     // what it was told of that cannot begin, as the digest of that
 	Threads  map[string]*thread `json:"threads"`            // by id of the rollout
 
 	taken time.Time // when the channel last took a message of the fleet; this and the next are of this process alone

@@ -3,6 +3,7 @@ package notify
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -28,8 +29,12 @@ type standing struct {
 	fleet   web.Fleet
 	on      []desired.Occasion
 	waiting time.Time // since when the newest rollout waits; zero: it does not
+	verdict string    // why the newest rollout halted; empty: it did not, or that is not known
 	past    []ended   // rollouts before the newest, the oldest first, as far as they are known
-	unheard bool      // the agent does not know yet how the fleet stands
+	held    time.Time // since when what is wanted waits for its rollout to begin; zero: it does not
+	coming  web.Rollout
+	gone    bool // the channel hears of it no more
+	unheard bool // the agent does not know yet how the fleet stands
 }
 
 // An ended rollout is one before the newest.
@@ -47,13 +52,14 @@ type view struct {
 // A step is something to say, and where to note that it was said.
 type step struct {
 	fleet   string
-	id      string // of the rollout; empty: it is about a rejected file
+	id      string // of the rollout; empty: it is about a rejected file, or about one that cannot begin
 	digest  string // of what is said
 	message Message
 	told    []desired.Occasion // that this tells
 	closes  bool
 	small   bool
 	waited  bool
+	held    bool // it tells of what cannot begin
 
 	progress  bool      // it tells how far a rollout is, and no more
 	attempted time.Time // when it was tried last, or the message that it changes
@@ -79,10 +85,9 @@ func next(v view, told books, t Traits, now time.Time) (*step, time.Time) {
 	if !v.known {
 		return nil, time.Time{}
 	}
-	forget(v, told)
 	var wake time.Time
 	var first *step
-	for _, s := range v.standings {
+	for _, s := range slices.Concat(v.standings, forget(v, told)) {
 		if s.unheard {
 			continue
 		}
@@ -115,13 +120,19 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// forget drops what was told of fleets that the channel hears of no more.
-func forget(v view, told books) {
-	for name := range told {
-		if !slices.ContainsFunc(v.standings, func(s standing) bool { return s.fleet.Name == name }) {
-			delete(told, name)
+// forget drops what was told of fleets that the channel hears of no more, and returns those whose threads have no end yet.
+func forget(v view, told books) (open []standing) {
+	for _, name := range slices.Sorted(maps.Keys(told)) {
+		if slices.ContainsFunc(v.standings, func(s standing) bool { return s.fleet.Name == name }) {
+			continue
 		}
+		if slices.ContainsFunc(slices.Collect(maps.Values(told[name].Threads)), func(t *thread) bool { return t.Posted && !t.Closed }) {
+			open = append(open, standing{fleet: web.Fleet{Name: name}, on: []desired.Occasion{desired.OnStarted}, gone: true})
+			continue
+		}
+		delete(told, name)
 	}
+	return open
 }
 
 // A decision is what to say of one fleet.
@@ -152,18 +163,27 @@ func (d *decision) steps() (all []*step) {
 		add(d.of(r, "", false))
 	}
 	if !newest.Started.IsZero() {
-		add(d.of(newest, d.fleet.Reason, true))
+		reason := d.fleet.Reason
+		if newest.Result == reconciler.ResultHalted && d.fleet.Phase != plan.PhaseHalted {
+			reason = d.verdict
+		}
+		add(d.of(newest, reason, true))
 	}
+	add(d.comes())
 	add(d.rejected())
 	return all
 }
 
 // lost are rollouts that nobody knows any more, and whose threads have no end: the agent was killed, and another rollout began before it was seen how
-// they ended.
+// they ended, or the channel hears of the fleet no more.
 func (d *decision) lost(known []string) (all []web.Rollout) {
 	for _, id := range sortedThreads(d.book.Threads) {
 		t := d.book.Threads[id]
-		if t.Closed || slices.Contains(known, id) {
+		if t.Closed || slices.Contains(known, id) || d.gone && !t.Posted {
+			continue
+		}
+		if d.gone {
+			all = append(all, web.Rollout{Started: t.Started, Ended: d.now, Result: reconciler.ResultSuperseded})
 			continue
 		}
 		if d.fleet.Rollout.Started.IsZero() || !t.Started.Before(d.fleet.Rollout.Started) {
@@ -367,6 +387,28 @@ func (d *decision) rejected() *step {
 	return nil
 }
 
+// comes tells of a commit that nothing may begin with, once for what it wants.
+func (d *decision) comes() *step {
+	sum := d.fleet.Desired.Digest
+	if d.held.IsZero() || !d.hears(desired.OnWaiting) || d.book.Held == sum {
+		return nil
+	}
+	if at := d.held.Add(waitPatience); d.now.Before(at) {
+		d.wake = sooner(d.wake, at)
+		return nil
+	}
+	m := Message{
+		ID: fmt.Sprintf("%s/waiting/%s", d.fleet.Name, sum), Kind: Post, At: d.now, Fleet: d.fleet.Name, On: desired.OnWaiting, Mood: Held,
+		Title: fmt.Sprintf("%s: %s has not begun, waits since %s UTC", d.fleet.Name, d.coming.Release, d.held.UTC().Format("15:04")),
+		Lines: []string{cut(d.fleet.Reason)}, Link: safeLink(d.fleet.Desired.Link),
+	}
+	if by := d.by(d.coming); by != "" {
+		m.Lines = append(m.Lines, by)
+	}
+	m.Event = eventOf(m, d.fleet, web.Rollout{})
+	return &step{fleet: d.fleet.Name, digest: sum, message: m, held: true, attempted: d.book.tried}
+}
+
 // begins notes that a step is about to be taken. Where the place cannot tell a repeat, that has to be known after a kill.
 func (s *step) begins(told books) {
 	if b := told[s.fleet]; b != nil && s.id != "" {
@@ -408,7 +450,12 @@ func (s *step) done(told books, place string, now time.Time) {
 // settle notes that there is no need to say it again.
 func (s *step) settle(b *book, now time.Time) {
 	if s.id == "" {
-		b.Rejected, b.tries = s.digest, tries{}
+		b.tries = tries{}
+		if s.held {
+			b.Held = s.digest
+		} else {
+			b.Rejected = s.digest
+		}
 		return
 	}
 	t := b.Threads[s.id]
@@ -478,6 +525,12 @@ func lastAt(id string) string {
 		}
 	}
 	return ""
+}
+
+// holds reports whether a fleet waits with what was committed before its rollout has begun.
+func holds(s reconciler.Status) bool {
+	r := s.Rollout
+	return s.Phase == plan.PhaseWaiting && s.Expected.Nodes > 0 && s.Desired.Digest != r.Digest && (r.Started.IsZero() || !r.Ended.IsZero())
 }
 
 // waits reports whether a fleet's newest rollout goes on and waits.

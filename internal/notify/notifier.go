@@ -55,6 +55,7 @@ type Notifier struct {
 	changed chan struct{}
 
 	waiting map[string]time.Time // since when a fleet's newest rollout waits; of the one that looks
+	held    map[string]time.Time // since when what a fleet is to get waits for its rollout to begin; of the same
 	past    map[string][]ended   // that ended before the start, by fleet; of the same
 }
 
@@ -68,7 +69,7 @@ func New(o Options) (*Notifier, error) {
 	}
 	n := &Notifier{
 		options: o, names: slices.Sorted(maps.Keys(o.File.Channels)), done: map[string][]reconciler.RolloutDone{},
-		views: map[string]*view{}, changed: make(chan struct{}), waiting: map[string]time.Time{}, past: map[string][]ended{},
+		views: map[string]*view{}, changed: make(chan struct{}), waiting: map[string]time.Time{}, held: map[string]time.Time{}, past: map[string][]ended{},
 	}
 	for _, name := range n.names {
 		client, err := outbound.New(outbound.Options{})
@@ -153,7 +154,13 @@ func (n *Notifier) RolloutDone(d reconciler.RolloutDone) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	all := append(n.done[d.Fleet], d)
-	n.done[d.Fleet] = all[max(0, len(all)-mostPastOf):]
+	if len(all) > mostPastOf { // of many, those that nobody wanted are forgotten first
+		i := slices.IndexFunc(all, func(d reconciler.RolloutDone) bool {
+			return d.Rollout.Result != reconciler.ResultHalted && (d.Rollout.Trigger == reconciler.TriggerDrift || d.Rollout.Trigger == reconciler.TriggerMembership)
+		})
+		all = slices.Delete(all, max(0, i), max(0, i)+1)
+	}
+	n.done[d.Fleet] = all
 }
 
 // view is what each channel may be told of, and is closed when that has changed.
@@ -175,7 +182,9 @@ func (n *Notifier) look() {
 		present[f.Name] = true
 		n.stand(f, views)
 	}
-	maps.DeleteFunc(n.waiting, func(fleet string, _ time.Time) bool { return !present[fleet] })
+	for _, since := range []map[string]time.Time{n.waiting, n.held} {
+		maps.DeleteFunc(since, func(fleet string, _ time.Time) bool { return !present[fleet] })
+	}
 	maps.DeleteFunc(n.past, func(fleet string, _ []ended) bool { return !present[fleet] })
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -199,15 +208,9 @@ func (n *Notifier) stand(f reconciler.Status, views map[string]*view) {
 		return
 	}
 	f.Nodes, f.Steps, f.Excluded = nil, nil, nil // not told, and many
-	s := standing{fleet: web.FromStatus(f)}
-	switch {
-	case !waits(s.fleet):
-		delete(n.waiting, f.Name)
-	case n.waiting[f.Name].IsZero():
-		n.waiting[f.Name] = time.Now()
-	}
-	s.waiting = n.waiting[f.Name]
-	s.past = n.before(f)
+	s := standing{fleet: web.FromStatus(f), coming: coming(f)}
+	s.waiting, s.held = since(n.waiting, f.Name, waits(s.fleet)), since(n.held, f.Name, holds(f))
+	s.past, s.verdict = n.before(f)
 	for _, to := range f.Notify {
 		v := views[to.Channel]
 		if v == nil {
@@ -222,8 +225,26 @@ func (n *Notifier) stand(f reconciler.Status, views map[string]*view) {
 	}
 }
 
-// before are the rollouts before the newest, as they are known: from the history those of earlier starts.
-func (n *Notifier) before(f reconciler.Status) []ended {
+// since is since when something is so of a fleet, as far as that was seen; zero: it is not.
+func since(all map[string]time.Time, fleet string, is bool) time.Time {
+	switch {
+	case !is:
+		delete(all, fleet)
+	case all[fleet].IsZero():
+		all[fleet] = time.Now()
+	}
+	return all[fleet]
+}
+
+// coming is what is known of a rollout before it begins.
+func coming(f reconciler.Status) web.Rollout {
+	r := reconciler.Rollout{Trigger: reconciler.TriggerCommit, Release: f.Desired.Release, Revision: f.Desired.Revision, Change: f.Desired.Change}
+	return web.FromStatus(reconciler.Status{Name: f.Name, Rollout: r}).Rollout
+}
+
+// before are the rollouts before the newest, as they are known: from the history those of earlier starts. Which they are is not for the clock to say, as
+// it may have been set back. verdict is why the newest halted, if it did.
+func (n *Notifier) before(f reconciler.Status) (all []ended, verdict string) {
 	past, asked := n.past[f.Name]
 	if !asked {
 		past = n.recall(f.Name)
@@ -232,16 +253,19 @@ func (n *Notifier) before(f reconciler.Status) []ended {
 	n.mu.Lock()
 	done := slices.Clone(n.done[f.Name])
 	n.mu.Unlock()
-	all := slices.Clone(past)
+	newest := web.FromStatus(reconciler.Status{Rollout: f.Rollout}).Rollout.Started
 	for _, d := range done {
-		if d.Rollout.Started.Before(f.Rollout.Started) {
-			r := web.FromStatus(reconciler.Status{Name: d.Fleet, Rollout: d.Rollout}).Rollout
-			all = append(all, ended{r, web.Line(d.Reason)})
+		r := web.FromStatus(reconciler.Status{Name: d.Fleet, Rollout: d.Rollout}).Rollout
+		past = append(past[:len(past):len(past)], ended{r, web.Line(d.Reason)})
+	}
+	for _, e := range past {
+		if e.rollout.Started.Equal(newest) {
+			verdict = e.reason
+		} else {
+			all = append(all, e)
 		}
 	}
-	return slices.DeleteFunc(all, func(e ended) bool {
-		return !e.rollout.Started.Before(f.Rollout.Started.UTC().Truncate(time.Millisecond))
-	})
+	return all, verdict
 }
 
 func (n *Notifier) recall(fleet string) []ended {

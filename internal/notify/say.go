@@ -11,6 +11,7 @@ import (
 	"windlass/desired"
 	"windlass/internal/web"
 	"windlass/reconciler"
+	"windlass/reconciler/plan"
 )
 
 const (
@@ -35,6 +36,8 @@ func (d *decision) head(r web.Rollout, reason string, newest bool) Message {
 		m.Lines = append(m.Lines, cut(reason))
 	case newest && !d.waiting.IsZero():
 		m.Lines = append(m.Lines, "waits: "+cut(reason))
+	case newest && d.paused(r):
+		m.Lines = append(m.Lines, "paused: "+cut(reason))
 	}
 	return m
 }
@@ -52,6 +55,9 @@ func (d *decision) brief(r web.Rollout, reason string, on desired.Occasion) (tit
 
 // recap tells of a rollout that ended in one line, but for its link.
 func (d *decision) recap(r web.Rollout) string {
+	if d.gone {
+		return d.fleet.Name + ": no more is told of it here"
+	}
 	if r.Release == "" { // nobody knows more of it
 		return d.fleet.Name + ": another rollout took its place while the agent was away"
 	}
@@ -83,10 +89,15 @@ func (d *decision) mood(r web.Rollout) Mood {
 	case reconciler.ResultSucceeded, reconciler.ResultRolledBack:
 		return Good
 	}
-	if !d.waiting.IsZero() {
+	if !d.waiting.IsZero() || d.paused(r) {
 		return Held
 	}
 	return Busy
+}
+
+// paused reports whether the fleet's file holds up a rollout that has begun.
+func (d *decision) paused(r web.Rollout) bool {
+	return r.UnderWay() && d.fleet.Phase == plan.PhasePaused
 }
 
 // progress is a bar with n of m, and when the rollout is expected to end: as a time, which changes less than what is left.
