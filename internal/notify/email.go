@@ -45,7 +45,13 @@ func (e *email) Say(ctx context.Context, m Message) (string, error) {
 	if err != nil {
 		return "", unread(err)
 	}
-	err = client.DialAndSendWithContext(ctx, message)
+	sent := make(chan error, 1)
+	go func() { sent <- client.DialAndSendWithContext(ctx, message) }() // of ctx's end it hears while it connects, later only of its own timeouts
+	select {
+	case err = <-sent:
+	case <-ctx.Done():
+		return "", e.failure(ctx.Err(), password)
+	}
 	if err == nil || message.IsDelivered() {
 		return mid, nil
 	}

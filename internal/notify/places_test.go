@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bufio"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/tls"
@@ -329,6 +330,9 @@ func (s *mailServer) serve(conn net.Conn, script map[string]string) {
 		if answer == "" {
 			return
 		}
+		if answer == "silence" {
+			continue
+		}
 		if word == "AUTH" {
 			s.logins <- strings.TrimSpace(line)
 		}
@@ -406,6 +410,20 @@ func TestWhatMailServersAnswer(t *testing.T) {
 				t.Error("it went in plain text")
 			}
 		})
+	}
+}
+
+// An agent that ends waits for no mail server that says nothing any more.
+func TestASilentMailServerIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := serveMail(t, map[string]string{".": "silence"})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-s.mails
+		cancel()
+	}()
+	if _, err := mailTo(s).Say(ctx, hostile); err == nil || !strings.HasSuffix(err.Error(), context.Canceled.Error()) {
+		t.Errorf("it ended with %v", err)
 	}
 }
 
