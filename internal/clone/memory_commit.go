@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"slices"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/format/gitattributes"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/memory"
 )
@@ -76,32 +76,43 @@ func entryAt(store *memory.Storage, c *object.Commit, file string) object.TreeEn
 
 // refuseFiltered refuses what a .gitattributes file of the commit has a filter for, git-crypt's or git-lfs's for one.
 func (m *Memory) refuseFiltered(c *object.Commit, file string) error {
-	var rules []gitattributes.MatchAttribute
+	var said attributes
 	parts := strings.Split(file, "/")
 	for i := range parts {
-		entry := entryAt(m.store, c, path.Join(append(slices.Clone(parts[:i]), ".gitattributes")...))
-		if entry.Hash.IsZero() {
+		dir := path.Join(parts[:i]...)
+		entry := entryAt(m.store, c, path.Join(dir, ".gitattributes"))
+		if entry.Hash.IsZero() || !entry.Mode.IsFile() || entry.Mode == filemode.Symlink { // git follows no link to it
 			continue
 		}
-		blob, err := object.GetBlob(m.store, entry.Hash)
+		text, err := m.text(entry.Hash)
 		if err != nil {
 			return err
 		}
-		text, err := blob.Reader()
-		if err != nil {
-			return err
+		if dir != "" {
+			dir += "/"
 		}
-		more, err := gitattributes.ReadAttributes(text, slices.Clone(parts[:i]), i == 0)
-		if err != nil {
-			return fmt.Errorf("%s: .gitattributes cannot be understood, so nobody can tell how git stores it; commit the change in a work tree: %w", file, err)
+		if err := said.add(dir, text); err != nil {
+			return fmt.Errorf("%s.gitattributes: %w, so nobody can tell how git stores %s; commit the change in a work tree", dir, err, file)
 		}
-		rules = append(rules, more...)
 	}
-	found, _ := gitattributes.NewMatcher(rules).Match(parts, []string{"filter"})
-	if f, ok := found["filter"]; ok && (f.IsSet() || f.IsValueSet()) {
-		return fmt.Errorf("git stores %s by the filter %q, so it can only be changed in a work tree; commit the change there", file, f.Value())
+	if filter := said.filter(file); filter != "" {
+		return fmt.Errorf("git stores %s by the filter %q, so it can only be changed in a work tree; commit the change there", file, filter)
 	}
 	return nil
+}
+
+// text is what a blob holds.
+func (m *Memory) text(blob plumbing.Hash) (string, error) {
+	found, err := object.GetBlob(m.store, blob)
+	if err != nil {
+		return "", err
+	}
+	from, err := found.Reader()
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(from)
+	return string(text), err
 }
 
 // A writer puts objects into a store, and remembers which.
