@@ -23,7 +23,8 @@ type Memory struct {
 	author Person
 	store  *memory.Storage // objects of all that was fetched and made; some lack their parents
 	made   map[plumbing.Hash][]plumbing.Hash
-	whole  map[extent]bool // all of which is here
+	whole  map[extent]bool // all of which was here when it was fetched
+	base   string          // the branch that Fetch was asked for last: commits are made on top of it
 }
 
 // An extent is the history of a branch.
@@ -85,6 +86,7 @@ func (m *Memory) Branch(ctx context.Context, branch string) (string, error) {
 
 // Fetch returns the commit that a branch has now, with its files here and nothing of its history.
 func (m *Memory) Fetch(ctx context.Context, branch string) (string, error) {
+	m.base = branch
 	tip, err := m.fetch(ctx, branch, 1, false)
 	return tip.String(), err
 }
@@ -174,6 +176,10 @@ func (m *Memory) reaches(ctx context.Context, branch, newer, older string, commi
 		return false, nil
 	}
 	from, to := plumbing.NewHash(newer), plumbing.NewHash(older)
+	if _, err := object.GetCommit(m.store, from); err != nil { // it may have been pushed since
+		delete(m.whole, extent{branch, true})
+		delete(m.whole, extent{branch, false})
+	}
 	err = m.deepen(ctx, branch, commitsOnly, func() (known bool, err error) {
 		in, known = m.ancestry(from, to)
 		if in && !commitsOnly {

@@ -36,7 +36,7 @@ func (m *Memory) Alike(ctx context.Context, branch, tip, commit string) (bool, e
 		if err != nil || c.NumParents() == 0 {
 			return false, nil
 		}
-		if in, err := m.Contains(ctx, branch, commit, c.ParentHashes[0].String()); err != nil || !in {
+		if in, err := m.Contains(ctx, m.base, commit, c.ParentHashes[0].String()); err != nil || !in {
 			return false, err
 		}
 		all, err := m.changes(c)

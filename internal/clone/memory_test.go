@@ -1,6 +1,7 @@
 package clone_test
 
 import (
+	"context"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -124,6 +125,53 @@ func TestPushFromMemory(t *testing.T) {
 		t.Errorf("what is no hash: %v, %v", in, err)
 	}
 	w.git(w.remote, "fsck", "--strict")
+}
+
+// What others push after all of the history was fetched is looked for at the remote.
+func TestContainsWhatIsNewerThanTheHistory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.memory()
+	tip, err := m.Fetch(t.Context(), "main")
+	check(t, err)
+	if found, err := m.Resolve(t.Context(), "main", "nothing"); err == nil { // which all of the history is fetched for
+		t.Fatalf("nothing is %s", found)
+	}
+	for _, find := range []func(ctx context.Context, branch, newer, older string) (bool, error){m.Contains, m.Reaches} {
+		newer, err := w.deploy(w.open(filepath.Join(w.dir, "seed")), "v"+tip[:8])
+		check(t, err)
+		if in, err := find(t.Context(), "main", newer, tip); !in || err != nil {
+			t.Errorf("what is built on it does not have it: %v", err)
+		}
+		tip = newer
+	}
+}
+
+// A change that a branch has already is known again when the branch that it is to be merged into has moved on.
+func TestAlikeAfterOthersPushed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	edit := func(m *clone.Memory) string {
+		tip, err := m.Fetch(t.Context(), "main")
+		check(t, err)
+		commit, err := m.Commit(t.Context(), clone.Change{Parent: tip, Message: "web: v2", Files: map[string][]byte{fleetFile: []byte("release: v2\n")}})
+		check(t, err)
+		return commit
+	}
+	m := w.memory()
+	commit := edit(m)
+	check(t, m.Push(t.Context(), commit, "", "windlass/web-v2"))
+	seed := filepath.Join(w.dir, "seed")
+	for _, text := range []string{"one", "two", "three"} {
+		w.write(seed, "README", text)
+		w.git(seed, "add", ".")
+		w.git(seed, "commit", "-qm", text)
+	}
+	w.git(seed, "push", "-q", "origin", "main")
+	again := w.memory()
+	if alike, err := again.Alike(t.Context(), "windlass/web-v2", commit, edit(again)); !alike || err != nil {
+		t.Errorf("the same change, on top of more: %v, %v", alike, err)
+	}
 }
 
 func TestIdentities(t *testing.T) {
