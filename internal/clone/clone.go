@@ -98,7 +98,7 @@ func (c *Clone) Fetch(ctx context.Context, branch string) (string, error) {
 		if c.has(ctx, tip) {
 			return tip, nil
 		}
-		if err := c.fetch(ctx, branch); err != nil {
+		if err := c.fetch(ctx, c.remote, branch); err != nil {
 			return "", err
 		}
 		if c.has(ctx, tip) {
@@ -108,8 +108,9 @@ func (c *Clone) Fetch(ctx context.Context, branch string) (string, error) {
 	return "", fmt.Errorf("branch %s of %s changes faster than it can be fetched; try again", branch, c.remote)
 }
 
-func (c *Clone) fetch(ctx context.Context, branch string) error {
-	_, err := c.git.run(ctx, call{args: []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", c.remote, "refs/heads/" + branch}})
+// fetch takes a branch of a remote, by name or URL.
+func (c *Clone) fetch(ctx context.Context, remote, branch string) error {
+	_, err := c.git.run(ctx, call{args: []string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", remote, "refs/heads/" + branch}})
 	if err != nil {
 		return fmt.Errorf("cannot fetch branch %s of %s: %w", branch, c.remote, err)
 	}
@@ -161,7 +162,7 @@ func (c *Clone) Contains(ctx context.Context, branch, newer, older string) (bool
 		return false, nil
 	}
 	if !c.has(ctx, newer) {
-		if err := c.fetch(ctx, branch); err != nil {
+		if err := c.fetch(ctx, c.remote, branch); err != nil {
 			return false, err
 		}
 	}

@@ -22,7 +22,7 @@ func (c *Clone) Push(ctx context.Context, commit, parent, branch string) error {
 		commit: commit, parent: parent, branch: branch,
 		push: func(ctx context.Context) error { return c.push(ctx, commit, parent, branch) },
 		ask:  func(ctx context.Context) (string, error) { return c.ask(ctx, branch) },
-		has:  func(ctx context.Context, tip string) (bool, error) { return c.Contains(ctx, branch, tip, commit) },
+		has:  func(ctx context.Context, tip string) (bool, error) { return c.landed(ctx, branch, tip, commit) },
 		odds: "git says that it pushed, and the remote does not have it; look for push.recurseSubmodules=only in git's settings",
 	})
 }
@@ -64,7 +64,7 @@ func push(ctx context.Context, p pushing) error {
 func (p pushing) landed(ctx context.Context, tip string) error {
 	switch in, err := p.has(ctx, tip); {
 	case err != nil:
-		return err
+		return unknown(p.commit, p.branch, nil, err)
 	case in:
 		return nil
 	}
@@ -128,6 +128,26 @@ func remarks(stderr string) []string {
 	return said[:min(len(said), most)]
 }
 
+// landed reports whether the tip of a branch, where the remote is pushed to, has a commit.
+func (c *Clone) landed(ctx context.Context, branch, tip, commit string) (bool, error) {
+	if err := c.fetchPushed(ctx, branch, tip); err != nil {
+		return false, err
+	}
+	return c.contains(ctx, tip, commit)
+}
+
+// fetchPushed fetches the tip of a branch from where the remote is pushed to, if it is not here.
+func (c *Clone) fetchPushed(ctx context.Context, branch, tip string) error {
+	if c.has(ctx, tip) {
+		return nil
+	}
+	url, err := c.URL(ctx)
+	if err != nil {
+		return err
+	}
+	return c.fetch(ctx, url, branch)
+}
+
 // ask is the tip that the remote has where it is pushed to, which may be another address than where it is fetched from.
 func (c *Clone) ask(ctx context.Context, branch string) (string, error) {
 	url, err := c.URL(ctx)
@@ -152,10 +172,8 @@ func (c *Clone) Branch(ctx context.Context, branch string) (string, error) { ret
 // Alike reports whether the tip of a branch changes what a commit does, each against its first parent, and no more: the commit is here, the tip is fetched
 // where it is not. One that is built on what is none of the commit's ancestors changes more.
 func (c *Clone) Alike(ctx context.Context, branch, tip, commit string) (bool, error) {
-	if !c.has(ctx, tip) {
-		if err := c.fetch(ctx, branch); err != nil {
-			return false, err
-		}
+	if err := c.fetchPushed(ctx, branch, tip); err != nil {
+		return false, err
 	}
 	if in, err := c.contains(ctx, commit, tip+"^1"); err != nil || !in {
 		return false, err

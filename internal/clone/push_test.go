@@ -117,3 +117,38 @@ func TestBranchThatWasSetBack(t *testing.T) {
 		t.Errorf("the newest is %q, %v", said, err)
 	}
 }
+
+// Where the remote is pushed to another place than it is fetched from, that place is asked what its branches have.
+func TestPushElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	fork := filepath.Join(w.dir, "fork.git")
+	w.git(w.dir, "clone", "-q", "--bare", w.remote, fork)
+	dir := w.clone("c")
+	w.git(dir, "config", "remote.origin.pushurl", fork)
+	c := w.open(dir)
+	parent, err := c.Fetch(t.Context(), "main")
+	check(t, err)
+	commit, err := w.commit(c, parent, "v2")
+	check(t, err)
+	theirs := filepath.Join(w.dir, "theirs")
+	w.git(w.dir, "clone", "-q", fork, theirs)
+	w.write(theirs, "README", "theirs")
+	w.git(theirs, "add", ".")
+	w.git(theirs, "commit", "-qm", "theirs")
+	w.git(theirs, "push", "-q", "origin", "main:windlass/web-v2", "main:windlass/web-v2-2")
+	tip, err := c.Branch(t.Context(), "windlass/web-v2")
+	check(t, err)
+	if alike, err := c.Alike(t.Context(), "windlass/web-v2", tip, commit); alike || err != nil {
+		t.Errorf("a branch of others: %v, %v", alike, err)
+	}
+	other := w.clone("d")
+	w.git(other, "config", "remote.origin.pushurl", fork)
+	if err := w.open(other).Push(t.Context(), parent, "", "windlass/web-v2-2"); err != nil {
+		t.Errorf("what others built on already: %v", err)
+	}
+	if err := c.Push(t.Context(), commit, "", "windlass/web-v2-2"); !errors.Is(err, clone.ErrMoved) {
+		t.Errorf("a name that is taken: %v", err)
+	}
+	check(t, c.Push(t.Context(), commit, "", "windlass/web-v2-3"))
+}
