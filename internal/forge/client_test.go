@@ -170,6 +170,10 @@ func TestRequests(t *testing.T) {
 		if url, err := c.FindOpen(t.Context(), "windlass/web-v2", "main"); url != "" || err != nil {
 			t.Errorf("%s: it finds %q, %v before there is one", kind, url, err)
 		}
+		f.Propose("windlass/web-v2", "main")
+		if url, err := c.FindOpen(t.Context(), "windlass/web-v2", "main"); url != "" || err != nil {
+			t.Errorf("%s: it takes %q for ours, which is from a fork: %v", kind, url, err)
+		}
 		opened, err := c.Open(t.Context(), forge.Request{Branch: "windlass/web-v2", Into: "main", Title: "web: v2", Body: "text"})
 		if err != nil {
 			t.Fatal(err)
@@ -180,7 +184,11 @@ func TestRequests(t *testing.T) {
 		if url, _ := c.FindOpen(t.Context(), "windlass/web-v2", "prod"); url != "" {
 			t.Errorf("%s: it takes %s for one into another branch", kind, url)
 		}
-		if got := f.Requests()[0]; got.Title != "web: v2" || got.Body != "text" {
+		f.Propose("windlass/web-v2", "main")
+		if url, err := c.FindOpen(t.Context(), "windlass/web-v2", "main"); url != opened || err != nil {
+			t.Errorf("%s: it finds %q, %v beside one from a fork, want %q", kind, url, err, opened)
+		}
+		if got := f.Requests()[1]; got.Title != "web: v2" || got.Body != "text" {
 			t.Errorf("%s: it opened %+v", kind, got)
 		}
 		f.Say(forgetest.Answer{Status: http.StatusCreated, Body: `{"html_url":"javascript:x","web_url":"javascript:x"}`}, forgetest.Answer{Status: http.StatusOK, Body: "<html>"})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,14 +20,24 @@ type Request struct {
 // A page is a request as forges tell of it.
 type page struct {
 	HTMLURL string `json:"html_url"`
-	WebURL  string `json:"web_url"` // GitLab's
-	Head    ref    `json:"head"`
-	Base    ref    `json:"base"`
+	Head    side   `json:"head"`
+	Base    side   `json:"base"`
+
+	WebURL string `json:"web_url"` // GitLab's, as are the next
+	Source int64  `json:"source_project_id"`
+	Target int64  `json:"target_project_id"`
 }
 
-type ref struct {
-	Ref string `json:"ref"`
+// A side of a request is a branch of a repository.
+type side struct {
+	Ref  string   `json:"ref"`
+	Repo struct { // null, once it is gone
+		ID int64 `json:"id"`
+	} `json:"repo"`
 }
+
+// foreign reports whether the branch is of another repository than it is to be merged into: anybody can name one in a fork as ours is named.
+func (p page) foreign() bool { return p.Head.Repo.ID != p.Base.Repo.ID || p.Source != p.Target }
 
 func (p page) url() string {
 	if p.WebURL != "" {
@@ -72,8 +83,11 @@ func (c *Client) FindOpen(ctx context.Context, branch, into string) (string, err
 	at := c.repository(kind)
 	at.RawQuery = query.Encode()
 	var all []page
-	if err := c.call(ctx, looking, http.MethodGet, at, nil, &all); err != nil || len(all) == 0 {
+	if err := c.call(ctx, looking, http.MethodGet, at, nil, &all); err != nil {
 		return "", err
+	}
+	if all = slices.DeleteFunc(all, page.foreign); len(all) == 0 {
+		return "", nil
 	}
 	return c.checked(all[0])
 }
@@ -91,7 +105,7 @@ func (c *Client) findListed(ctx context.Context, branch, into string) (string, e
 			return "", err
 		}
 		for _, one := range all {
-			if one.Head.Ref == branch && one.Base.Ref == into {
+			if one.Head.Ref == branch && one.Base.Ref == into && !one.foreign() {
 				return c.checked(one)
 			}
 		}

@@ -33,7 +33,11 @@ type Deployment struct {
 }
 
 // A Request is a pull request.
-type Request struct{ Branch, Into, Title, Body, URL, State string }
+type Request struct {
+	Branch, Into, Title, Body, URL, State string
+
+	Fork bool // its branch is in a repository of somebody else's
+}
 
 // An Answer is what is said in place of the right thing.
 type Answer struct {
@@ -112,6 +116,15 @@ func (f *Forge) Asked() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.asked)
+}
+
+// Propose opens a request to merge a branch of somebody else's fork, and returns its page.
+func (f *Forge) Propose(branch, into string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := Request{Branch: branch, Into: into, State: "open", Fork: true, URL: fmt.Sprintf("https://forge.example/%s/pull/%d", f.Path, len(f.requests)+1)}
+	f.requests = append(f.requests, p)
+	return p.URL
 }
 
 // Fill sets so many statuses of a commit and context.
@@ -310,7 +323,7 @@ func (f *Forge) pulls(w http.ResponseWriter, r *http.Request, body map[string]an
 		case forge.GitLab:
 			return r.FormValue("source_branch") == p.Branch && r.FormValue("target_branch") == p.Into && r.FormValue("state") == "opened"
 		case forge.GitHub:
-			return r.FormValue("head") == owner+":"+p.Branch && r.FormValue("base") == p.Into && r.FormValue("state") == "open"
+			return !p.Fork && r.FormValue("head") == owner+":"+p.Branch && r.FormValue("base") == p.Into && r.FormValue("state") == "open"
 		}
 		return r.FormValue("state") == "open"
 	}
@@ -324,8 +337,16 @@ func (f *Forge) pulls(w http.ResponseWriter, r *http.Request, body map[string]an
 }
 
 func (f *Forge) shown(p Request) map[string]any {
-	if f.Kind == forge.GitLab {
-		return map[string]any{"web_url": p.URL}
+	const here, fork = 7, 8
+	from := here
+	if p.Fork {
+		from = fork
 	}
-	return map[string]any{"html_url": p.URL, "state": p.State, "head": map[string]string{"ref": p.Branch}, "base": map[string]string{"ref": p.Into}}
+	if f.Kind == forge.GitLab {
+		return map[string]any{"web_url": p.URL, "source_project_id": from, "target_project_id": here}
+	}
+	side := func(branch string, id int) map[string]any {
+		return map[string]any{"ref": branch, "repo": map[string]int{"id": id}}
+	}
+	return map[string]any{"html_url": p.URL, "state": p.State, "head": side(p.Branch, from), "base": side(p.Into, here)}
 }
