@@ -142,7 +142,7 @@ func (c *Client) token() (string, error) {
 
 // refused makes of an answer why nothing was done.
 func (c *Client) refused(what, token string, answer outbound.Answer) *Refusal {
-	said := strings.ReplaceAll(reason(answer.Body), token, redact.Mark)
+	said := shortened(strings.ReplaceAll(reason(answer.Body), token, redact.Mark), 300)
 	r := &Refusal{Status: answer.Status, Wait: wait(answer, c.now()), full: strings.Contains(said, "maximum number of statuses")}
 	limited := r.Wait > 0 || answer.Header.Get("X-RateLimit-Remaining") == "0" || strings.Contains(strings.ToLower(said), "rate limit")
 	advice := ""
@@ -208,8 +208,7 @@ func reason(body []byte) string {
 			parts = append(parts, flat(v))
 		}
 	}
-	said := redact.Line(strings.Join(parts, "; "))
-	return shortened(said, 300)
+	return redact.Line(strings.Join(parts, "; "))
 }
 
 func flat(v any) string {

@@ -106,6 +106,7 @@ func TestRefusals(t *testing.T) {
 		"moved":           {answer: forgetest.Answer{Status: 307, Header: map[string]string{"Location": "https://elsewhere.example/"}}, says: "correct api", rights: true},
 		"no rights":       {answer: forgetest.Answer{Status: 404, Body: `{"message":"Not Found"}`}, says: "404 Not Found; check that the token of ", rights: true},
 		"hostile":         {answer: forgetest.Answer{Status: 422, Body: `{"message":"` + forgetest.Token + `\u001b[2J","errors":[{"message":"x\ny"},"z",{"code":"custom"}]}`}, says: `[redacted]; x y; z; {"code":"custom"}`},
+		"cut off":         {answer: forgetest.Answer{Status: 422, Body: `{"message":"` + strings.Repeat("x", 296) + forgetest.Token + `"}`}, says: "xxx[re…"},
 		"an odd message":  {answer: forgetest.Answer{Status: 400, Body: `{"message":{"base":["is closed"]}}`}, says: "is closed"},
 	} {
 		f.Say(c.answer)
@@ -174,7 +175,7 @@ func TestRequests(t *testing.T) {
 		if url, err := c.FindOpen(t.Context(), "windlass/web-v2", "main"); url != "" || err != nil {
 			t.Errorf("%s: it takes %q for ours, which is from a fork: %v", kind, url, err)
 		}
-		opened, err := c.Open(t.Context(), forge.Request{Branch: "windlass/web-v2", Into: "main", Title: "web: v2", Body: "text"})
+		opened, err := c.Open(t.Context(), forge.Request{Branch: "windlass/web-v2", Into: "main", Title: "web: v2 " + strings.Repeat("é", 300), Body: "text"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +189,7 @@ func TestRequests(t *testing.T) {
 		if url, err := c.FindOpen(t.Context(), "windlass/web-v2", "main"); url != opened || err != nil {
 			t.Errorf("%s: it finds %q, %v beside one from a fork, want %q", kind, url, err, opened)
 		}
-		if got := f.Requests()[1]; got.Title != "web: v2" || got.Body != "text" {
+		if got := f.Requests()[1]; !strings.HasPrefix(got.Title, "web: v2 é") || got.Body != "text" {
 			t.Errorf("%s: it opened %+v", kind, got)
 		}
 		f.Say(forgetest.Answer{Status: http.StatusCreated, Body: `{"html_url":"javascript:x","web_url":"javascript:x"}`}, forgetest.Answer{Status: http.StatusOK, Body: "<html>"})

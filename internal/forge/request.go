@@ -46,8 +46,12 @@ func (p page) url() string {
 	return p.HTMLURL
 }
 
+// mostTitle is how many characters every forge takes as a title: GitLab 255, GitHub 256.
+const mostTitle = 255
+
 // Open opens a request, and returns the address of its page.
 func (c *Client) Open(ctx context.Context, r Request) (string, error) {
+	r.Title = shortened(r.Title, mostTitle)
 	kind, body := "pulls", map[string]any{"title": r.Title, "head": r.Branch, "base": r.Into, "body": r.Body}
 	if c.Host.Kind == GitLab {
 		kind, body = "merge_requests", map[string]any{

@@ -312,6 +312,10 @@ func (f *Forge) pulls(w http.ResponseWriter, r *http.Request, body map[string]an
 	}
 	if r.Method == http.MethodPost {
 		p := Request{Branch: text(body, keys[0]), Into: text(body, keys[1]), Title: text(body, "title"), Body: text(body, keys[2]), State: "open"}
+		if len([]rune(p.Title)) > 255 || len([]rune(p.Body)) > 1<<16 {
+			refuse(w, http.StatusUnprocessableEntity, "Validation Failed")
+			return
+		}
 		p.URL = fmt.Sprintf("https://forge.example/%s/pull/%d", f.Path, len(f.requests)+1)
 		f.requests = append(f.requests, p)
 		create(w, f.shown(p))
