@@ -13,6 +13,7 @@ type Spec struct {
 	Args       []string          // of Executable
 	Programs   map[string][]byte // by name: scripts that come before this machine's programs
 	Files      map[string][]byte // by path: what is there from the beginning
+	Memory     int               // percent of this machine's that its files may take; default 10
 	Inside     json.RawMessage   // handed to what runs inside
 	Out        bool              // connections to OutPort inside are handed out, to Outgoing
 }

@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 		err = own()
 	case "one":
 		err = one(os.Args[2])
+	case "ask":
+		ask()
 	default:
 		goleak.VerifyTestMain(m)
 		return
@@ -63,6 +65,19 @@ func one(script string) error {
 	output, err := c.run(script)
 	fmt.Println(output)
 	return errors.Join(err, c.Kill())
+}
+
+// ask says what the kernel answers to what no step needs.
+func ask() {
+	_, err := unix.KeyctlInt(unix.KEYCTL_GET_KEYRING_ID, unix.KEY_SPEC_USER_KEYRING, 1, 0, 0)
+	fmt.Println("keys:", err)
+	for _, family := range []int{unix.AF_VSOCK, unix.AF_ALG, unix.AF_NETLINK} {
+		fd, err := unix.Socket(family, unix.SOCK_DGRAM, 0)
+		if err == nil {
+			err = unix.Close(fd)
+		}
+		fmt.Println("socket:", err)
+	}
 }
 
 const shellPort = 77
@@ -172,6 +187,49 @@ func TestSeesNothingOfThePerson(t *testing.T) {
 	}
 	c.expect(t, "hostname; ls /sys", "web-1")
 	c.expect(t, "grep -cv ':[!]:' /etc/shadow", "0\nexit status 1")
+}
+
+// A file or directory that was open in the shell that windlass was called from is not open inside.
+func TestHasNothingThatIsOpenOutside(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "canary"), []byte("secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	open, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	cmd := exec.Command("/proc/self/exe", "one", "cat /proc/[0-9]*/fd/*/canary 2>/dev/null || echo none")
+	cmd.ExtraFiles = []*os.File{open, open, open, open}
+	if output, err := cmd.CombinedOutput(); err != nil || string(output) != "none\n" {
+		t.Errorf("it says %q, %v", output, err)
+	}
+}
+
+// What namespaces do not keep apart is not to be had at all: the keys of the person's keyrings, and sockets that lead out of a
+// virtual machine.
+func TestKernelGivesNoKeysAndNoOtherSockets(t *testing.T) {
+	t.Parallel()
+	c := startCage(t, Spec{})
+	c.expect(t, Binary+" ask", `keys: function not implemented
+socket: address family not supported by protocol
+socket: address family not supported by protocol
+socket: <nil>`)
+}
+
+// A step that goes wild is the first to be ended, and leaves room for others.
+func TestWildStepsAreBounded(t *testing.T) {
+	t.Parallel()
+	c := startCage(t, Spec{Memory: 1})
+	c.expect(t, "cat /proc/self/oom_score_adj", "1000")
+	c.expect(t, "grep -E 'core file|processes' /proc/self/limits | tr -s ' ' | cut -d' ' -f2-5", fmt.Sprintf("core file size 1\nprocesses %d %[1]d processes", mostProcesses))
+	total := c.inside(t, "df -k /srv | tail -n 1 | tr -s ' ' | cut -d' ' -f2; grep MemTotal /proc/meminfo | tr -s ' ' | cut -d' ' -f2")
+	var files, memory int64
+	if _, err := fmt.Sscan(total, &files, &memory); err != nil || files > memory/100+4 {
+		t.Errorf("its files may have %d of %d KiB: %v", files, memory, err)
+	}
 }
 
 // Root inside may do what the root of a server does to files, and none of it is seen outside.

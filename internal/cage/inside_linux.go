@@ -105,6 +105,11 @@ func buildWith(conn *net.UnixConn, args []string) error {
 		if _, err := unix.FcntlInt(control, unix.F_SETFD, 0); err != nil {
 			return err
 		}
+		if spec.Out {
+			if _, err := unix.FcntlInt(wayOut, unix.F_SETFD, 0); err != nil {
+				return err
+			}
+		}
 		return syscall.Exec(Binary, append([]string{"windlass"}, next(args, stageInit, spec.Out)...), environment())
 	})
 }

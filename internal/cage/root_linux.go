@@ -1,6 +1,7 @@
 package cage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -47,7 +48,7 @@ func makeRoot(spec Spec) error {
 		return err
 	}
 	unix.Umask(0)
-	for _, step := range []func() error{r.begin, r.layerAll, r.copyEtc, r.device, r.proc, func() error { return r.furnish(spec, binary) }, r.enter} {
+	for _, step := range []func() error{func() error { return r.begin(cmp.Or(spec.Memory, 10)) }, r.layerAll, r.copyEtc, r.device, r.proc, func() error { return r.furnish(spec, binary) }, r.enter} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -63,12 +64,12 @@ func mount(what, from, to, kind string, flags uintptr, options string) error {
 	return nil
 }
 
-// begin covers /tmp by memory, with the new root in it.
-func (r *root) begin() error {
+// begin covers /tmp by memory, so many percent of this machine's, with the new root in it.
+func (r *root) begin(percent int) error {
 	if err := mount("mounts of its own", "", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
-	if err := mount("memory for its files", "windlass", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+	if err := mount("memory for its files", "windlass", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("mode=0755,size=%d%%", percent)); err != nil {
 		return err
 	}
 	if err := os.Mkdir(r.dir, 0o755); err != nil {

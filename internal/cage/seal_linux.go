@@ -2,6 +2,7 @@ package cage
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -26,8 +27,8 @@ func seal(become func() error) error {
 	if _, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0); err != nil && err != unix.ENOSYS {
 		return fmt.Errorf("keyring: %w", err)
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("core dumps: %w", err)
+	if err := limit(); err != nil {
+		return err
 	}
 	for capability := uintptr(0); capability <= unix.CAP_LAST_CAP; capability++ {
 		if slices.Contains(kept, capability) {
@@ -40,7 +41,33 @@ func seal(become func() error) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
+	if err := filter(); err != nil {
+		return fmt.Errorf("system calls: %w", err)
+	}
+	// What was open in the shell that windlass was called from may lead anywhere. The sockets are kept by whoever executes.
+	if err := unix.CloseRange(control, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("open files: %w", err)
+	}
 	return become()
+}
+
+// mostProcesses are those of one user of a cage, threads included.
+const mostProcesses = 4096
+
+// limit bounds what a step that goes wild does to this machine.
+func limit() error {
+	// When memory runs out, what is in cages is ended first, and not what the person works with.
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0); err != nil {
+		return fmt.Errorf("memory: %w", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: mostProcesses, Max: mostProcesses}); err != nil {
+		return fmt.Errorf("processes: %w", err)
+	}
+	// Of core dumps, 1 forbids also those that this machine hands to a program of its own (core(5)).
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
+		return fmt.Errorf("core dumps: %w", err)
+	}
+	return nil
 }
 
 // raiseLoopback brings up the one interface that there is.

@@ -33,6 +33,9 @@ type CagedNode struct {
 // sshInside is the port of the SSH server in a cage.
 const sshInside = 22
 
+// filesOfAll is how much of this machine's memory the files in all cages of a fleet may take, in percent. A rehearsal has two fleets.
+const filesOfAll = 40
+
 // start makes the cage. The ports are opened apart.
 func (n *CagedNode) start(ctx context.Context, m *Mirror) error {
 	scripts, err := programs(m.options.Network)
@@ -52,7 +55,7 @@ func (n *CagedNode) start(ctx context.Context, m *Mirror) error {
 		return err
 	}
 	n.cage, err = cage.Start(ctx, cage.Spec{
-		Name: n.Name, Slot: n.slot, Executable: m.options.Executable, Args: m.options.CageArgs,
+		Name: n.Name, Slot: n.slot, Executable: m.options.Executable, Args: m.options.CageArgs, Memory: max(1, filesOfAll/m.options.Nodes),
 		Programs: scripts, Files: map[string][]byte{dummyArchive: archive, pagesFile: pages}, Inside: inside, Out: m.options.Network,
 	}, n.log)
 	if err != nil {
