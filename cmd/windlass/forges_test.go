@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
+	"io"
 	"net/http/cgi"
 	"net/http/httptest"
 	"os"
@@ -31,7 +31,7 @@ func gitServer(ts *testscript.TestScript, _ bool, _ []string) {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	server := httptest.NewServer(&cgi.Handler{
-		Path: path, Args: []string{"http-backend"}, Root: "/ops", Dir: ts.MkAbs("."), Stderr: new(bytes.Buffer),
+		Path: path, Args: []string{"http-backend"}, Root: "/ops", Dir: ts.MkAbs("."), Stderr: io.Discard,
 		Env: append(env, "GIT_PROJECT_ROOT="+ts.MkAbs("."), "GIT_HTTP_EXPORT_ALL=1", "WORK="+ts.MkAbs(".")),
 	})
 	ts.Defer(server.Close)

@@ -50,6 +50,7 @@ var mayKnow = map[string][]string{
 	"internal/web/access":        {"desired"},
 	"internal/scaffold":          {"desired", "deploy-repo-example"},
 	"internal/outbound":          {"internal/redact"},
+	"internal/notify/notifytest": {},
 	"internal/notify":            {"desired", "reconciler/plan", "reconciler", "internal/durable", "internal/history", "internal/outbound", "internal/redact", "internal/web"},
 	"internal/sandbox/aws":       {},
 	"internal/sandbox/sshdtest":  {},
