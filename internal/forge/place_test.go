@@ -103,28 +103,20 @@ func TestForgesFile(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"github.com: {kind: githib, tokenFile: t}":                                           "forges.yaml:1:20: kind \"githib\" is unknown: github, gitlab or gitea; did you mean github?",
-		"github.com: {kind: github}":                                                         "forges.yaml:1:13: github.com needs a tokenFile: the file with the token that is used there",
-		"github.com: {tokenFile: t}":                                                         "forges.yaml:1:13: github.com needs a kind: github, gitlab or gitea",
-		"github.com: {kind: github, tokenfile: t}":                                           "forges.yaml:1:28: unknown key \"tokenfile\"; did you mean tokenFile?",
-		"github.com: {kind: github, kind: gitlab}":                                           "forges.yaml:1:28: key \"kind\" is there twice",
-		"github.com: {kind: [github]}":                                                       "forges.yaml:1:20: kind wants a single value",
-		"github.com: github":                                                                 "forges.yaml:1:13: write {kind: github, tokenFile: FILE}",
-		"https://github.com: {kind: github, tokenFile: t}":                                   "forges.yaml:1:1: \"https://github.com\" is no host: write it as the deploy repo's URL does, in small letters, as in git.example.com",
-		"github.com: {kind: github, tokenFile: t, api: 'http://api.github.com'}":             "forges.yaml:1:47: api: its address (host api.github.com) is http, which everybody on the way can read: give https; http is for loopback",
-		"github.com: {kind: github, tokenFile: t}\ngithub.com: {kind: github, tokenFile: t}": "forges.yaml:2:1: host \"github.com\" is there twice",
-		"github.com: {kind: github, tokenFile: t, caFile: none}":                             "forges.yaml:1:50: caFile: cannot read who signs certificates: open none: no such file or directory",
-		"- x":         "forges.yaml:1:1: write hosts by their names, as in \"github.com: {kind: github, tokenFile: github-token}\"",
-		"a: {b: c\n":  "forges.yaml:1:1: this is not YAML: did not find expected ',' or '}'",
-		"{}\n---\n{}": "forges.yaml:2:1: there is a second document; write one",
+		"github.com: {kind: githib, tokenFile: t}":                                           `forges.yaml:1:20: github.com.kind is "githib"; it must be one of github, gitlab, gitea; did you mean github?`,
+		"github.com: {kind: github}":                                                         "forges.yaml:1:13: github.com needs tokenFile",
+		"github.com: {tokenFile: t}":                                                         "forges.yaml:1:13: github.com needs kind",
+		"github.com: {kind: github, tokenFile: t, ca: b}":                                    `forges.yaml:1:42: unknown key "ca" in github.com; known here: api, caFile, kind, tokenFile`,
+		"github.com: {tokenFile: t, kind: [github]}":                                         "forges.yaml:1:34: github.com.kind is a list; it must be one of github, gitlab, gitea",
+		"https://github.com: {kind: github, tokenFile: t}":                                   `forges.yaml: host "https://github.com": it must be written as the deploy repo's URL does, in small letters, as in git.example.com`,
+		"github.com: {kind: github, tokenFile: t, api: 'http://api.github.com'}":             `forges.yaml:1:47: github.com.api is "http://api.github.com"; its address (host api.github.com) is http, which everybody on the way can read: give https; http is for loopback`,
+		"github.com: {kind: github, tokenFile: t}\ngithub.com: {kind: github, tokenFile: t}": `forges.yaml:2:1: key "github.com" is given twice; it is first given at line 1`,
+		"github.com: {kind: github, tokenFile: t, caFile: none}":                             `forges.yaml: host "github.com": cannot read who signs certificates: open none: no such file or directory`,
+		"- x": "forges.yaml:1:1: the file is a list; it must be a mapping of keys such as github.com: {kind: github, tokenFile: github-token}",
+		"":    "forges.yaml:1:1: the file is empty",
 	} {
 		if _, err := read(text); err == nil || err.Error() != want {
 			t.Errorf("%s:\n%v, want\n%s", text, err, want)
-		}
-	}
-	for _, text := range []string{"", "# nothing\n", "null"} {
-		if hosts, err := read(text); err != nil || len(hosts) != 0 {
-			t.Errorf("%q: %v, %v", text, hosts, err)
 		}
 	}
 	if hosts, err := forge.Read(""); hosts != nil || err != nil {
