@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http/cgi"
@@ -15,8 +18,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"windlass/desired"
+	"windlass/internal/clone"
 	"windlass/internal/forge"
 	"windlass/internal/forge/forgetest"
+	"windlass/internal/web"
 	"windlass/reconciler"
 )
 
@@ -142,4 +147,51 @@ func TestBranchNames(t *testing.T) {
 // back goes back with far to the commit that a file names.
 func goBack(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(ts.Exec("windlass", "rollback", "far", "--yes", "--no-follow", "--to", strings.TrimSpace(ts.ReadFile(args[0]))))
+}
+
+// A requestStub is a forge on which a request is open or not.
+type requestStub struct {
+	opened string // what Open makes
+	err    error  // how it ends
+	found  string // what is open then
+}
+
+func (r *requestStub) FindOpen(context.Context, string, string) (string, error) { return r.found, nil }
+func (r *requestStub) Open(context.Context, forge.Request) (string, error)      { return r.opened, r.err }
+
+// A request is open where the forge has it, whatever it answered to who opened it.
+func TestOpenRequest(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		at   requestStub
+		want string
+	}{
+		"good":        {requestStub{opened: "https://x/1"}, "pushed branch b\nhttps://x/1\nthe pull request is open; "},
+		"no answer":   {requestStub{err: errors.New("no answer"), found: "https://x/1"}, "pushed branch b\nhttps://x/1\nthe pull request is open; "},
+		"and none is": {requestStub{err: errors.New("no answer")}, "branch b has the change, and there is no pull request: no answer"},
+	} {
+		var out bytes.Buffer
+		d := deployment{out: &out}
+		said := ""
+		if err := d.open(t.Context(), &c.at, forge.Request{Branch: "b", Into: "main"}, true); err != nil {
+			out.Reset()
+			said = err.Error()
+		}
+		if said += out.String(); !strings.HasPrefix(said, c.want) {
+			t.Errorf("%s: %q", name, said)
+		}
+	}
+}
+
+// The text of a request has room at every forge, and its block ends.
+func TestLongRequest(t *testing.T) {
+	t.Parallel()
+	d := deployment{fleet: "web", deployOptions: deployOptions{}, release: "v1"}
+	var c change
+	for range 5000 {
+		c.undone = append(c.undone, clone.Commit{Hash: strings.Repeat("a", 40), Subject: "fix", Author: "Ada"})
+	}
+	if body := d.body(c, web.Forecast{}); len(body) > 60_000 || !strings.HasSuffix(body, "  undoes    aaaaaaa fix (Ada)\n  …\n```\n\nMerging this deploys it.\n") {
+		t.Errorf("%d bytes, at the end %q", len(body), body[len(body)-100:])
+	}
 }

@@ -15,6 +15,9 @@ import (
 // mostBranches is how many names of a branch are tried: others may have taken the first ones.
 const mostBranches = 20
 
+// mostShown is how many bytes of what would be done stand in a pull request's text, of which GitHub takes 65,536 characters.
+const mostShown = 50_000
+
 // A requester opens pull requests.
 //
 // Law: FindOpen is empty, and no error, where there is no open one.
@@ -111,9 +114,11 @@ func (d *deployment) open(ctx context.Context, at requester, r forge.Request, pu
 	how := "is open already"
 	if err == nil && url == "" {
 		how = "is open"
-		url, err = at.Open(ctx, r)
+		if url, err = at.Open(ctx, r); err != nil { // it may be open all the same
+			url, _ = at.FindOpen(ctx, r.Branch, r.Into)
+		}
 	}
-	if err != nil {
+	if url == "" {
 		return fmt.Errorf("branch %s has the change, and there is no pull request: %w", r.Branch, err)
 	}
 	_, err = fmt.Fprintf(d.out, "%s\nthe pull request %s; nothing is deployed until somebody merges it\n", web.Line(url), how)
@@ -134,7 +139,11 @@ func (d *deployment) title(c change) string {
 func (d *deployment) body(c change, f web.Forecast) string {
 	var shown bytes.Buffer
 	d.tell(&shown, c, f)
-	return fmt.Sprintf("What the agent would do, as of commit %.7s:\n\n%s\nMerging this deploys it.\n", c.parent, fenced(shown.String()))
+	text := shown.String()
+	if len(text) > mostShown {
+		text = text[:strings.LastIndexByte(text[:mostShown], '\n')+1] + "  …\n"
+	}
+	return fmt.Sprintf("What the agent would do, as of commit %.7s:\n\n%s\nMerging this deploys it.\n", c.parent, fenced(text))
 }
 
 // fenced is a text as a block of Markdown that ends where it is to.
