@@ -52,7 +52,6 @@ type Refusal struct {
 	Busy   bool          // it would have been done at another time: too many requests, or a fault of the forge
 	Rights bool          // the token, or where it is used, is not right: asking again helps once somebody has changed that
 	many   bool          // there were too many requests
-	full   bool          // the commit has as many statuses as it can take
 }
 
 func (r *Refusal) Error() string { return r.Says }
@@ -62,9 +61,6 @@ func (r *Refusal) Final() bool { return !r.Busy && !r.Rights }
 
 // Limited reports whether there were too many requests.
 func (r *Refusal) Limited() bool { return r.many }
-
-// Full reports whether the commit takes no more statuses of its context.
-func (r *Refusal) Full() bool { return r.full }
 
 // repository is the address of the repository in the API.
 func (c *Client) repository(parts ...string) *url.URL {
@@ -143,7 +139,7 @@ func (c *Client) token() (string, error) {
 // refused makes of an answer why nothing was done.
 func (c *Client) refused(what, token string, answer outbound.Answer) *Refusal {
 	said := shortened(strings.ReplaceAll(reason(answer.Body), token, redact.Mark), 300)
-	r := &Refusal{Status: answer.Status, Wait: wait(answer, c.now()), full: strings.Contains(said, "maximum number of statuses")}
+	r := &Refusal{Status: answer.Status, Wait: wait(answer, c.now())}
 	limited := r.Wait > 0 || answer.Header.Get("X-RateLimit-Remaining") == "0" || strings.Contains(strings.ToLower(said), "rate limit")
 	advice := ""
 	switch {

@@ -21,7 +21,8 @@ type line struct {
 	Told    verdict   `json:"told,omitzero"`
 	At      time.Time `json:"at,omitzero"` // when it was told
 	Count   int       `json:"count,omitempty"`
-	Refused string    `json:"refused,omitempty"` // why the forge will never take it; empty: it may
+	Refused string    `json:"refused,omitempty"` // why the forge will never take that state; empty: it may
+	failed  int       // so many attempts in a row
 }
 
 // A deployment is what a rollout says.
@@ -34,7 +35,16 @@ type deployment struct {
 	Asked   bool      `json:"asked,omitempty"` // it may have begun
 	Want    verdict   `json:"want"`
 	Told    verdict   `json:"told,omitzero"`
-	Refused string    `json:"refused,omitempty"`
+	Refused string    `json:"refused,omitempty"` // as a line's
+	failed  int
+}
+
+// want has a deployment say something.
+func (d *deployment) want(v verdict) {
+	if v.State != d.Want.State {
+		d.Refused = ""
+	}
+	d.Want = v
 }
 
 // key tells a rollout from all others.
@@ -74,6 +84,9 @@ func (l *line) want(v verdict) {
 	case v.State == "":
 	case l.Want.State == forge.Success && v.State != forge.Failure && (v.State != forge.Success || l.Told.State == forge.Success):
 	default:
+		if v.State != l.Want.State {
+			l.Refused = ""
+		}
 		l.Want = v
 	}
 }
@@ -89,7 +102,7 @@ func (b *book) close(d reconciler.RolloutDone) {
 		l.want(v)
 	}
 	if b.begin(d.Fleet, d.Rollout) {
-		b.rollout(d.Fleet, d.Rollout).Want = v
+		b.rollout(d.Fleet, d.Rollout).want(v)
 	}
 }
 
@@ -121,12 +134,12 @@ func (b *book) take(fleets []reconciler.Status) {
 	}
 	for i := range b.Lines {
 		if l := &b.Lines[i]; !unknown[l.Fleet] && !slices.Contains(current[l.Fleet], l.Commit) && !l.Want.ends() {
-			l.Want = replaced(current[l.Fleet])
+			l.want(replaced(current[l.Fleet]))
 		}
 	}
 	for i := range b.Deployments {
 		if d := &b.Deployments[i]; !unknown[d.Fleet] && !d.Started.Equal(under[d.Fleet]) && !d.Want.ends() {
-			d.Want = replaced(current[d.Fleet])
+			d.want(replaced(current[d.Fleet]))
 		}
 	}
 	b.drop(current, under, unknown)
@@ -165,7 +178,7 @@ func (b *book) deploy(s reconciler.Status) {
 	case known == nil && r.Ended.IsZero() && s.Ready:
 		b.begin(s.Name, r)
 	case known != nil && !r.Ended.IsZero() && !known.Want.ends():
-		known.Want = ended(reconciler.RolloutDone{Fleet: s.Name, Rollout: r, Reason: s.Reason})
+		known.want(ended(reconciler.RolloutDone{Fleet: s.Name, Rollout: r, Reason: s.Reason}))
 	}
 }
 

@@ -27,7 +27,7 @@ func (l line) due(retells bool) (at time.Time, ever bool) {
 	switch {
 	case l.Want.State == "" || same || l.Refused != "":
 		return time.Time{}, false
-	case l.Want.ends():
+	case l.Want.ends() && l.Told.State != l.Want.State:
 		return time.Time{}, l.Count < forge.MostStatuses
 	case l.Told.State == "":
 		return time.Time{}, true
@@ -42,7 +42,8 @@ func (d deployment) due() bool { return d.Refused == "" && d.Told.State != d.Wan
 type write struct {
 	line, deployment int       // from 1
 	at               time.Time // not before
-	rank             int       // of what can be told now, the lowest goes first
+	failed           int       // times in a row; of what can be told now, what failed least goes first, so that it holds nothing else up
+	rank             int       // then the lowest
 }
 
 func (w write) none() bool { return w.line == 0 && w.deployment == 0 }
@@ -68,23 +69,26 @@ func (b *book) next(now time.Time, open [lanes]time.Time) write {
 	var all []write
 	for i, l := range b.Lines {
 		at, ever := l.due(b.retells)
-		switch {
-		case !ever:
-		case l.Want.ends():
-			all = append(all, write{line: i + 1, at: latest(now, open[statuses]), rank: ending})
-		default:
-			all = append(all, write{line: i + 1, at: latest(now, at, open[statuses]), rank: progress})
+		if !ever {
+			continue
 		}
+		w := write{line: i + 1, at: latest(now, at, open[statuses]), failed: l.failed, rank: progress}
+		if l.Want.ends() {
+			w.rank = ending
+		}
+		all = append(all, w)
 	}
 	for i, d := range b.Deployments {
 		if d.due() {
-			all = append(all, write{deployment: i + 1, at: latest(now, open[deployments]), rank: rollouts})
+			all = append(all, write{deployment: i + 1, at: latest(now, open[deployments]), failed: d.failed, rank: rollouts})
 		}
 	}
 	if len(all) == 0 {
 		return write{}
 	}
-	return slices.MinFunc(all, func(x, y write) int { return cmp.Or(x.at.Compare(y.at), cmp.Compare(x.rank, y.rank)) })
+	return slices.MinFunc(all, func(x, y write) int {
+		return cmp.Or(x.at.Compare(y.at), cmp.Compare(x.failed, y.failed), cmp.Compare(x.rank, y.rank))
+	})
 }
 
 func latest(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }

@@ -346,9 +346,9 @@ func TestNoDeploymentBeginsTwice(t *testing.T) {
 		time.Sleep(time.Minute)
 		wants(t, f, `
 deploy b to web: v1 → v2
+b windlass/web pending: 0 of 4 with v2; 1 of 4 nodes under way
 find b in web
 deployment 1 pending
-b windlass/web pending: 0 of 4 with v2; 1 of 4 nodes under way
 `)
 	})
 }
@@ -513,4 +513,77 @@ func TestTheBookIsBounded(t *testing.T) {
 	if len(b.Lines) != 1 || len(b.Deployments) != 1 {
 		t.Errorf("it keeps %+v and %+v", b.Lines, b.Deployments)
 	}
+}
+
+// A halt whose reason changes is told each 15 seconds at most, like anything else that stays as it is but for its text.
+func TestAReasonThatChanges(t *testing.T) {
+	story(t, func(t *testing.T, file string) {
+		p := begin(newMemory(), newStage(), file)
+		for n := range 60 {
+			p.show(standing(second, "v2", plan.PhaseHalted, 0, fmt.Sprintf("web-%d failed", n)))
+			time.Sleep(time.Second)
+		}
+		p.stop()
+		for i, told := range p.forge.told {
+			if i > 0 && told.at-p.forge.told[i-1].at < pace {
+				t.Errorf("%q came %v after the one before", told.what, told.at-p.forge.told[i-1].at)
+			}
+		}
+		if n := len(p.forge.told); n < 4 || n > 5 {
+			t.Errorf("it was told %d times", n)
+		}
+	})
+}
+
+// What the forge has trouble with, a commit that was taken out of it for one, holds nothing else up.
+func TestOneThatFailsAlone(t *testing.T) {
+	for name, refusal := range map[string]*forge.Refusal{"a fault": {Says: "500", Busy: true}, "no rights": {Says: "404", Rights: true}} {
+		t.Run(name, func(t *testing.T) {
+			story(t, func(t *testing.T, file string) {
+				f := newMemory()
+				p := begin(f, newStage(), file)
+				defer p.stop()
+				f.fails(false, func(what string) error {
+					if strings.HasPrefix(what, "a ") {
+						return refusal
+					}
+					return nil
+				})
+				other := standing(second, "v2", plan.PhaseWaiting, 1, "floor")
+				other.Name = "api"
+				p.show(standing(first, "v1", plan.PhaseIdle, 4, ""), other)
+				time.Sleep(5 * time.Minute)
+				wants(t, f, "b windlass/api pending: 1 of 4 with v2, waiting: floor")
+			})
+		})
+	}
+}
+
+// A commit that the forge does not have yet, as a mirror that lags, is told how it ended all the same.
+func TestWhatWasRefusedBeforeItsEnd(t *testing.T) {
+	story(t, func(t *testing.T, file string) {
+		f := newMemory()
+		p := begin(f, newStage(), file)
+		defer p.stop()
+		f.fails(false, func(string) error { return &forge.Refusal{Says: "no such commit"} })
+		began := time.Now()
+		p.show(rolling(second, "v2", 0, began))
+		time.Sleep(time.Minute)
+		p.show(rolling(second, "v2", 1, began))
+		time.Sleep(time.Minute)
+		if n := f.tried(); n != 2 {
+			t.Errorf("it was tried %d times", n)
+		}
+		f.fails(false, nil)
+		done := over(rolling(second, "v2", 4, began), reconciler.ResultSucceeded)
+		p.RolloutDone(done)
+		idle := standing(second, "v2", plan.PhaseIdle, 4, "")
+		idle.Rollout = done.Rollout
+		p.show(idle)
+		time.Sleep(time.Minute)
+		wants(t, f, "b windlass/web success: 4 of 4 in service with v2\ndeploy b to web: v1 → v2\ndeployment 1 success")
+		if got := p.Problems(); len(got) > 0 {
+			t.Errorf("the problems are %q", got)
+		}
+	})
 }

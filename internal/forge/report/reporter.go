@@ -194,6 +194,7 @@ func (r *Reporter) tellLine(ctx context.Context, l *line) error {
 		l.Told, l.At = said, time.Now()
 		l.Count++
 	}
+	l.failed = inARow(l.failed, err)
 	l.Refused = final(err)
 	return err
 }
@@ -221,8 +222,17 @@ func (r *Reporter) tellDeployment(ctx context.Context, d *deployment) (err error
 			d.Asked = false
 		}
 	}
+	d.failed = inARow(d.failed, err)
 	d.Refused = final(err)
 	return err
+}
+
+// inARow counts attempts that failed, this one included.
+func inARow(before int, err error) int {
+	if err == nil {
+		return 0
+	}
+	return before + 1
 }
 
 // final is why the same will never be taken; empty: it was, or may be.
