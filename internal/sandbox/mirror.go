@@ -51,6 +51,7 @@ type Mirror struct {
 	URLs  map[string]string // of balancers, by their name
 
 	options MirrorOptions
+	unknown map[string]bool // balancers by name of which no check says what they answer
 	outlet  *outlet
 	fleet   *desired.Fleet
 	ground  mirror.Ground
@@ -67,7 +68,7 @@ func StartMirror(ctx context.Context, o MirrorOptions, s Saved) (*Mirror, error)
 	if o.CageArgs == nil {
 		o.CageArgs = []string{"cage"}
 	}
-	m := &Mirror{options: o, fleet: s.Fleet, URLs: map[string]string{}, outlet: newOutlet()}
+	m := &Mirror{options: o, fleet: s.Fleet, URLs: map[string]string{}, unknown: map[string]bool{}, outlet: newOutlet()}
 	m.outlet.avoid(s.Tree)
 	if o.Nodes = cmp.Or(o.Nodes, mirror.Size(s.Fleet)); o.Nodes < 1 || o.Nodes > maxNodes {
 		return nil, fmt.Errorf("a local fleet has 1 to %d nodes, not %d", maxNodes, o.Nodes)
@@ -228,12 +229,12 @@ func (m *Mirror) accommodate(ctx context.Context, f *desired.Fleet) error {
 		if err != nil {
 			return err
 		}
-		m.ground.Ports[port] = outside
 		for _, n := range m.Nodes {
 			if err := n.open(outside, port); err != nil {
 				return err
 			}
 		}
+		m.ground.Ports[port] = outside
 	}
 	for _, b := range f.LoadBalancers {
 		if err := m.balance(f, b); err != nil {
@@ -279,7 +280,7 @@ func (m *Mirror) balance(f *desired.Fleet, b desired.LoadBalancer) error {
 	if err != nil {
 		return fmt.Errorf("cannot have %s here: %w", b, err)
 	}
-	m.URLs[name] = "http://" + address + cmp.Or(page, "/")
+	m.URLs[name], m.unknown[name] = "http://"+address+cmp.Or(page, "/"), page == ""
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"windlass/desired"
 	"windlass/internal/mirror"
 	"windlass/internal/sandbox/aws"
 	"windlass/internal/web"
@@ -21,6 +22,7 @@ type misfortune struct {
 	name   string
 	moment func(web.Fleet) bool // of the rollout at which it strikes; nil: before it begins
 	strike func(context.Context, *Mirror, web.Fleet) error
+	passes bool // the rollout goes on to its end
 }
 
 // misfortunes are the usual ones, in the order they are rehearsed.
@@ -46,6 +48,7 @@ func misfortunes() []misfortune {
 			strike: func(_ context.Context, m *Mirror, _ web.Fleet) error {
 				return errors.Join(m.Agent.Kill(), m.Agent.Start())
 			},
+			passes: true,
 		},
 		{
 			name: "the balancer throttles",
@@ -53,6 +56,7 @@ func misfortunes() []misfortune {
 				m.Cloud.Adjust(func(f *aws.Faults) { f.Throttle = map[string]aws.Rate{"*": {PerSecond: 2, Burst: 2}} })
 				return nil
 			},
+			passes: true,
 		},
 	}
 }
@@ -78,10 +82,14 @@ func (m *Mirror) node(name string) *CagedNode {
 // whether service held. The error is nil only if it always did.
 func (o UpOptions) rehearse(ctx context.Context, after Saved, tell *teller) error {
 	name := after.Fleet.Name
-	if len(after.Fleet.LoadBalancers) == 0 {
+	switch {
+	case len(after.Fleet.LoadBalancers) == 0:
 		return fmt.Errorf("cannot rehearse fleet %s: it has no load balancer, so that no traffic tells whether service holds", name)
+	case after.Fleet.Paused != nil:
+		return fmt.Errorf("cannot rehearse fleet %s: it is paused, so that nothing would be rolled", name)
 	}
 	tell.differences(after.Fleet, o.mirrorOptions())
+	unjudged(tell, after.Fleet)
 	before, after, err := o.committed(tell, after)
 	if err != nil {
 		return err
@@ -228,17 +236,49 @@ func (m *Mirror) limit() time.Duration { return 2 * (actTime + time.Duration(len
 func play(ctx context.Context, m *Mirror, what misfortune, after Saved) (e outcome, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, m.limit(), fmt.Errorf("it takes longer than %v", m.limit()))
 	defer cancel()
-	traffic := StartTraffic(m.anyURL(), rehearsalRate)
+	var traffic []*Traffic
+	for _, url := range m.judged() {
+		traffic = append(traffic, StartTraffic(url, rehearsalRate))
+	}
 	e.did, err = m.suffer(ctx, what, after)
-	traffic.Stop()
-	e.count = traffic.Count()
+	for _, t := range traffic {
+		t.Stop()
+		e.add(t.Count())
+	}
 	return e, err
 }
 
-const rehearsalRate = 50 // requests a second
+// judged are the addresses of the balancers that traffic goes through: those of which a check says what they answer, if there are any.
+func (m *Mirror) judged() (urls []string) {
+	for name, url := range m.URLs {
+		if !m.unknown[name] {
+			urls = append(urls, url)
+		}
+	}
+	if len(urls) == 0 {
+		return slices.Collect(maps.Values(m.URLs))
+	}
+	return urls
+}
 
-// anyURL is that of the first balancer by name.
-func (m *Mirror) anyURL() string { return m.URLs[slices.Min(slices.Collect(maps.Keys(m.URLs)))] }
+// unjudged tells of balancers that no traffic goes through.
+func unjudged(tell *teller, f *desired.Fleet) {
+	known := func(b desired.LoadBalancer) bool { return mirror.Page(f, mirror.Port(f, b)) != "" }
+	for _, b := range f.LoadBalancers {
+		if !known(b) && slices.ContainsFunc(f.LoadBalancers, known) {
+			tell.say("%s is not judged: no check says what it answers", b)
+		}
+	}
+}
+
+// add takes the requests to one more balancer.
+func (e *outcome) add(c Count) {
+	e.count.Requests += c.Requests
+	e.count.Failed += c.Failed
+	e.count.Failures = append(e.count.Failures, c.Failures...)
+}
+
+const rehearsalRate = 50 // requests a second to each balancer
 
 // inService waits until every node is.
 func (m *Mirror) inService(ctx context.Context) error {
@@ -278,7 +318,7 @@ func (m *Mirror) suffer(ctx context.Context, what misfortune, after Saved) (stri
 			return "", err
 		}
 	}
-	return m.rest(ctx, revision)
+	return m.rest(ctx, revision, what.passes)
 }
 
 // Nothing more is expected of a fleet that is done for as long as lingers, and of one that waits for as long as waits.
@@ -288,9 +328,9 @@ const (
 )
 
 // rest waits until the fleet has come to rest with a revision, and tells how it stands.
-func (m *Mirror) rest(ctx context.Context, revision string) (string, error) {
+func (m *Mirror) rest(ctx context.Context, revision string, ends bool) (string, error) {
 	for {
-		f, err := m.Agent.Wait(ctx, "the fleet at rest", func(f web.Fleet) bool { return rests(f, revision) })
+		f, err := m.Agent.Wait(ctx, "the fleet at rest", func(f web.Fleet) bool { return rests(f, revision, ends) })
 		if err != nil {
 			return "", err
 		}
@@ -299,7 +339,7 @@ func (m *Mirror) rest(ctx context.Context, revision string) (string, error) {
 			quiet = lingers
 		}
 		lingering, cancel := context.WithTimeout(ctx, quiet)
-		last, err := m.Agent.Wait(lingering, "a change", func(f web.Fleet) bool { return !rests(f, revision) })
+		last, err := m.Agent.Wait(lingering, "a change", func(f web.Fleet) bool { return !rests(f, revision, ends) })
 		stayed := lingering.Err() != nil && ctx.Err() == nil
 		cancel()
 		switch {
@@ -315,9 +355,12 @@ func (m *Mirror) rest(ctx context.Context, revision string) (string, error) {
 	}
 }
 
-// rests reports whether nothing moves on the way to a revision: no node is on its journey, whatever the fleet waits for.
-func rests(f web.Fleet, revision string) bool {
-	return f.Desired.Revision == revision &&
+// rests reports whether nothing moves on the way to a revision: no node is on its journey, whatever the fleet waits for; where the rollout
+// has to end, it did. A fleet that is idle and not done has not begun.
+func rests(f web.Fleet, revision string, ends bool) bool {
+	outdated := func(n web.Node) bool { return n.State == plan.Outdated || n.State == plan.InService && n.Outdated }
+	over := f.Phase == plan.PhaseHalted || f.Phase == plan.PhaseIdle && !slices.ContainsFunc(f.Nodes, outdated)
+	return f.Desired.Revision == revision && (over || !ends && f.Phase != plan.PhaseIdle) &&
 		nodeIn(f, plan.Preparing, plan.Draining, plan.Configuring, plan.Verifying, plan.Joining, plan.Baking) == ""
 }
 

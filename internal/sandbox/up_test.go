@@ -198,18 +198,47 @@ func TestUpIsEndedByPeople(t *testing.T) {
 	}
 }
 
-// Nothing is at rest that is on its way.
+// Nothing is at rest that is on its way, or that has not begun; what has to end has ended.
 func TestRests(t *testing.T) {
 	t.Parallel()
-	at := func(states ...string) web.Fleet {
-		f := web.Fleet{Desired: web.Desired{Revision: "b"}}
+	at := func(phase plan.Phase, outdated bool, states ...plan.State) web.Fleet {
+		f := web.Fleet{Phase: phase, Desired: web.Desired{Revision: "b"}}
 		for _, s := range states {
-			f.Nodes = append(f.Nodes, web.Node{Name: "one", State: plan.State(s)})
+			f.Nodes = append(f.Nodes, web.Node{Name: "one", State: s, Outdated: outdated})
 		}
 		return f
 	}
-	if rests(at("in_service", "draining"), "b") || rests(at("in_service"), "a") || !rests(at("in_service", "unreachable", "failed"), "b") {
-		t.Error("rest is mistaken")
+	for _, c := range []struct {
+		fleet    web.Fleet
+		revision string
+		ends     bool
+		want     bool
+	}{
+		{at(plan.PhaseProgressing, true, plan.InService, plan.Draining), "b", false, false},
+		{at(plan.PhaseIdle, false, plan.InService), "a", false, false},
+		{at(plan.PhaseIdle, false, plan.InService), "b", true, true},
+		{at(plan.PhaseIdle, true, plan.InService), "b", false, false},
+		{at(plan.PhaseIdle, true, plan.Outdated), "b", true, false},
+		{at(plan.PhaseHalted, true, plan.InService, plan.Unreachable, plan.Failed), "b", true, true},
+		{at(plan.PhaseWaiting, true, plan.InService, plan.Unreachable), "b", false, true},
+		{at(plan.PhaseWaiting, true, plan.InService, plan.Unreachable), "b", true, false},
+	} {
+		if got := rests(c.fleet, c.revision, c.ends); got != c.want {
+			t.Errorf("%+v: rests %v (with an end %v)", c.fleet, got, c.ends)
+		}
+	}
+}
+
+func TestRehearsesNothingThatCannotRoll(t *testing.T) {
+	t.Parallel()
+	for add, want := range map[string]string{"paused: {reason: sale}\n": "it is paused", "loadBalancers: []\n": "it has no load balancer"} {
+		o := UpOptions{Dir: smallRepo(t, strings.Replace(small, "loadBalancers: [{targetGroup: small}]\n", "", 1)+add), Committed: uncommitted, Rehearse: true}
+		if strings.HasPrefix(add, "paused") {
+			o.Dir = smallRepo(t, small+add)
+		}
+		if err := Up(t.Context(), o, live.Options{Out: io.Discard}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", add, err)
+		}
 	}
 }
 
