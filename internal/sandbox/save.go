@@ -12,15 +12,18 @@ import (
 	"github.com/go-git/go-git/v5"
 )
 
-// savesSeen is how often files are looked at. A change counts when the next look finds the same, so that no half of it is taken.
-const savesSeen = 150 * time.Millisecond
+// savesSeen is how often files are looked at, and looksPart that looks take at most one part in so many of the time, however many files
+// there are. A change counts when the next look finds the same, so that no half of it is taken.
+const (
+	savesSeen = 150 * time.Millisecond
+	looksPart = 10
+)
 
-// watchSaves tells of every change of the files below a directory, git's own apart. Several at once are one.
-func watchSaves(ctx context.Context, work *sync.WaitGroup, dir string) <-chan struct{} {
+// watchSaves tells of every change of the files below a directory since it had that signature. Several at once are one.
+func watchSaves(ctx context.Context, work *sync.WaitGroup, dir string, told uint64) <-chan struct{} {
 	saves := make(chan struct{}, 1)
-	told := signature(dir)
 	work.Go(func() {
-		look := time.NewTicker(savesSeen)
+		look := time.NewTimer(savesSeen)
 		defer look.Stop()
 		last := told
 		for {
@@ -29,7 +32,9 @@ func watchSaves(ctx context.Context, work *sync.WaitGroup, dir string) <-chan st
 				return
 			case <-look.C:
 			}
+			began := time.Now()
 			now := signature(dir)
+			look.Reset(max(savesSeen, looksPart*time.Since(began)))
 			if now == last && now != told {
 				told = now
 				select {
@@ -43,10 +48,11 @@ func watchSaves(ctx context.Context, work *sync.WaitGroup, dir string) <-chan st
 	return saves
 }
 
-// signature changes when a file below dir does: its name, size, mode or when it was written.
+// signature changes when a file below dir, git's own apart, does: its name, size, mode or when it was written. No link is followed but
+// dir itself.
 func signature(dir string) uint64 {
 	sum := fnv.New64a()
-	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(dir+"/.", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // it is seen when it can be
 		}

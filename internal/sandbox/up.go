@@ -39,6 +39,7 @@ type UpOptions struct {
 func Up(ctx context.Context, o UpOptions, show live.Options) (err error) {
 	tell := newTeller(show)
 	defer func() { err = errors.Join(err, tell.close()) }()
+	seen := signature(o.Dir) // what is saved after it was read is a save
 	s, err := o.load()
 	if err != nil {
 		return err
@@ -46,7 +47,7 @@ func Up(ctx context.Context, o UpOptions, show live.Options) (err error) {
 	if o.Fleet = s.Fleet.Name; o.Rehearse {
 		return o.rehearse(ctx, s, tell)
 	}
-	return o.mirror(ctx, s, tell)
+	return o.mirror(ctx, s, seen, tell)
 }
 
 // load reads what is saved. The error is also that the fleet is broken, with all that is wrong with it.
@@ -130,8 +131,8 @@ func (r *rejection) lines() []string {
 	return lines
 }
 
-// mirror runs the fleet until ctx ends.
-func (o UpOptions) mirror(ctx context.Context, s Saved, tell *teller) (err error) {
+// mirror runs the fleet until ctx ends. The files had the signature seen before they were read.
+func (o UpOptions) mirror(ctx context.Context, s Saved, seen uint64, tell *teller) (err error) {
 	tell.differences(s.Fleet, o.mirrorOptions())
 	m, err := StartMirror(ctx, o.mirrorOptions(), s)
 	if err != nil {
@@ -148,7 +149,7 @@ func (o UpOptions) mirror(ctx context.Context, s Saved, tell *teller) (err error
 	defer cancel()
 	trouble := make(chan error, 1)
 	work.Go(func() { trouble <- show(following, m.Agent, tell) })
-	saves := watchSaves(following, &work, o.Dir)
+	saves := watchSaves(following, &work, o.Dir, seen)
 	for {
 		select {
 		case <-ctx.Done():
@@ -157,9 +158,7 @@ func (o UpOptions) mirror(ctx context.Context, s Saved, tell *teller) (err error
 		case err := <-trouble:
 			return ended(ctx, err)
 		case <-saves:
-			if err := o.save(ctx, m, tell); err != nil {
-				return ended(ctx, err)
-			}
+			o.save(ctx, m, tell)
 		}
 	}
 }
@@ -180,26 +179,30 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// save rolls what was saved. What is broken is told, and nothing else happens.
-func (o UpOptions) save(ctx context.Context, m *Mirror, tell *teller) error {
+// save rolls what was saved, and tells what of it is different here that was not before. What is broken, or cannot be had here, is told,
+// and nothing else happens.
+func (o UpOptions) save(ctx context.Context, m *Mirror, tell *teller) {
+	before, known := m.Repo.Head(), m.notes()
 	s, err := o.load()
+	if err == nil {
+		_, err = m.Save(ctx, s, "saved")
+	}
 	var broken *rejection
 	switch {
 	case errors.As(err, &broken):
 		for _, line := range broken.lines() {
 			tell.remark("rejected: %s", tell.paint(red, line))
 		}
-		return nil
 	case err != nil:
 		tell.remark("nothing is rolled: %s", web.Line(err.Error()))
-		return nil
-	}
-	before := m.Repo.Head()
-	after, err := m.Save(ctx, s, "saved")
-	if err == nil && after != before {
+	case m.Repo.Head() != before:
+		for _, note := range m.notes() {
+			if !slices.Contains(known, note) {
+				tell.remark("different from the file: %s", web.Line(string(note)))
+			}
+		}
 		tell.remark("saved: %s", web.Line(s.Fleet.Path)+" wants "+s.Fleet.Release)
 	}
-	return err
 }
 
 // show tells what becomes of the fleet until ctx ends.
@@ -219,7 +222,7 @@ func show(ctx context.Context, a *Agent, tell *teller) error {
 func (t *teller) differences(f *desired.Fleet, o MirrorOptions) {
 	nodes := cmp.Or(o.Nodes, mirror.Size(f))
 	t.say("%s", t.paint(bold, fmt.Sprintf("windlass up: fleet %s on %d caged nodes of this machine", f.Name, nodes)))
-	notes := mirror.Notes(f, mirror.Ground{Nodes: mirror.Nodes(f, nodes), Check: o.Check}, mirror.Machine{Has: isInstalled, StandIns: standInsHere(o.Network), Users: cage.WholeIDs(), Network: o.Network})
+	notes := o.notes(f, mirror.Ground{Nodes: mirror.Nodes(f, nodes), Check: o.Check})
 	if len(notes) > 0 {
 		t.say("what is different from the file:")
 	}
@@ -227,6 +230,13 @@ func (t *teller) differences(f *desired.Fleet, o MirrorOptions) {
 		t.say("  %s", web.Line(string(note)))
 	}
 }
+
+// notes are what is different here.
+func (o MirrorOptions) notes(f *desired.Fleet, g mirror.Ground) []mirror.Note {
+	return mirror.Notes(f, g, mirror.Machine{Has: isInstalled, StandIns: standInsHere(o.Network), Users: cage.WholeIDs(), Network: o.Network})
+}
+
+func (m *Mirror) notes() []mirror.Note { return m.options.notes(m.fleet, m.ground) }
 
 // isInstalled reports whether a cage has a command: one of this machine's programs, and not one of the person's own.
 func isInstalled(command string) bool {

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -114,6 +116,57 @@ func TestSavesAreSeen(t *testing.T) {
 	check(t, os.WriteFile(filepath.Join(dir, "fleets/small.yaml"), []byte(small+"# more\n"), 0o644))
 	if signature(dir) == before {
 		t.Error("a save is not seen")
+	}
+}
+
+// Nothing that is saved while the fleet starts is missed, also where the repo is reached by a link; what is no file is left alone.
+func TestSavesSinceTheFilesWereReadAreTold(t *testing.T) {
+	t.Parallel()
+	dir := smallRepo(t, small)
+	link := filepath.Join(t.TempDir(), "deploy")
+	check(t, os.Symlink(dir, link))
+	check(t, os.Symlink("/", filepath.Join(dir, "all")))
+	check(t, syscall.Mkfifo(filepath.Join(dir, "fleets/fifo.yaml"), 0o644))
+	seen := signature(link)
+	check(t, os.WriteFile(filepath.Join(dir, "fleets/small.yaml"), []byte(small+"# more\n"), 0o644))
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel()
+	<-watchSaves(ctx, &work, link, seen)
+}
+
+// What a save brings that cannot be had here is told, and what has no place here rolls nothing and ends nothing.
+func TestSavesTellWhatIsNewlyDifferent(t *testing.T) {
+	t.Parallel()
+	linuxOnly(t)
+	o := UpOptions{Dir: smallRepo(t, small)}
+	m := must(StartMirror(t.Context(), o.mirrorOptions(), must(o.load())(t)))(t)
+	t.Cleanup(func() { check(t, m.Close()) })
+	var out bytes.Buffer
+	save := func(change string) string {
+		out.Reset()
+		check(t, os.WriteFile(filepath.Join(o.Dir, "fleets/small.yaml"), []byte(strings.Replace(small, "systemctl restart small", change, 1)), 0o644))
+		tell := newTeller(live.Options{Out: &out})
+		o.save(t.Context(), m, tell)
+		check(t, tell.close())
+		return out.String()
+	}
+	said := save("systemctl restart small && no-such-program")
+	if !strings.Contains(said, "different from the file: no-such-program is not installed here") || !strings.Contains(said, "saved: fleets/small.yaml wants v1") || strings.Count(said, "different") != 1 {
+		t.Errorf("it says %q", said)
+	}
+	if said := save("systemctl restart small && no-such-program"); said != "" {
+		t.Errorf("of nothing new it says %q", said)
+	}
+	check(t, m.Nodes[0].Kill())
+	m.network = &network{prefix: "192.0.2.", given: map[int]bool{}} // has no port
+	check(t, os.WriteFile(filepath.Join(o.Dir, "fleets/small.yaml"), []byte(strings.Replace(small, "port: 80", "port: 81", 1)), 0o644))
+	tell := newTeller(live.Options{Out: &out})
+	o.save(t.Context(), m, tell)
+	check(t, tell.close())
+	if !strings.Contains(out.String(), "nothing is rolled: ") {
+		t.Errorf("it says %q", &out)
 	}
 }
 
