@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 type outlet struct {
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	local   func() ([]net.Addr, error) // networks that this machine is on
 
 	mu    sync.Mutex
 	nodes []string // names and addresses of nodes, as the deploy repo has them
@@ -32,7 +34,8 @@ type outlet struct {
 func newOutlet() *outlet {
 	var dialer net.Dialer
 	return &outlet{
-		dial: dialer.DialContext,
+		dial:  dialer.DialContext,
+		local: net.InterfaceAddrs,
 		resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		},
@@ -45,7 +48,9 @@ func (o *outlet) avoid(tree desired.Tree) {
 	defer o.mu.Unlock()
 	for _, f := range tree.Fleets {
 		for _, n := range f.Nodes.Static {
-			o.nodes = append(o.nodes, strings.ToLower(strings.TrimSuffix(n.Address, ".")))
+			if address := strings.ToLower(strings.TrimSuffix(n.Address, ".")); !slices.Contains(o.nodes, address) {
+				o.nodes = append(o.nodes, address)
+			}
 		}
 	}
 }
@@ -186,6 +191,9 @@ func (o *outlet) judge(ctx context.Context, host string, addresses []netip.Addr)
 			return forbidden(fmt.Sprintf("%q is at %v: cages reach public addresses only", host, a))
 		}
 	}
+	if err := o.elsewhere(host, addresses); err != nil {
+		return err
+	}
 	for _, node := range o.avoided() {
 		at, err := o.resolve(ctx, node)
 		var unknown *net.DNSError
@@ -207,10 +215,30 @@ func (o *outlet) judge(ctx context.Context, host string, addresses []netip.Addr)
 	return nil
 }
 
+// elsewhere is an error unless addresses are in no network that this machine is on: public ones may be its own, or its neighbours'.
+func (o *outlet) elsewhere(host string, addresses []netip.Addr) error {
+	local, err := o.local()
+	if err != nil {
+		return forbidden(fmt.Sprintf("cannot tell whether %q is this machine: %v", host, err))
+	}
+	for _, l := range local {
+		network, ok := l.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		for _, a := range addresses {
+			if network.Contains(a.Unmap().AsSlice()) {
+				return forbidden(fmt.Sprintf("%q is at %v, in a network that this machine is on", host, a))
+			}
+		}
+	}
+	return nil
+}
+
 // special are networks that count as global but lead elsewhere than to the internet: shared, test and reserved ones, and IPv6 that
-// carries IPv4 (RFC 6890).
+// carries IPv4 or is of one site (RFC 6890, 2765, 3879).
 var special = func() (all []netip.Prefix) {
-	for _, p := range []string{"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "::/96"} {
+	for _, p := range []string{"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "::/96", "::ffff:0:0:0/96", "fec0::/10"} {
 		all = append(all, netip.MustParsePrefix(p))
 	}
 	return all

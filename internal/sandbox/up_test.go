@@ -317,6 +317,9 @@ func TestOutletReachesNoNode(t *testing.T) {
 			dialled = append(dialled, address)
 			return nil, errors.New("dialled")
 		},
+		local: func() ([]net.Addr, error) {
+			return []net.Addr{&net.IPNet{IP: net.ParseIP("2606:4700::7"), Mask: net.CIDRMask(64, 128)}, &net.IPNet{IP: net.IPv4(198, 51, 102, 9), Mask: net.CIDRMask(24, 32)}}, nil
+		},
 	}
 	o.avoid(desired.Tree{Fleets: map[string]*desired.Fleet{"web": {Nodes: desired.NodeSet{Static: []desired.StaticNode{
 		{Address: "Web-1.example.com"}, {Address: "198.51.101.2"}, {Address: "not-there.example.com"},
@@ -326,6 +329,8 @@ func TestOutletReachesNoNode(t *testing.T) {
 		"198.51.101.2:80": "is a node that the deploy repo names", "home.example.com:80": "public addresses only", "metadata.example.com:80": "public addresses only",
 		"me.example.com:80": "public addresses only", "mapped.example.com:80": "public addresses only", "shared.example.com:80": "public addresses only",
 		"nowhere.example.com:80": "cannot resolve", "[64:ff9b::a00:1]:80": "public addresses only",
+		"[fec0::1]:80": "public addresses only", "[::ffff:0:a00:1]:80": "public addresses only",
+		"[2606:4700::7]:5432": "a network that this machine is on", "[2606:4700::8]:80": "a network that this machine is on", "198.51.102.1:80": "a network that this machine is on",
 	} {
 		if _, err := o.reach(t.Context(), "tcp", address); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want %q", address, err, says)
