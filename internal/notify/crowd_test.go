@@ -46,29 +46,29 @@ func well(Message) *Failure { return nil }
 // date in its turn.
 func TestProgressGivesWay(t *testing.T) {
 	t.Parallel()
-	v, told, now := fleetsOf(200), books{}, noon
-	if all := sayAll(v, told, kinds["chat"], now, well); len(all) != 200 {
-		t.Fatalf("%d messages of 200 starts", len(all))
+	v, told, now := fleetsOf(50), books{}, noon
+	if all := sayAll(v, told, kinds["chat"], now, well); len(all) != 50 {
+		t.Fatalf("%d messages of 50 starts", len(all))
 	}
 	turns := map[string]int{}
-	for i := range 400 {
+	for i := range 100 {
 		now = now.Add(4 * time.Second)
-		for j := range 199 {
+		for j := range 49 {
 			v.standings[j].fleet.Rollout.Completed = 1 + i%7
 		}
-		if i == 100 {
-			v.standings[199] = ending(v.standings[199], reconciler.ResultHalted, plan.PhaseHalted, "it failed")
+		if i == 20 {
+			v.standings[49] = ending(v.standings[49], reconciler.ResultHalted, plan.PhaseHalted, "it failed")
 		}
 		s, _ := next(v, told, kinds["chat"], now)
 		s.begins(told)
 		s.done(told, "place", now)
 		turns[s.fleet]++
-		if ended := s.fleet == "web-199" && s.message.Mood == Bad; ended != (i == 100 || i == 101) {
+		if ended := s.fleet == "web-049" && s.message.Mood == Bad; ended != (i == 20 || i == 21) {
 			t.Fatalf("message %d is %+v", i, s.message)
 		}
 	}
-	if len(turns) != 200 {
-		t.Errorf("%d of 200 had a turn", len(turns))
+	if len(turns) != 50 {
+		t.Errorf("%d of 50 had a turn", len(turns))
 	}
 }
 

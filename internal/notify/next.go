@@ -28,6 +28,7 @@ const (
 type standing struct {
 	fleet   web.Fleet
 	on      []desired.Occasion
+	since   time.Time // since when the channel is to hear of it; zero: now
 	waiting time.Time // since when the newest rollout waits; zero: it does not
 	verdict string    // why the newest rollout halted; empty: it did not, or that is not known
 	past    []ended   // rollouts before the newest, the oldest first, as far as they are known
@@ -93,7 +94,10 @@ func next(v view, told books, t Traits, now time.Time) (*step, time.Time) {
 		}
 		b := told[s.fleet.Name]
 		if b == nil {
-			b = &book{Since: now}
+			b = &book{Since: s.since}
+			if b.Since.IsZero() {
+				b.Since = now
+			}
 			told[s.fleet.Name] = b
 		}
 		if b.Threads == nil {

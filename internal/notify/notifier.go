@@ -55,6 +55,7 @@ type Notifier struct {
 	changed chan struct{}
 
 	waiting map[string]time.Time // since when a fleet's newest rollout waits; of the one that looks
+	hears   map[string]time.Time // since when a channel is to hear of a fleet, by both; of the same
 	held    map[string]time.Time // since when what a fleet is to get waits for its rollout to begin; of the same
 	past    map[string][]ended   // that ended before the start, by fleet; of the same
 }
@@ -69,7 +70,7 @@ func New(o Options) (*Notifier, error) {
 	}
 	n := &Notifier{
 		options: o, names: slices.Sorted(maps.Keys(o.File.Channels)), done: map[string][]reconciler.RolloutDone{},
-		views: map[string]*view{}, changed: make(chan struct{}), waiting: map[string]time.Time{}, held: map[string]time.Time{}, past: map[string][]ended{},
+		views: map[string]*view{}, changed: make(chan struct{}), waiting: map[string]time.Time{}, hears: map[string]time.Time{}, held: map[string]time.Time{}, past: map[string][]ended{},
 	}
 	for _, name := range n.names {
 		client, err := outbound.New(outbound.Options{})
@@ -88,7 +89,7 @@ func New(o Options) (*Notifier, error) {
 
 // open makes the workers of a channel: one, or one for each who gets mail.
 func (n *Notifier) open(name string, e Entry, client *outbound.Client) []*worker {
-	one := func(c Channel) []*worker { return []*worker{n.worker(name, name, name, c)} }
+	one := func(c Channel) []*worker { return []*worker{n.worker(name, name+" "+c.Traits().Service, name, c)} } // of another kind it knows no thread
 	switch {
 	case e.Slack != nil:
 		return one(&slack{*e.Slack, client})
@@ -177,11 +178,15 @@ func (n *Notifier) look() {
 	for _, name := range n.names {
 		views[name] = &view{known: s.Repo.Revision != ""}
 	}
-	present := map[string]bool{}
+	present, heard := map[string]bool{}, map[string]bool{}
 	for _, f := range s.Fleets {
 		present[f.Name] = true
+		for _, to := range f.Notify {
+			heard[f.Name+" "+to.Channel] = true
+		}
 		n.stand(f, views)
 	}
+	maps.DeleteFunc(n.hears, func(both string, _ time.Time) bool { return !heard[both] })
 	for _, since := range []map[string]time.Time{n.waiting, n.held} {
 		maps.DeleteFunc(since, func(fleet string, _ time.Time) bool { return !present[fleet] })
 	}
@@ -220,7 +225,7 @@ func (n *Notifier) stand(f reconciler.Status, views map[string]*view) {
 			v.standings[i].on = append(slices.Clone(v.standings[i].on), to.On...)
 			continue
 		}
-		s.on = to.On
+		s.on, s.since = to.On, since(n.hears, f.Name+" "+to.Channel, true)
 		v.standings = append(v.standings, s)
 	}
 }

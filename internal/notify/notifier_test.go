@@ -89,3 +89,28 @@ func TestWhatCannotBeginIsSeen(t *testing.T) {
 		}
 	})
 }
+
+// A channel that cannot be told for a while hears of all that ended since it was to hear of the fleet, and of nothing before.
+func TestWhatEndsWhileAChannelWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := reconciler.Status{Name: "web", Phase: plan.PhaseIdle, Notify: chatHears}
+		s := &stand{[]reconciler.Status{f}}
+		n := notifierOf(t, s)
+		n.look()
+		time.Sleep(time.Minute)
+		s.fleets[0].Rollout = reconciler.Rollout{Trigger: reconciler.TriggerCommit, Release: "v2", Started: time.Now(), Ended: time.Now(), Result: reconciler.ResultSucceeded}
+		n.look()
+		time.Sleep(time.Minute)
+		if step, _ := next(*n.views["chat"], books{}, kinds["chat"], time.Now()); step == nil || step.message.On != desired.OnSucceeded {
+			t.Errorf("the first to be said is %+v", step)
+		}
+		s.fleets[0].Notify = nil
+		n.look()
+		s.fleets[0].Notify = chatHears
+		n.look()
+		if step, _ := next(*n.views["chat"], books{}, kinds["chat"], time.Now()); step != nil {
+			t.Errorf("who is to hear of it since then alone is told %+v", step)
+		}
+	})
+}
