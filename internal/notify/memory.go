@@ -169,9 +169,9 @@ func (m *Memory) only(channels []string) {
 	}
 }
 
-// keep writes what a channel was told, for good. What cannot be written is remembered while the process lives; the log is told once, until something
+// keep writes what a channel was told, for good, and reports whether it could. What cannot be written is remembered while the process lives; the log is told once, until something
 // can be written again.
-func (m *Memory) keep(channel string, told books) {
+func (m *Memory) keep(channel string, told books) bool {
 	text, err := json.Marshal(told)
 	var copied books
 	if err == nil {
@@ -190,4 +190,5 @@ func (m *Memory) keep(channel string, told books) {
 		m.log.Warn("cannot keep what channels were told; after a restart some of it is told again", "file", m.path, "error", err)
 	}
 	m.failing = err != nil
+	return err == nil
 }

@@ -3,6 +3,8 @@ package notify
 import (
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,4 +115,20 @@ func TestWhatEndsWhileAChannelWaits(t *testing.T) {
 			t.Errorf("who is to hear of it since then alone is told %+v", step)
 		}
 	})
+}
+
+// What could not be kept, as the disk was full, is kept as soon as it can be.
+func TestWhatCouldNotBeKeptIsKeptLater(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state") // it is not there, as a full disk cannot be had
+	m := OpenMemory(filepath.Join(dir, "notified.json"), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	w := &worker{key: "chat", memory: m, told: books{"web": {Since: noon}}}
+	w.keep()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.keep()
+	if again := OpenMemory(m.path, m.log).of("chat"); again["web"] == nil {
+		t.Error("it is not kept")
+	}
 }

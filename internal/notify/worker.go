@@ -191,14 +191,16 @@ func (w *worker) trouble() (string, time.Time) {
 	return w.problem, w.since
 }
 
-// keep writes what was told, when that changed.
+// keep writes what was told, when that changed, or could not be written before.
 func (w *worker) keep() {
 	text, err := json.Marshal(w.told)
 	if err != nil || bytes.Equal(text, w.kept) {
 		return
 	}
-	w.kept = text
-	w.memory.keep(w.key, w.told)
+	w.kept = nil
+	if w.memory.keep(w.key, w.told) {
+		w.kept = text
+	}
 }
 
 // await waits for the first of: a change, a time unless it is zero, the end of ctx.
