@@ -83,7 +83,7 @@ func (c *Client) under(parts []string) *url.URL {
 	return &at
 }
 
-// call asks for something, and decodes the answer where that is wanted.
+// call asks for something, and decodes the answer, which is an object at least: a login page says that all is well, too.
 func (c *Client) call(ctx context.Context, what, method string, at *url.URL, body, into any) error {
 	token, err := c.token()
 	if err != nil {
@@ -115,7 +115,7 @@ func (c *Client) call(ctx context.Context, what, method string, at *url.URL, bod
 		return c.refused(what, token, answer)
 	}
 	if into == nil {
-		return nil
+		into = new(struct{})
 	}
 	decoder := json.NewDecoder(bytes.NewReader(answer.Body))
 	if err := decoder.Decode(into); err != nil {

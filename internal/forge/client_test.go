@@ -106,6 +106,7 @@ func TestRefusals(t *testing.T) {
 		"moved":           {answer: forgetest.Answer{Status: 307, Header: map[string]string{"Location": "https://elsewhere.example/"}}, says: "correct api", rights: true},
 		"no rights":       {answer: forgetest.Answer{Status: 404, Body: `{"message":"Not Found"}`}, says: "404 Not Found; check that the token of ", rights: true},
 		"hostile":         {answer: forgetest.Answer{Status: 422, Body: `{"message":"` + forgetest.Token + `\u001b[2J","errors":[{"message":"x\ny"},"z",{"code":"custom"}]}`}, says: `[redacted]; x y; z; {"code":"custom"}`},
+		"a login page":    {answer: forgetest.Answer{Status: 200, Body: "<html>"}, says: "is no github: correct api", rights: true},
 		"cut off":         {answer: forgetest.Answer{Status: 422, Body: `{"message":"` + strings.Repeat("x", 296) + forgetest.Token + `"}`}, says: "xxx[re…"},
 		"an odd message":  {answer: forgetest.Answer{Status: 400, Body: `{"message":{"base":["is closed"]}}`}, says: "is closed"},
 	} {
