@@ -119,9 +119,14 @@ func (c *Client) call(ctx context.Context, what, method string, at *url.URL, bod
 	}
 	decoder := json.NewDecoder(bytes.NewReader(answer.Body))
 	if err := decoder.Decode(into); err != nil {
-		return &Refusal{Status: answer.Status, Rights: true, Says: fmt.Sprintf("cannot %s: what %s answers is no %s: correct api in the file of --forges", what, c.Host.Name, c.Host.Kind)}
+		return c.stranger(what)
 	}
 	return nil
+}
+
+// stranger is the refusal of who is no forge of the kind.
+func (c *Client) stranger(what string) *Refusal {
+	return &Refusal{Rights: true, Says: fmt.Sprintf("cannot %s: what %s answers is no %s: correct api in the file of --forges", what, c.Host.Name, c.Host.Kind)}
 }
 
 func (c *Client) token() (string, error) {

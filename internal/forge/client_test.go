@@ -148,6 +148,10 @@ func TestDeployments(t *testing.T) {
 	if found, err := c.FindDeployment(t.Context(), d); found != id || err != nil {
 		t.Errorf("it finds %d, %v, want %d", found, err, id)
 	}
+	f.Say(forgetest.Answer{Status: 200, Body: "{}"})
+	if id, err := c.Deploy(t.Context(), d); id != 0 || !refusal(t, err).Rights {
+		t.Errorf("an answer without a number: %d, %v", id, err)
+	}
 	other := d
 	other.Key = "web@2"
 	if found, _ := c.FindDeployment(t.Context(), other); found != 0 {

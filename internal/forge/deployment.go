@@ -33,8 +33,14 @@ func (c *Client) Deploy(ctx context.Context, d Deployment) (int64, error) {
 	var made struct {
 		ID int64 `json:"id"`
 	}
-	err := c.call(ctx, "begin a deployment of commit "+brief(d.Commit), http.MethodPost, c.repository("deployments"), body, &made)
-	return made.ID, err
+	what := "begin a deployment of commit " + brief(d.Commit)
+	if err := c.call(ctx, what, http.MethodPost, c.repository("deployments"), body, &made); err != nil {
+		return 0, err
+	}
+	if made.ID == 0 {
+		return 0, c.stranger(what)
+	}
+	return made.ID, nil
 }
 
 // FindDeployment returns the number of a deployment that may have begun; 0: it has not.
