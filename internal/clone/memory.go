@@ -200,23 +200,41 @@ func (m *Memory) readable(commit plumbing.Hash) bool {
 	return err == nil
 }
 
-// Newest names the newest of the commits after one, up to another, that changed a file: its hash, its author and its subject.
+// Newest names the newest of the commits after one, up to another, that changed a file: its hash, its author and its subject. It looks through the last 100, and
+// is empty where none of the branch's did.
 func (m *Memory) Newest(ctx context.Context, after, to, file string) (string, error) {
-	until := plumbing.NewHash(after)
-	for at := plumbing.NewHash(to); at != until; {
+	by, known := m.newest(plumbing.NewHash(after), plumbing.NewHash(to), file)
+	if known {
+		return by, nil
+	}
+	if _, err := m.fetch(ctx, m.base, depths[0], false); err != nil {
+		return "", err
+	}
+	if by, known = m.newest(plumbing.NewHash(after), plumbing.NewHash(to), file); !known {
+		by = fmt.Sprintf("in none of the last %d commits", depths[0])
+	}
+	return by, nil
+}
+
+// newest is Newest, as far as the history is here with its files; known is false where more of it is needed.
+func (m *Memory) newest(after, to plumbing.Hash, file string) (by string, known bool) {
+	for at := to; at != after; {
 		c, err := object.GetCommit(m.store, at)
-		if err != nil || c.NumParents() == 0 {
-			return "", nil
-		}
-		parent, err := object.GetCommit(m.store, c.ParentHashes[0])
 		if err != nil {
-			return "", nil // it is not told from how far back
+			return "", false
+		}
+		if c.NumParents() == 0 {
+			return "", true
+		}
+		at = c.ParentHashes[0]
+		parent, err := object.GetCommit(m.store, at)
+		if err != nil || !m.readable(at) {
+			return "", false
 		}
 		if entryAt(m.store, c, file) != entryAt(m.store, parent, file) {
 			said, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n")
-			return fmt.Sprintf("%.7s by %s, %s", c.Hash, c.Author.Name, said), nil
+			return fmt.Sprintf("%.7s by %s, %s", c.Hash, c.Author.Name, said), true
 		}
-		at = parent.Hash
 	}
-	return "", nil
+	return "", true
 }

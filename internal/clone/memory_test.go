@@ -147,6 +147,31 @@ func TestContainsWhatIsNewerThanTheHistory(t *testing.T) {
 	}
 }
 
+// Who was faster is named by the commit that changed the file, and not by one that came after it.
+func TestNewestInMemory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.memory()
+	before, err := m.Fetch(t.Context(), "main")
+	check(t, err)
+	seed := filepath.Join(w.dir, "seed")
+	for _, file := range []string{fleetFile, "README"} {
+		w.write(seed, file, "release: v9\n")
+		w.git(seed, "add", ".")
+		w.git(seed, "commit", "-qm", "changes "+file)
+	}
+	w.git(seed, "push", "-q", "origin", "main")
+	tip := w.git(seed, "rev-parse", "main")
+	if in, err := m.Contains(t.Context(), "main", tip, before); !in || err != nil {
+		t.Fatalf("it does not contain what it is built on: %v", err)
+	}
+	_, err = m.Fetch(t.Context(), "main")
+	check(t, err)
+	if by, err := m.Newest(t.Context(), before, tip, fleetFile); err != nil || !strings.HasSuffix(by, " by Ada, changes "+fleetFile) {
+		t.Errorf("the newest is %q, %v", by, err)
+	}
+}
+
 // A change that a branch has already is known again when the branch that it is to be merged into has moved on.
 func TestAlikeAfterOthersPushed(t *testing.T) {
 	t.Parallel()
