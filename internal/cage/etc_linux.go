@@ -14,6 +14,8 @@ var etcLeftOut = []string{
 	"windlass", "ssh", "aws", "docker", "containers", "kubernetes", "rancher", "environment", "environment.d", "profile.d", "hosts", "hostname", "resolv.conf",
 	"shadow", "shadow-", "gshadow", "gshadow-", "sudoers", "sudoers.d", "ssl/private", "security", "netrc", "wgetrc", "curlrc", "pip.conf", "npmrc", "gitconfig",
 	"NetworkManager", "wireguard", "openvpn", "ppp", "krb5.keytab", "krb5.conf", "fstab", "crypttab",
+	"apt/auth.conf", "apt/auth.conf.d", "boto.cfg", "msmtprc", "mailrc", "rclone.conf", "netplan", "ipsec.d", "letsencrypt", "pki/tls/private", "pki/entitlement",
+	"vault.d", "consul.d", "nomad.d", "salt", "puppet", "puppetlabs", "chef", "ansible", "postfix/sasl_passwd", "exim4/passwd.client", "nix/netrc",
 }
 
 const longestEtcFile = 1 << 20
