@@ -108,7 +108,7 @@ func newDeployment(o deployOptions, fleet string, cmd *cobra.Command) *deploymen
 
 func (d *deployment) run(ctx context.Context) (err error) {
 	if d.pr && d.forges == "" {
-		return errors.New("--pr needs to know the forge: give --forges FILE, as in \"github.com: {kind: github, tokenFile: token}\"")
+		return errors.New("--pr needs to know the forge: give --forges FILE, which says of each host its kind (github, gitlab or gitea) and which file has the token")
 	}
 	if d.agent, err = newClient(d.at); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 //go:embed forges.schema.yaml
 var schemaSource []byte
 
-var description = desired.Describe(schemaSource, "the file", "github.com: {kind: github, tokenFile: github-token}", map[string]func(string) error{
+var description = desired.Describe(schemaSource, "the file", "github.com", map[string]func(string) error{
 	"place": func(s string) error { _, err := outbound.ParseURL(s); return err },
 })
 

@@ -112,7 +112,7 @@ func TestForgesFile(t *testing.T) {
 		"github.com: {kind: github, tokenFile: t, api: 'http://api.github.com'}":             `forges.yaml:1:47: github.com.api is "http://api.github.com"; its address (host api.github.com) is http, which everybody on the way can read: give https; http is for loopback`,
 		"github.com: {kind: github, tokenFile: t}\ngithub.com: {kind: github, tokenFile: t}": `forges.yaml:2:1: key "github.com" is given twice; it is first given at line 1`,
 		"github.com: {kind: github, tokenFile: t, caFile: none}":                             `forges.yaml: host "github.com": cannot read who signs certificates: open none: no such file or directory`,
-		"- x": "forges.yaml:1:1: the file is a list; it must be a mapping of keys such as github.com: {kind: github, tokenFile: github-token}",
+		"- x": "forges.yaml:1:1: the file is a list; it must be a mapping of keys such as github.com",
 		"":    "forges.yaml:1:1: the file is empty",
 	} {
 		if _, err := read(text); err == nil || err.Error() != want {
