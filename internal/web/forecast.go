@@ -54,14 +54,26 @@ func forecastOf(want plan.Want, seen reconciler.Sight) Forecast {
 		Steps: each(f.Events, c.foreseen), Left: f.Left, Size: f.End.Size, Floor: f.End.Floor, Lowest: f.Lowest,
 		MaxUnavailable: want.Fleet.Rollout.MaxUnavailable.String(), Expected: fromExpectation(f.Now.Expected, time.Time{}),
 		Phase: f.End.Phase, Reason: c.line(f.End.Reason), Holds: each(f.End.Holds, func(h plan.Hold) string { return c.line(h.String()) }),
-		Nodes: []string{},
 	}
-	for _, s := range out.Steps {
-		if visits[plan.Kind(s.Kind)] && !slices.Contains(out.Nodes, s.Node) {
-			out.Nodes = append(out.Nodes, s.Node)
+	out.Nodes = visited(out.Steps)
+	return out
+}
+
+// visited are the nodes that are changed or moved, in order. One that was prepared is restored to serve until its turn, which is later.
+func visited(steps []Foreseen) []string {
+	turn := map[string]int{}
+	for i, s := range steps {
+		before, known := turn[s.Node]
+		if visits[plan.Kind(s.Kind)] && (!known || steps[before].Kind == string(plan.Restore)) {
+			turn[s.Node] = i
 		}
 	}
-	return out
+	nodes := make([]string, 0, len(turn))
+	for node := range turn {
+		nodes = append(nodes, node)
+	}
+	slices.SortFunc(nodes, func(a, b string) int { return turn[a] - turn[b] })
+	return nodes
 }
 
 // visits are the kinds of steps after which a node is not what it was; the others write down how it stands.

@@ -158,6 +158,7 @@ func (p printer) proposed(f ProposedFleet) {
 		return
 	}
 	for i, s := range f.Forecast.Steps {
-		p.line(none, fmt.Sprintf("  %4d. ", i+1), "%-9s %-12s %d of %d in service: %s", s.Kind, s.Node, s.InService, f.Forecast.Size, s.Reason)
+		head := visible(fmt.Sprintf("  %4d. %-9s %-12s ", i+1, s.Kind, s.Node))
+		p.line(none, head, "%d of %d in service: %s", s.InService, f.Forecast.Size, s.Reason)
 	}
 }
