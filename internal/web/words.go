@@ -86,8 +86,12 @@ func span(d time.Duration) string {
 	return two(int(d.Hours())/24, "d", int(d.Hours())%24, "h")
 }
 
-// about is a span that is foreseen, to ten seconds, from ten minutes on to the minute.
+// about is a span that is foreseen, to ten seconds, from ten minutes on to the minute. It is never over before it is.
 func about(d time.Duration) string {
+	const least = 5 * time.Second
+	if d < least {
+		return span(least)
+	}
 	switch d = d.Round(10 * time.Second); {
 	case d < time.Minute:
 		return span(d)

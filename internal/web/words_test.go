@@ -11,7 +11,8 @@ func TestHowLongSomethingTakes(t *testing.T) {
 		took        time.Duration
 		span, about string
 	}{
-		{-time.Second, "0 s", "0 s"},
+		{-time.Second, "0 s", "5 s"},
+		{4 * time.Second, "4 s", "5 s"},
 		{9 * time.Second, "9 s", "10 s"},
 		{54*time.Second + 900*time.Millisecond, "54 s", "50 s"},
 		{55 * time.Second, "55 s", "1 min"},
