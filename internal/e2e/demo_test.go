@@ -166,22 +166,30 @@ func TestDemoKeepsItsFleet(t *testing.T) {
 	d := newDemo(t, "--keep")
 	d.cmd.Stdout = d
 	d.start()
-	_, commands, _ := strings.Cut(d.tells("aws elbv2 describe-target-groups\n"), "In another terminal:\n\n")
-	dir := ""
+	_, commands, _ := strings.Cut(d.tells("aws elbv2 describe-target-groups\n"), "In another terminal:\n")
+	dir, env := "", os.Environ()
 	for line := range strings.Lines(commands) {
-		switch tool, _, _ := strings.Cut(line, " "); {
-		case tool == "cd":
-			dir = strings.Fields(line)[1]
+		switch tool, said, _ := strings.Cut(strings.TrimSpace(line), " "); {
+		case tool == "" || tool == "#":
 			continue
-		case tool == "curl" || tool == "ssh" || tool == "sed":
+		case tool == "cd":
+			dir = said
+			continue
+		case tool == "export":
+			env = append(env, said)
+			continue
+		case tool == "curl" || tool == "ssh":
 			if _, err := exec.LookPath(tool); err != nil {
 				continue
 			}
 		case tool == "env":
 			continue // the AWS CLI
 		}
-		cmd := exec.Command("sh", "-c", strings.Replace(line, " --watch", "", 1))
-		cmd.Dir, cmd.Stdin = dir, nil
+		for _, command := range []string{" deploy ", " rollback "} {
+			line = strings.Replace(line, command, command+"--yes ", 1) // there is no terminal to ask on
+		}
+		cmd := exec.Command("sh", "-c", strings.NewReplacer(" --watch", "", "NAME", "main").Replace(line))
+		cmd.Dir, cmd.Env = dir, env
 		if said, err := cmd.CombinedOutput(); err != nil || len(said) == 0 {
 			t.Errorf("%s: %v\n%s", line, err, said)
 		}

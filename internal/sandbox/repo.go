@@ -79,7 +79,7 @@ func (r *Repo) configure() error {
 		return err
 	}
 	config.User.Name, config.User.Email = authorName, authorMail
-	for _, own := range [][3]string{{"commit", "gpgSign", "false"}, {"core", "hooksPath", ".git/hooks"}, {"push", "default", "upstream"}} {
+	for _, own := range [][3]string{{"commit", "gpgSign", "false"}, {"core", "hooksPath", ".git/hooks"}, {"push", "default", "simple"}} {
 		config.Raw.Section(own[0]).SetOption(own[1], own[2]) // whatever the person has set for all repos
 	}
 	config.Remotes[git.DefaultRemoteName] = &gitconfig.RemoteConfig{Name: git.DefaultRemoteName, URLs: []string{r.URL}}

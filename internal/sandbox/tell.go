@@ -72,7 +72,7 @@ func (t *teller) say(format string, args ...any) { fmt.Fprintf(t.out, format+"\n
 
 func (t *teller) welcome(f *Fleet) {
 	t.say("%s", t.paint(bold, fmt.Sprintf("windlass demo: %d nodes behind a load balancer, all on this machine", len(f.nodes))))
-	t.say("status page %s · load balancer %s, %d requests a second", f.Agent.URL, f.URL, f.options.Rate)
+	t.say("status page    %s\nload balancer  %s, %d requests a second", f.Agent.URL, f.URL, f.options.Rate)
 }
 
 func (t *teller) act(number int, a act) {
@@ -87,7 +87,7 @@ func (t *teller) chat(f *Fleet, threads int) error {
 	if err != nil {
 		return err
 	}
-	t.say("")
+	t.say("\nwhat the chat shows in the end: a message that was kept up to date, and what was said in its thread")
 	return notifytest.Print(t.out, []notifytest.Thread{thread})
 }
 
@@ -127,15 +127,25 @@ func shares(releases map[string]int) string {
 
 // farewell tells what can be tried while the fleet goes on.
 func (t *teller) farewell(f *Fleet) {
-	node := f.nodes[0]
-	t.say("\n%s\n", t.paint(bold, "The fleet goes on until Ctrl-C. In another terminal:"))
-	t.say("%s status --watch --server %s", f.options.Executable, f.Agent.URL)
+	node, windlass, fleet := f.nodes[0], f.options.Executable, f.options.Fleet
 	environment := strings.Join(f.Cloud.Environment(), " ")
-	t.say("env %s %s plan --repo %s --state-dir %s --ssh-key %s --ssh-known-hosts %s   # what would be done, also of a branch: --branch NAME", environment, f.options.Executable, f.Repo.URL, f.path(agentDir), f.path("id"), f.path("known_hosts"))
-	t.say("curl %s", f.URL)
-	t.say("cd %s   # a clone of %s", f.Repo.Work, f.Repo.URL)
-	t.say("%s deploy %s v4 --yes --server %s   # v1, v2 and v4 are good; v3 has failed already, and is tried again only with a line retry: 1", f.options.Executable, f.options.Fleet, f.Agent.URL)
-	t.say("%s rollback %s --yes --server %s   # takes that back", f.options.Executable, f.options.Fleet, f.Agent.URL)
-	t.say("ssh -i %s -o UserKnownHostsFile=%s -p %d %s@%s cat .windlass/%s/record.json   # on %s", f.path("id"), f.path("known_hosts"), f.sshPort, f.options.User, node.Address, f.options.Fleet, node.Name)
-	t.say("env %s aws elbv2 describe-target-groups", strings.Replace(environment, "AWS_REGION", "AWS_DEFAULT_REGION", 1)) // which every version of the CLI knows
+	t.say("\n%s", t.paint(bold, "The fleet goes on until Ctrl-C. Status page: "+f.Agent.URL+"\nIn another terminal:"))
+	for _, try := range []struct {
+		why      string
+		commands []string
+	}{
+		{"begin in a clone of " + f.Repo.URL + ", and say which agent is meant", []string{"cd " + f.Repo.Work, "export WINDLASS_SERVER=" + f.Agent.URL}},
+		{"what it does; what it did; what nodes have", []string{windlass + " status --watch", windlass + " history " + fleet, windlass + " diff"}},
+		{"v1, v2 and v4 are good; v3 has failed, and is tried again only with a line retry: 1", []string{windlass + " deploy " + fleet + " v4"}},
+		{"takes that back", []string{windlass + " rollback " + fleet}},
+		{"what merging a branch would do, once it is pushed", []string{windlass + " plan --server " + f.Agent.URL + " --branch NAME"}},
+		{"the service", []string{"curl " + f.URL}},
+		{"the record on " + node.Name, []string{fmt.Sprintf("ssh -i %s -o UserKnownHostsFile=%s -p %d %s@%s cat .windlass/%s/record.json", f.path("id"), f.path("known_hosts"), f.sshPort, f.options.User, node.Address, fleet)}},
+		{"the balancer", []string{"env " + strings.Replace(environment, "AWS_REGION", "AWS_DEFAULT_REGION", 1) + " aws elbv2 describe-target-groups"}}, // which every version of the CLI knows
+	} {
+		t.say("\n# %s", try.why)
+		for _, command := range try.commands {
+			t.say("%s", command)
+		}
+	}
 }
