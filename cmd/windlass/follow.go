@@ -24,7 +24,7 @@ const (
 	interrupted  = code(130)
 )
 
-// endings says how the commands that follow end; they share it.
+// endings says how the commands that push and follow end; they share it.
 const endings = `Exit status: 0 in service, 1 refused, declined, not pushed, or the agent cannot be asked, 3 halted, 4 superseded by a newer commit,
 5 --timeout ran out, 130 Ctrl-C, which ends the following and never the rollout.`
 
@@ -37,7 +37,8 @@ func newFollow() *cobra.Command {
 		Long: `Follow what is under way in a fleet, to its end: drawn in place on a terminal, a line for each change in the logs of pipelines, and
 last a line to pass on. An agent that is restarted meanwhile is waited for.
 
-` + endings,
+Exit status: 0 in service, 1 the agent cannot be asked or does not know the fleet, 3 halted, 4 superseded by a newer commit, 5 --timeout
+ran out, 130 Ctrl-C, which ends the following and never the rollout.`,
 		Example: `  windlass follow web-live
   windlass follow web-live --server http://127.0.0.1:9190 --timeout 30m`,
 		Args: exactly("a fleet"),

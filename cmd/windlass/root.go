@@ -45,9 +45,13 @@ func newRoot() *cobra.Command {
 		Use:   "windlass",
 		Short: "Takes a release from a git commit to every node behind the load balancer, one node at a time",
 		Example: `  windlass demo                                               # see it work on this machine, in a minute
+  windlass init deploy                                        # a deploy repo with your names
+  windlass up web-live                                        # its fleet on this machine, before anything is committed
   windlass validate path/to/deploy-repo                       # in the deploy repo's CI
   windlass plan --repo https://git.example.com/ops/deploy     # what would happen now, and why not more
   windlass run  --repo https://git.example.com/ops/deploy     # the agent
+  windlass deploy web-live v1.4.3                             # commit a release, push it, and follow it
+  windlass rollback web-live                                  # take it back
   windlass status --watch                                     # what the agent on this machine is doing
   windlass history web-live                                   # and what it has done`,
 		Args:          knownCommand,
