@@ -148,7 +148,11 @@ func answered(cmd *cobra.Command, yes bool) (answers scaffold.Answers, err error
 		}
 	}
 	if len(missing) > 0 {
-		return answers, fmt.Errorf("nothing was written: give %s; they are asked for on a terminal only", strings.Join(missing, ", "))
+		why := "they are asked for on a terminal only"
+		if yes {
+			why = "they have no default, and with --yes nothing is asked"
+		}
+		return answers, fmt.Errorf("nothing was written: give %s; %s", strings.Join(missing, ", "), why)
 	}
 	return answers, nil
 }

@@ -19,7 +19,7 @@ func newManual() *cobra.Command {
 		Use:    "manual DIR",
 		Short:  "Write the manual pages into a directory",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Args:   exactly("a directory"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			date, err := sourceDate(os.Getenv("SOURCE_DATE_EPOCH"))
 			if err != nil {
