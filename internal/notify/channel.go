@@ -22,6 +22,7 @@ type Traits struct {
 	Updates bool          // a message can be changed later, and saying the same again changes nothing
 	Threads bool          // messages can reply to the first of their rollout
 	Known   bool          // a message that comes twice is seen to be the same, so it is rather sent twice than not at all
+	Each    bool          // every occasion is told by itself, though another has followed it
 	Every   time.Duration // at least, from one message to the next
 }
 

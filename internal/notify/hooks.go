@@ -137,7 +137,7 @@ type webhook struct {
 }
 
 func (w *webhook) Traits() Traits {
-	return Traits{Service: "webhook", Known: true, Every: 100 * time.Millisecond}
+	return Traits{Service: "webhook", Known: true, Each: true, Every: 100 * time.Millisecond}
 }
 
 // SignatureHeader holds the signature of an event: t=SECONDS,v1=HEX.

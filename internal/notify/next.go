@@ -292,6 +292,9 @@ func (d *decision) begin(s *step, t *thread, r web.Rollout, due []desired.Occasi
 			return nil
 		}
 	}
+	if d.traits.Each && due[0] == desired.OnStarted {
+		on, due, s.closes = due[0], due[:1], false
+	}
 	s.told, s.waited = due, on == desired.OnWaiting
 	s.message.Kind, s.message.On, s.message.ID = Post, on, messageID(s.id, on, t)
 	s.message.Event = eventOf(s.message, d.fleet, r)

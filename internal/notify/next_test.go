@@ -100,6 +100,21 @@ func TestAStoryAtEachKindOfPlace(t *testing.T) {
 	}
 }
 
+// A program hears of each occasion, also of those that passed while it could not be told.
+func TestAProgramHearsOfEachOccasion(t *testing.T) {
+	t.Parallel()
+	for want, result := range map[string]reconciler.Result{"started succeeded": reconciler.ResultSucceeded, "started superseded": reconciler.ResultSuperseded} {
+		s := ending(standingOf("v1", "v2"), result, plan.PhaseIdle, "")
+		var events []string
+		for _, m := range sayAll(view{known: true, standings: []standing{s}}, books{}, kinds["program"], noon, well) {
+			events = append(events, m.Event.Event)
+		}
+		if got := strings.Join(events, " "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestOnlyWhatIsAskedForIsSaid(t *testing.T) {
 	t.Parallel()
 	c := talk{traits: kinds["chat"], told: books{}, now: noon}

@@ -42,7 +42,7 @@ var kinds = map[string]Traits{
 	"chat":    {Service: "slack", Updates: true, Threads: true, Every: 1200 * time.Millisecond},
 	"space":   {Service: "googleChat", Threads: true, Every: 1200 * time.Millisecond},
 	"room":    {Service: "teams", Every: 1200 * time.Millisecond},
-	"program": {Service: "webhook", Known: true, Every: 100 * time.Millisecond},
+	"program": {Service: "webhook", Known: true, Each: true, Every: 100 * time.Millisecond},
 }
 
 func newCrowd(seed uint64, dir string) *crowd {
