@@ -387,6 +387,7 @@ func (d *decision) rejected() *step {
 	m := rejection(d.fleet)
 	m.At = d.now
 	if sum := digest(m); sum != d.book.Rejected {
+		m.Lines = append(m.Lines, fmt.Sprintf("as of commit %.12s", r.Revision))
 		m.ID = fmt.Sprintf("%s/rejected/%s/%s", d.fleet.Name, r.Revision, sum)
 		m.Event = eventOf(m, d.fleet, web.Rollout{})
 		return &step{fleet: d.fleet.Name, digest: sum, message: m, attempted: d.book.tried}

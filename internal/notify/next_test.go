@@ -167,7 +167,7 @@ func TestARejectedFileIsToldOnce(t *testing.T) {
 	c.hear(s)
 	s.fleet.Rejected.Revision = "2222" // another commit leaves it as it is
 	c.hear(s)
-	if len(c.said) != 1 || c.said[0] != "post: web: fleets/web.yaml is not in force | fleets/web.yaml:3:1: unknown key" {
+	if len(c.said) != 1 || c.said[0] != "post: web: fleets/web.yaml is not in force | fleets/web.yaml:3:1: unknown key | as of commit 1111" {
 		t.Errorf("%v", c.said)
 	}
 	s.fleet.Rejected.Errors[0] = "fleets/web.yaml:4:1: another"

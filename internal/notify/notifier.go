@@ -212,7 +212,7 @@ func (n *Notifier) stand(f reconciler.Status, views map[string]*view) {
 	if len(f.Notify) == 0 {
 		return
 	}
-	f.Nodes, f.Steps, f.Excluded = nil, nil, nil // not told, and many
+	f.Nodes, f.Steps, f.Excluded, f.Holds = nil, nil, nil, nil // not told, and many
 	s := standing{fleet: web.FromStatus(f), coming: coming(f)}
 	s.waiting, s.held = since(n.waiting, f.Name, waits(s.fleet)), since(n.held, f.Name, holds(f))
 	s.past, s.verdict = n.before(f)
