@@ -183,11 +183,29 @@ func (m *Memory) reaches(ctx context.Context, branch, newer, older string, commi
 	err = m.deepen(ctx, branch, commitsOnly, func() (known bool, err error) {
 		in, known = m.ancestry(from, to)
 		if in && !commitsOnly {
-			known = m.readable(to)
+			known = m.readableTo(from, to)
 		}
 		return known, nil
 	})
 	return in, err
+}
+
+// readableTo reports whether the commits from one back to another are here with their files, by first parents and as far as they are here at all.
+func (m *Memory) readableTo(newer, older plumbing.Hash) bool {
+	for at := newer; at != older; {
+		c, err := object.GetCommit(m.store, at)
+		if err != nil {
+			break
+		}
+		if !m.readable(at) {
+			return false
+		}
+		if c.NumParents() == 0 {
+			break
+		}
+		at = c.ParentHashes[0]
+	}
+	return m.readable(older)
 }
 
 // readable reports whether a commit is here with the files of its root.

@@ -147,14 +147,18 @@ func TestContainsWhatIsNewerThanTheHistory(t *testing.T) {
 	}
 }
 
-// Who was faster is named by the commit that changed the file, and not by one that came after it.
-func TestNewestInMemory(t *testing.T) {
+// Who was faster is found by the commit that changed the file, though commits were fetched without files.
+func TestFasterOnesInMemory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	m := w.memory()
-	before, err := m.Fetch(t.Context(), "main")
-	check(t, err)
 	seed := filepath.Join(w.dir, "seed")
+	one, other, before := w.memory(), w.memory(), w.git(seed, "rev-parse", "main")
+	fetch := func(m *clone.Memory) {
+		_, err := m.Fetch(t.Context(), "main")
+		check(t, err)
+	}
+	fetch(one)
+	fetch(other)
 	for _, file := range []string{fleetFile, "README"} {
 		w.write(seed, file, "release: v9\n")
 		w.git(seed, "add", ".")
@@ -162,13 +166,18 @@ func TestNewestInMemory(t *testing.T) {
 	}
 	w.git(seed, "push", "-q", "origin", "main")
 	tip := w.git(seed, "rev-parse", "main")
-	if in, err := m.Contains(t.Context(), "main", tip, before); !in || err != nil {
-		t.Fatalf("it does not contain what it is built on: %v", err)
+	for _, m := range []*clone.Memory{one, other} {
+		if in, err := m.Contains(t.Context(), "main", tip, before); !in || err != nil {
+			t.Fatalf("it does not contain what it is built on: %v", err)
+		}
+		fetch(m)
 	}
-	_, err = m.Fetch(t.Context(), "main")
-	check(t, err)
-	if by, err := m.Newest(t.Context(), before, tip, fleetFile); err != nil || !strings.HasSuffix(by, " by Ada, changes "+fleetFile) {
+	if by, err := one.Newest(t.Context(), before, tip, fleetFile); err != nil || !strings.HasSuffix(by, " by Ada, changes "+fleetFile) {
 		t.Errorf("the newest is %q, %v", by, err)
+	}
+	found, err := other.Touching(t.Context(), "main", before, tip, webFiles)
+	if err != nil || len(found) != 1 || found[0].Subject != "changes "+fleetFile {
+		t.Errorf("it was touched by %v, %v", found, err)
 	}
 }
 
