@@ -134,8 +134,8 @@ func TestContainsWhatIsNewerThanTheHistory(t *testing.T) {
 	m := w.memory()
 	tip, err := m.Fetch(t.Context(), "main")
 	check(t, err)
-	if found, err := m.Resolve(t.Context(), "main", "nothing"); err == nil { // which all of the history is fetched for
-		t.Fatalf("nothing is %s", found)
+	if found, err := m.Resolve(t.Context(), "main", "0000000"); err == nil { // which all of the history is fetched for
+		t.Fatalf("nobody's is %s", found)
 	}
 	for _, find := range []func(ctx context.Context, branch, newer, older string) (bool, error){m.Contains, m.Reaches} {
 		newer, err := w.deploy(w.open(filepath.Join(w.dir, "seed")), "v"+tip[:8])

@@ -3,6 +3,7 @@ package clone
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -10,13 +11,20 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
-// Resolve is the commit of a branch that a hash, or the beginning of one (7 digits or more), means, or a branch or tag of that name.
+// hashOrPart is a commit's hash, or the beginning of one.
+var hashOrPart = regexp.MustCompile(`^[0-9a-fA-F]{7,40}$`)
+
+// Resolve is the commit of a branch that a hash, or the beginning of one (7 digits or more), means. All of the history is fetched for one that is not found.
 func (m *Memory) Resolve(ctx context.Context, branch, name string) (string, error) {
+	missing := fmt.Errorf("branch %s has no commit %q; give its hash, or 7 digits of it", branch, name)
+	if !hashOrPart.MatchString(name) {
+		return "", missing
+	}
 	var found []string
 	err := m.deepen(ctx, branch, false, func() (bool, error) {
 		found = found[:0]
 		for hash := range m.store.Commits {
-			if len(name) >= 7 && strings.HasPrefix(hash.String(), strings.ToLower(name)) {
+			if strings.HasPrefix(hash.String(), strings.ToLower(name)) {
 				found = append(found, hash.String())
 			}
 		}
@@ -30,7 +38,7 @@ func (m *Memory) Resolve(ctx context.Context, branch, name string) (string, erro
 	case len(found) > 1:
 		return "", fmt.Errorf("%q is the beginning of %d commits; give more of it", name, len(found))
 	}
-	return "", fmt.Errorf("branch %s has no commit %q; give its hash, or 7 digits of it", branch, name)
+	return "", missing
 }
 
 // Touching lists the commits after one, up to another, whose difference to their first parent has one of the files, the newest first. The error is
