@@ -198,7 +198,7 @@ func (f *Fleet) openCloud(context.Context) error {
 }
 
 func (f *Fleet) openRepo(ctx context.Context) (err error) {
-	if f.Repo, err = newRepo(f.Dir, f.network.address(1)); err != nil {
+	if f.Repo, err = newRepo(f.Dir, f.network.address(1), fetchPath); err != nil {
 		return err
 	}
 	f.onClose(f.Repo.close)

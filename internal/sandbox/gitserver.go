@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
@@ -31,12 +32,14 @@ func newGitServer(bare string) *gitServer {
 	}
 }
 
-// handler answers for the repo at a path such as /deploy.git.
-func (s *gitServer) handler(path string) http.Handler {
+// handler answers for the repo: fetches at a path such as /deploy.git, and both at another one, which may be the same.
+func (s *gitServer) handler(fetches, pushes string) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+path+"/info/refs", answering(s.advertise))
-	mux.HandleFunc("POST "+path+"/git-upload-pack", answering(s.upload))
-	mux.HandleFunc("POST "+path+"/git-receive-pack", answering(s.receive))
+	for _, path := range slices.Compact([]string{fetches, pushes}) {
+		mux.HandleFunc("GET "+path+"/info/refs", answering(s.advertise))
+		mux.HandleFunc("POST "+path+"/git-upload-pack", answering(s.upload))
+	}
+	mux.HandleFunc("POST "+pushes+"/git-receive-pack", answering(s.receive))
 	return mux
 }
 

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -163,7 +164,7 @@ func (m *Mirror) openCloud(context.Context) error {
 }
 
 func (m *Mirror) openRepo(context.Context) (err error) {
-	if m.Repo, err = newRepo(m.dir, m.network.address(1)); err != nil {
+	if m.Repo, err = newRepo(m.dir, m.network.address(1), "/"+rand.Text()+".git"); err != nil {
 		return err
 	}
 	m.onClose(m.Repo.close)

@@ -27,21 +27,25 @@ type Repo struct {
 	Work      string // the clone's directory
 	FleetFile string // of the sandbox's fleet, relative to Work
 
-	bare   string
-	repo   *git.Repository
-	server *http.Server
-	ended  chan struct{}
+	pushURL string
+	bare    string
+	repo    *git.Repository
+	server  *http.Server
+	ended   chan struct{}
 }
 
 const (
+	fetchPath = "/deploy.git"
+
 	branch = plumbing.ReferenceName("refs/heads/main") // the only one
 
 	authorName = "demo"
 	authorMail = "demo@windlass.invalid"
 )
 
-// newRepo makes an empty repo and its clone in dir and begins to serve it at that loopback address.
-func newRepo(dir, address string) (*Repo, error) {
+// newRepo makes an empty repo and its clone in dir and begins to serve it at that loopback address. It takes pushes at a path: that of URL,
+// or one that nobody else on this machine can guess.
+func newRepo(dir, address, pushes string) (*Repo, error) {
 	bare, work := filepath.Join(dir, "deploy.git"), filepath.Join(dir, "deploy")
 	options := &git.PlainInitOptions{InitOptions: git.InitOptions{DefaultBranch: branch}, Bare: true}
 	if _, err := git.PlainInitWithOptions(bare, options); err != nil {
@@ -56,9 +60,10 @@ func newRepo(dir, address string) (*Repo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve the deploy repo: %w", err)
 	}
-	r := &Repo{URL: "http://" + listener.Addr().String() + "/deploy.git", Work: work, bare: bare, repo: repo, ended: make(chan struct{})}
+	server := "http://" + listener.Addr().String()
+	r := &Repo{URL: server + fetchPath, pushURL: server + pushes, Work: work, bare: bare, repo: repo, ended: make(chan struct{})}
 	r.server = &http.Server{
-		Handler:           newGitServer(bare).handler("/deploy.git"),
+		Handler:           newGitServer(bare).handler(fetchPath, pushes),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
@@ -82,7 +87,7 @@ func (r *Repo) configure() error {
 	for _, own := range [][3]string{{"commit", "gpgSign", "false"}, {"core", "hooksPath", ".git/hooks"}, {"push", "default", "simple"}} {
 		config.Raw.Section(own[0]).SetOption(own[1], own[2]) // whatever the person has set for all repos
 	}
-	config.Remotes[git.DefaultRemoteName] = &gitconfig.RemoteConfig{Name: git.DefaultRemoteName, URLs: []string{r.URL}}
+	config.Remotes[git.DefaultRemoteName] = &gitconfig.RemoteConfig{Name: git.DefaultRemoteName, URLs: []string{r.pushURL}}
 	config.Branches[branch.Short()] = &gitconfig.Branch{Name: branch.Short(), Remote: git.DefaultRemoteName, Merge: branch}
 	return r.repo.SetConfig(config)
 }

@@ -24,7 +24,7 @@ type deployRepo struct {
 // It is not for tests that run side by side: gitrepo.Open changes what go-git shares between all repos of a process.
 func newDeployRepo(t *testing.T) *deployRepo {
 	t.Helper()
-	r := must(newRepo(t.TempDir(), "127.0.0.1"))(t)
+	r := must(newRepo(t.TempDir(), "127.0.0.1", fetchPath))(t)
 	t.Cleanup(func() { check(t, r.close()) })
 	check(t, r.begin(t.Context(), stage{fleet: "web", release: "v1", nodes: 4, user: "demo", ssh: 22, web: 80, etc: t.TempDir()}))
 	polled := must(gitrepo.Open(gitrepo.Options{URL: r.URL, Dir: t.TempDir(), Timeout: 10 * time.Second}))(t)

@@ -215,7 +215,7 @@ func TestStandInsOfACage(t *testing.T) {
 	}
 }
 
-// A relay ends with all that it carries.
+// Nodes have nothing of each other, a relay ends with all that it carries, and nobody else says what runs on them.
 func TestNodesGoDownWhole(t *testing.T) {
 	t.Parallel()
 	linuxOnly(t)
@@ -226,6 +226,11 @@ func TestNodesGoDownWhole(t *testing.T) {
 	check(t, n.run(t.Context(), m, "test $(id -u) = 0 && touch /etc/mine", ""))
 	if err := m.Nodes[1].run(t.Context(), m, "test ! -e /etc/mine", ""); err != nil {
 		t.Errorf("nodes share their files: %v", err)
+	}
+	response := must(http.Post(m.Repo.URL+"/git-receive-pack", "application/x-git-receive-pack-request", strings.NewReader("0000")))(t)
+	check(t, response.Body.Close())
+	if response.StatusCode != http.StatusNotFound {
+		t.Errorf("whoever is on this machine may push: %s", response.Status)
 	}
 	check(t, n.Kill())
 	check(t, n.Kill())
