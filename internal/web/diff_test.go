@@ -133,7 +133,10 @@ func TestNothingDiffers(t *testing.T) {
 		t.Errorf("%+v, %v\n%s", d, err, text.String())
 	}
 	seen.World.Groups[0].Err = "AccessDenied"
-	if d := diffOf(t, differing(seen, nil, nil)); !d.Differs() || len(d.Unread) != 1 {
-		t.Errorf("a group that cannot be read: %+v", d)
+	d = diffOf(t, differing(seen, nil, nil))
+	text.Reset()
+	if err := web.DiffText(&text, []web.Diff{d}, web.Terminal{}); !d.Differs() || len(d.Unread) != 1 || err != nil ||
+		!strings.HasPrefix(text.String(), "web: it is not known which nodes differ from v1 (3f2a)\n  not known: ") {
+		t.Errorf("a group that cannot be read: %+v, %v\n%s", d, err, text.String())
 	}
 }

@@ -24,8 +24,11 @@ func DiffText(w io.Writer, all []Diff, t Terminal) error {
 
 func (p printer) diff(d Diff) {
 	said := fmt.Sprintf("%d of %d nodes differ", len(d.Nodes)+d.Missing, max(d.Size, len(d.Nodes)+d.Missing))
-	if !d.Differs() {
+	switch {
+	case !d.Differs():
 		said = fmt.Sprintf("no difference on %s", count(d.Size, "node"))
+	case len(d.Nodes)+d.Missing+len(d.Members) == 0:
+		said = "it is not known which nodes differ"
 	}
 	if d.Release == "" {
 		p.line(bold, "", "%s: there is nothing to compare with", d.Fleet)
