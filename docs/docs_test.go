@@ -17,7 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"windlass/desired"
+	"windlass/internal/forge"
 	"windlass/internal/metrics"
+	"windlass/internal/notify"
 	"windlass/reconciler"
 	"windlass/reconciler/plan"
 )
@@ -103,6 +105,42 @@ func TestEveryYAMLExampleIsAFleet(t *testing.T) {
 	}
 	if examples < 3 {
 		t.Errorf("%d examples found", examples)
+	}
+}
+
+// TestExamplesOfAgentFilesAreTaken reads what pages and the package show of the agent's files of channels and forges as the agent does.
+func TestExamplesOfAgentFilesAreTaken(t *testing.T) {
+	t.Parallel()
+	example := func(page, begins string) string {
+		for _, m := range fence.FindAllStringSubmatch(read(t, page), -1) {
+			if strings.HasPrefix(m[2], begins) {
+				return m[2]
+			}
+		}
+		t.Fatalf("%s has no example that begins with %q", page, begins)
+		return ""
+	}
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, text := range []string{example("docs/notifications.md", "# /etc/windlass/notify.yaml"), read(t, ".ci/packaging/examples/notify.yaml")} {
+		for _, m := range regexp.MustCompile(`File: ([a-z-]+)`).FindAllStringSubmatch(text, -1) {
+			write(m[1], "secret")
+		}
+		if f, err := notify.Read(write("notify.yaml", text)); err != nil || len(f.Channels) != 6 {
+			t.Errorf("%v, %d channels\n%s", err, len(f.Channels), text)
+		}
+	}
+	for _, text := range []string{example("docs/forges.md", "# forges.yaml"), read(t, ".ci/packaging/examples/forges.yaml")} {
+		text = strings.ReplaceAll(text, ", caFile: ca.pem}", "}") // there is no authority here
+		if hosts, err := forge.Read(write("forges.yaml", text)); err != nil || len(hosts) != 2 {
+			t.Errorf("%v, %d hosts\n%s", err, len(hosts), text)
+		}
 	}
 }
 
