@@ -155,6 +155,9 @@ func (f *Fleet) openDir(context.Context) (err error) {
 	if entries, err := os.ReadDir(f.Dir); err == nil && len(entries) > 0 {
 		return fmt.Errorf("directory %s is not empty: name one that is, or that is not there yet", f.Dir)
 	}
+	if err := os.MkdirAll(f.Dir, 0o755); err != nil {
+		return err
+	}
 	if f.key, err = newKeyPair(); err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (t *teller) chat(f *Fleet, threads int) error {
 	if err != nil {
 		return err
 	}
-	t.say("\nwhat the chat shows in the end: a message that was kept up to date, and what was said in its thread")
+	t.say("\nwhat the chat shows in the end: one message, kept up to date, and its thread")
 	return notifytest.Print(t.out, []notifytest.Thread{thread})
 }
 
@@ -134,9 +134,9 @@ func (t *teller) farewell(f *Fleet) {
 		why      string
 		commands []string
 	}{
-		{"begin in a clone of " + f.Repo.URL + ", and say which agent is meant", []string{"cd " + f.Repo.Work, "export WINDLASS_SERVER=" + f.Agent.URL}},
+		{"a clone of the deploy repo, and the agent that is asked", []string{"cd " + f.Repo.Work, "export WINDLASS_SERVER=" + f.Agent.URL}},
 		{"what it does; what it did; what nodes have", []string{windlass + " status --watch", windlass + " history " + fleet, windlass + " diff"}},
-		{"v1, v2 and v4 are good; v3 has failed, and is tried again only with a line retry: 1", []string{windlass + " deploy " + fleet + " v4"}},
+		{"v1, v2 and v4 are good; v3 failed, and is tried again only with retry: 1", []string{windlass + " deploy " + fleet + " v4"}},
 		{"takes that back", []string{windlass + " rollback " + fleet}},
 		{"what merging a branch would do, once it is pushed", []string{windlass + " plan --server " + f.Agent.URL + " --branch NAME"}},
 		{"the service", []string{"curl " + f.URL}},
