@@ -27,10 +27,10 @@ func (l line) due(retells bool) (at time.Time, ever bool) {
 	switch {
 	case l.Want.State == "" || same || l.Refused != "":
 		return time.Time{}, false
-	case l.Want.ends() && l.Told.State != l.Want.State:
-		return time.Time{}, l.Count < forge.MostStatuses
 	case l.Told.State == "":
 		return time.Time{}, true
+	case l.Want.ends() && l.Told.State != l.Want.State:
+		return l.At.Add(pace), l.Count < forge.MostStatuses
 	}
 	return l.At.Add(pause(l.Count)), l.Count < mostTold
 }

@@ -237,8 +237,8 @@ deployment 1 pending
 b windlass/web pending: 0 of 4 with v2; 1 of 4 nodes under way
 b windlass/web pending: 1 of 4 with v2; 1 of 4 nodes under way
 b windlass/web pending: 3 of 4 with v2; 1 of 4 nodes under way
-b windlass/web success: 4 of 4 in service with v2
 deployment 1 success
+b windlass/web success: 4 of 4 in service with v2
 `)
 		texts := time.Duration(0)
 		p.stop()
@@ -246,7 +246,7 @@ deployment 1 success
 			if i > 0 && told.at-p.forge.told[i-1].at < time.Second {
 				t.Errorf("%q came %v after the one before", told.what, told.at-p.forge.told[i-1].at)
 			}
-			if strings.Contains(told.what, "windlass/web pending") {
+			if strings.Contains(told.what, "windlass/web ") {
 				if texts > 0 && told.at-texts < pace {
 					t.Errorf("%q came %v after the text before", told.what, told.at-texts)
 				}
