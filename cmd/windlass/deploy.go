@@ -22,6 +22,7 @@ import (
 	"windlass/internal/clone"
 	"windlass/internal/follow"
 	"windlass/internal/web"
+	"windlass/reconciler/plan"
 )
 
 type deployOptions struct {
@@ -164,6 +165,9 @@ func (d *deployment) deploy(ctx context.Context, c change) (string, error) {
 		return "", err
 	}
 	d.tell(d.out, c, f)
+	if f.Phase == plan.PhaseHalted && len(f.Nodes) == 0 {
+		return "", fmt.Errorf("nothing was pushed, as nothing would come of it: %s", f.Reason)
+	}
 	if d.pr {
 		return "", d.request(ctx, c, f)
 	}
@@ -192,7 +196,7 @@ func (d *deployment) tell(out io.Writer, c change, f web.Forecast) {
 		fmt.Fprintf(out, "  nodes     %s\n", inOrder(f))
 		fmt.Fprintf(out, "  capacity  at least %d of %d in service, floor %d (maxUnavailable %s)\n", f.Lowest, f.Size, f.Floor, web.Line(f.MaxUnavailable))
 	default:
-		fmt.Fprintf(out, "  nodes     none for now: the fleet is %s, %s\n", web.Line(string(f.Phase)), web.Line(f.Reason))
+		fmt.Fprintf(out, "  nodes     none for now: the fleet would be %s, %s\n", web.Line(string(f.Phase)), web.Line(f.Reason))
 	}
 	if f.Expected != nil {
 		fmt.Fprintf(out, "  expected  %s\n", web.Line(f.Expected.Says))

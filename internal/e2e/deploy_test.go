@@ -106,6 +106,7 @@ func TestDeployCommand(t *testing.T) {
 	bob.ends(bob.begins("rollback", "web", "--yes"), 0, "web: v4 → v2", "  undoes    ", "web: v4 (was v2) (ada)", "web: v4 → v2 rolled back, in service on 3 of 3, took ")
 	w.arrives(w.gits("-C", filepath.Join(w.Dir, "deploy.git"), "rev-parse", "main"), "v2")
 	w.kept(2)
+	ada.ends(ada.begins("deploy", "web", "v3", "--yes"), 1, "nodes     none for now: the fleet would be halted, v3 is halted", "nothing was pushed, as nothing would come of it: v3 is halted")
 }
 
 // Of two who deploy in the same moment one is first, and the other is told by whom, or both get what they asked for one after the other. Never is
