@@ -72,7 +72,7 @@ type Failure struct {
 	Says    string
 	Unsure  bool          // it may have been said
 	Refused bool          // the place will refuse it again until somebody changes something
-	Gone    bool          // the message that was to be changed or replied to is not there any more
+	Gone    bool          // the message that was to be changed or replied to is not there any more, or it is given up: it says nothing of the channel
 	Wait    time.Duration // how long the place asks to be left alone
 }
 

@@ -1,10 +1,12 @@
 package notify
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,4 +133,35 @@ func TestWhatCouldNotBeKeptIsKeptLater(t *testing.T) {
 	if again := OpenMemory(m.path, m.log).of("chat"); again["web"] == nil {
 		t.Error("it is not kept")
 	}
+}
+
+// picky refuses what is said of one fleet.
+type picky struct{ fleet string }
+
+func (p picky) Traits() Traits { return kinds["chat"] }
+
+func (p picky) Say(_ context.Context, m Message) (string, error) {
+	if m.Fleet == p.fleet {
+		return "", &Failure{Says: "it is spam", Refused: true}
+	}
+	return "place", nil
+}
+
+// A channel that takes all but one message is not in trouble, nor left alone, once that is given up.
+func TestAMessageThatIsGivenUpIsNoTroubleOfTheChannel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := notifierOf(t, &stand{}).workers[0]
+		w.channel, w.told = picky{"web-000"}, books{}
+		v, troubles := fleetsOf(3), []bool{}
+		for act, _ := w.next(v, time.Now()); act != nil; act, _ = w.next(v, time.Now()) {
+			time.Sleep(time.Until(w.pace.Next()))
+			act(t.Context())
+			problem, _ := w.trouble()
+			troubles = append(troubles, problem != "")
+		}
+		if !slices.Equal(troubles, []bool{true, false, false, false}) || time.Until(w.pace.Next()) > time.Minute {
+			t.Errorf("in trouble: %v, and left alone until %v", troubles, w.pace.Next())
+		}
+	})
 }

@@ -98,8 +98,11 @@ func (w *worker) take(ctx context.Context, s *step) {
 	})
 	if err == nil {
 		s.done(w.told, place, time.Now())
-	} else if s.failed(w.told, failureOf(err), w.channel.Traits(), time.Now()) {
-		w.log.Warn("a message is given up; others go on", "channel", w.to, "message", s.message.Title, "problem", failureOf(err).Says)
+	} else if f := failureOf(err); s.failed(w.told, f, w.channel.Traits(), time.Now()) {
+		w.log.Warn("a message is given up; others go on", "channel", w.to, "message", s.message.Title, "problem", f.Says)
+		if f.Refused {
+			f.Refused, f.Gone = false, true // so err says, which it is in
+		}
 	}
 	w.keep()
 	w.settle(s.trigger(), err)
