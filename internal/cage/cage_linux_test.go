@@ -189,6 +189,19 @@ func TestSeesNothingOfThePerson(t *testing.T) {
 	c.expect(t, "grep -cv ':[!]:' /etc/shadow", "0\nexit status 1")
 }
 
+// Each is a machine of its own, and none of them this one.
+func TestIsAMachineOfItsOwn(t *testing.T) {
+	t.Parallel()
+	outside, err := os.ReadFile("/etc/machine-id")
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	a, b := startCage(t, Spec{}).inside(t, "cat /etc/machine-id"), startCage(t, Spec{}).inside(t, "cat /etc/machine-id")
+	if len(a) != 32 || len(b) != 32 || a == b || a == strings.TrimSpace(string(outside)) {
+		t.Errorf("cages of machine %s are %s and %s", outside, a, b)
+	}
+}
+
 // A file or directory that was open in the shell that windlass was called from is not open inside.
 func TestHasNothingThatIsOpenOutside(t *testing.T) {
 	t.Parallel()

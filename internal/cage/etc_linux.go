@@ -11,7 +11,7 @@ import (
 
 // etcLeftOut are parts of /etc that lead to other machines, or that this machine's people put secrets into.
 var etcLeftOut = []string{
-	"windlass", "ssh", "aws", "docker", "containers", "kubernetes", "rancher", "environment", "environment.d", "profile.d", "hosts", "hostname", "resolv.conf",
+	"windlass", "ssh", "aws", "docker", "containers", "kubernetes", "rancher", "environment", "environment.d", "profile.d", "hosts", "hostname", "resolv.conf", "machine-id",
 	"shadow", "shadow-", "gshadow", "gshadow-", "sudoers", "sudoers.d", "ssl/private", "security", "netrc", "wgetrc", "curlrc", "pip.conf", "npmrc", "gitconfig",
 	"NetworkManager", "wireguard", "openvpn", "ppp", "krb5.keytab", "krb5.conf", "fstab", "crypttab",
 	"apt/auth.conf", "apt/auth.conf.d", "boto.cfg", "msmtprc", "mailrc", "rclone.conf", "netplan", "ipsec.d", "letsencrypt", "pki/tls/private", "pki/entitlement",

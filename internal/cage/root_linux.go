@@ -2,6 +2,8 @@ package cage
 
 import (
 	"cmp"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -265,8 +267,12 @@ func (r *root) furnish(spec Spec, binary io.Reader) error {
 	for path, text := range spec.Files {
 		err = errors.Join(err, os.MkdirAll(filepath.Dir(r.dir+path), 0o755), os.WriteFile(r.dir+path, text, 0o644))
 	}
-	hosts := "127.0.0.1 localhost " + spec.Name + "\n"
-	return errors.Join(err, os.WriteFile(r.dir+"/etc/hosts", []byte(hosts), 0o644), os.WriteFile(r.dir+"/etc/hostname", []byte(spec.Name+"\n"), 0o644))
+	id := make([]byte, 16) // of the machine: nodes with the same one are taken for one
+	rand.Read(id)
+	for name, text := range map[string]string{"hosts": "127.0.0.1 localhost " + spec.Name, "hostname": spec.Name, "machine-id": hex.EncodeToString(id)} {
+		err = errors.Join(err, os.WriteFile(r.dir+"/etc/"+name, []byte(text+"\n"), 0o644))
+	}
+	return err
 }
 
 // enter makes the new root ours and lets go of this machine's (pivot_root(2), which takes the same directory twice).
