@@ -203,9 +203,9 @@ configure:
     - name: restart
       run: |
         printf '[Service]\nExecStart=/opt/small --listen :80\n' >/etc/systemd/system/small.service
-        systemctl restart small && sleep 1
-health: [{name: up, http: {port: 80, body: '{release}'}}]
-rollout: {allowOutage: true}
+        systemctl restart small && sleep 0.5
+health: [{name: up, http: {port: 80, body: '{release}'}, interval: 100ms}]
+rollout: {allowOutage: true, bake: 0s}
 `), 0o644))
 	d := newUp(t, repo, "--nodes", "1", "--rehearse")
 	d.start()
