@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -284,6 +285,25 @@ func TestRests(t *testing.T) {
 		if got := rests(c.fleet, c.revision, c.ends); got != c.want {
 			t.Errorf("%+v: rests %v (with an end %v)", c.fleet, got, c.ends)
 		}
+	}
+}
+
+// Traffic goes through every balancer that is known to answer, and through all where none is.
+func TestEveryBalancerIsJudged(t *testing.T) {
+	t.Parallel()
+	m := &Mirror{URLs: map[string]string{"a": "http://a/", "b": "http://b/", "mail": "http://mail/"}, unknown: map[string]bool{"mail": true}}
+	if got := slices.Sorted(slices.Values(m.judged())); !slices.Equal(got, []string{"http://a/", "http://b/"}) {
+		t.Errorf("traffic goes to %q", got)
+	}
+	m.unknown = map[string]bool{"a": true, "b": true, "mail": true}
+	if got := m.judged(); len(got) != 3 {
+		t.Errorf("where no answer is known, traffic goes to %q", got)
+	}
+	var e outcome
+	e.add(Count{Requests: 5})
+	e.add(Count{Requests: 5, Failed: 1, Failures: []string{"503"}})
+	if e.held() || e.count.Requests != 10 {
+		t.Errorf("an outage of the second balancer counts as %+v", e.count)
 	}
 }
 
