@@ -86,7 +86,7 @@ func unknownChannels(path string, tree desired.Tree) (warnings []desired.Error, 
 	if path == "" {
 		return nil, nil
 	}
-	file, err := notify.Read(path)
+	file, err := notify.Parse(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use --notify %s: %w", path, err)
 	}

@@ -66,6 +66,20 @@ var channelName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 // Read reads the file. Its error is everything that is wrong, by line and column; files that it names are relative to its directory, and must be
 // readable.
 func Read(path string) (File, error) {
+	f, err := Parse(path)
+	if err != nil {
+		return f, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Channels)) {
+		if err := f.Channels[name].check(filepath.Dir(path)); err != nil {
+			return f, fmt.Errorf("%s: channel %q: %w", filepath.Base(path), name, err)
+		}
+	}
+	return f, nil
+}
+
+// Parse is Read for who tells nobody: the files that it names need not be there.
+func Parse(path string) (File, error) {
 	var f File
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -78,12 +92,8 @@ func Read(path string) (File, error) {
 		return f, wrong
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Channels)) {
-		err = f.Channels[name].check(filepath.Dir(path))
 		if !channelName.MatchString(name) {
-			err = fmt.Errorf("the name must be 1 to 63 small letters, digits and hyphens, and begin with a letter or digit")
-		}
-		if err != nil {
-			return f, fmt.Errorf("%s: channel %q: %w", filepath.Base(path), name, err)
+			return f, fmt.Errorf("%s: channel %q: the name must be 1 to 63 small letters, digits and hyphens, and begin with a letter or digit", filepath.Base(path), name)
 		}
 	}
 	return f, nil
