@@ -76,10 +76,12 @@ func gone(t *testing.T, pids []string) {
 	}
 }
 
+// Cages take the processors for themselves when they begin, and rehearsals judge their own traffic: these tests are not side by side with any
+// other.
+
 // The example runs as it is: it comes into service, a saved file rolls it, a broken one is told and does nothing, and Ctrl-C leaves
 // nothing behind.
 func TestUpRunsTheExampleUnchanged(t *testing.T) {
-	t.Parallel()
 	repo := exampleRepo(t)
 	d := newUp(t, repo, "web-live")
 	d.start()
@@ -123,7 +125,6 @@ func TestUpRunsTheExampleUnchanged(t *testing.T) {
 
 // Killed, it takes its cages and its agent along, and leaves a directory at the most.
 func TestKilledUpTakesItsCagesAlong(t *testing.T) {
-	t.Parallel()
 	d := newUp(t, exampleRepo(t), "web-staging")
 	d.start()
 	d.tells("status page: ")
@@ -138,7 +139,6 @@ func TestKilledUpTakesItsCagesAlong(t *testing.T) {
 
 // Where no namespaces are to be had nothing runs, and it says why.
 func TestUpRunsNothingWithoutACage(t *testing.T) {
-	t.Parallel()
 	d := newUp(t, exampleRepo(t), "web-live")
 	d.cmd.Args = append([]string{"sh", "-c", `echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" "$@"`}, d.cmd.Args...)
 	d.cmd.Path = must(exec.LookPath("sh"))(t)
@@ -156,7 +156,6 @@ func TestUpRunsNothingWithoutACage(t *testing.T) {
 
 // Every misfortune strikes, and the example's service holds.
 func TestRehearsalOfTheExample(t *testing.T) {
-	t.Parallel()
 	d := newUp(t, exampleRepo(t), "web-live", "--rehearse")
 	d.start()
 	d.ends(0)
@@ -175,7 +174,6 @@ func TestRehearsalOfTheExample(t *testing.T) {
 
 // A fleet that never comes into service is no success.
 func TestRehearsalOfWhatDoesNotServe(t *testing.T) {
-	t.Parallel()
 	repo := exampleRepo(t)
 	file := filepath.Join(repo, "fleets/web-live.yaml")
 	never := "\nhealth: [{name: up, http: {port: 8080, body: '{release}'}}, {name: jobs, command: {run: exit 3}, within: 1s}]\n"
@@ -189,7 +187,6 @@ func TestRehearsalOfWhatDoesNotServe(t *testing.T) {
 
 // Service does not hold where the file lets every node be away, and that is no success either.
 func TestRehearsalTellsOfAnOutage(t *testing.T) {
-	t.Parallel()
 	repo := t.TempDir()
 	check(t, os.Mkdir(filepath.Join(repo, "fleets"), 0o755))
 	check(t, os.WriteFile(filepath.Join(repo, "fleets/small.yaml"), []byte(`apiVersion: windlass/v1
