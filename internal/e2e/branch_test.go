@@ -29,7 +29,7 @@ func TestABranchIsPlannedAndThenMerged(t *testing.T) {
 
 	ada.pushes("next", fleetFile, func(old string) string { return strings.Replace(old, "release: v1", "release: v2", 1) })
 	ada.ends(ada.begins("plan", "--branch", "next"), 2, "(ada: propose next), on top of main at ", "web rolls, v1 → v2", "because of "+fleetFile, "nodes      web-",
-		"capacity   at least 2 of 3 in service, floor 2 (maxUnavailable 1)", "1. prepare web-", "then       idle, 3 of 3 in service with v2")
+		"capacity   at least 2 of 3 in service, floor 2 (maxUnavailable 1)", "1. prepare   web-", "then       idle, 3 of 3 in service with v2")
 	revision := w.edit(envFile, func(old string) string { return old + "# by somebody else\n" })
 	w.arrives(revision, "v1")
 	ada.ends(ada.begins("plan", "--branch", "next", "--format", "markdown"), 2, "<!-- windlass plan -->", "1 commit behind", "| because of | `"+fleetFile+"` |")
