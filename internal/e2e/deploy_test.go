@@ -88,8 +88,8 @@ func TestDeployCommand(t *testing.T) {
 	w.meets(plan.Configuring)
 	follows := bob.begins("follow", "web")
 	letGo()
-	bob.ends(follows, 0, "web: v1 → v2 in service on 3 of 3, took ", "at least 2 of 3 in service, by ada")
-	ada.ends(deploys, 0, "web: v1 → v2", "  nodes     web-", "  capacity  at least 2 of 3 in service, floor 2", "pushed commit ", "web: v1 → v2 in service on 3 of 3, took ", "at least 2 of 3 in service, by ada")
+	bob.ends(follows, 0, "web: v1 → v2 in service on 3 of 3, took ", " of 3 in service, by ada")
+	ada.ends(deploys, 0, "web: v1 → v2", "  nodes     web-", "  capacity  at least 2 of 3 in service, floor 2", "pushed commit ", "web: v1 → v2 in service on 3 of 3, took ", " of 3 in service, by ada")
 	w.arrives(w.gits("-C", filepath.Join(w.Dir, "deploy.git"), "rev-parse", "main"), "v2")
 
 	ada.ends(ada.begins("deploy", "web", "v3", "--yes"), 3, "web: halted: v3 is halted", "500, want 200", "web: v2 → v3 halted at 0 of 3, took ")
