@@ -166,7 +166,7 @@ func (d *deployment) deploy(ctx context.Context, c change) (string, error) {
 	}
 	d.tell(d.out, c, f)
 	if f.Phase == plan.PhaseHalted && len(f.Nodes) == 0 {
-		return "", fmt.Errorf("nothing was pushed, as nothing would come of it: %s", f.Reason)
+		return "", fmt.Errorf("nothing was pushed, as nothing would come of it: %s", web.Line(f.Reason))
 	}
 	if d.pr {
 		return "", d.request(ctx, c, f)
