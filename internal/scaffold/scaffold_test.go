@@ -109,7 +109,9 @@ func TestAnswersThatCannotBeAreRefused(t *testing.T) {
 // What is in the example is in a repo of somebody's own too, but for base, files and fleets, and tests.
 func TestTheRestOfTheExampleIsThere(t *testing.T) {
 	t.Parallel()
-	files, err := Files(Usual())
+	answers := Usual()
+	answers.Fleet = "shop"
+	files, err := Files(answers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +129,7 @@ func TestTheRestOfTheExampleIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	readme := string(files["README.md"])
-	for _, gone := range []string{"staging", "base/web.yaml", "| `files/`", "v1.4.3", ".go"} {
+	for _, gone := range []string{"staging", "base/web.yaml", "| `files/`", "v1.4.3", "web-live", ".go"} {
 		if strings.Contains(readme, gone) {
 			t.Errorf("README.md tells of %q", gone)
 		}
