@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"windlass/internal/web"
 	"windlass/reconciler/plan"
 )
 
@@ -39,8 +40,8 @@ func TestABranchIsPlannedAndThenMerged(t *testing.T) {
 	w.gits("-C", ada.dir, "fetch", "-q", "origin", "main")
 	w.gits("-C", ada.dir, "rebase", "-q", "FETCH_HEAD")
 	w.gits("-C", ada.dir, "push", "-q", "origin", "next:main")
-	on := w.meets(plan.Configuring)
-	ada.ends(ada.begins("diff", "web"), 2, "web: 3 of 3 nodes differ from v2 (", "v1 → v2 ("+revision[:7]+" → ", "differs: release changed\n", on.Name+" v2")
+	f := w.sees("a node that v2 is written down on", func(f web.Fleet) bool { return f.Releases["v2"] == 1 && in(f, plan.Configuring) != "" })
+	ada.ends(ada.begins("diff", "web"), 2, "web: 3 of 3 nodes differ from v2 (", "v1 → v2 ("+revision[:7]+" → ", "differs: release changed\n", in(f, plan.Configuring)+" v2\n")
 	letGo()
 	w.arrives(w.gits("-C", ada.dir, "rev-parse", "HEAD"), "v2")
 	ada.ends(ada.begins("diff"), 0, "web: no difference on 3 nodes from v2 (")
