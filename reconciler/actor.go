@@ -78,8 +78,9 @@ type actor struct {
 
 	passed  time.Time // when the newest pass began
 	passes  budget
-	planned time.Time // when the newest plan was made
-	news    bool      // something was learned since
+	planned time.Time  // when the newest plan was made
+	noted   plan.Phase // its phase
+	news    bool       // something was learned since
 
 	tasks         tasks
 	nextInventory time.Time
@@ -213,8 +214,21 @@ func (a *actor) decide(ctx context.Context) {
 		a.start(ctx)
 	}
 	a.rest()
-	a.publish(a.status())
+	s := a.status()
+	a.noteRest(s)
+	a.publish(s)
 	a.planned = time.Now()
+}
+
+// noteRest logs how a fleet has come to rest, and why: what moves tells of each step.
+func (a *actor) noteRest(s Status) {
+	if !s.Ready || a.ReadOnly {
+		return
+	}
+	if !s.moves() && s.Phase != a.noted {
+		a.Log.Info("fleet "+string(s.Phase), "fleet", a.name, "reason", s.Reason)
+	}
+	a.noted = s.Phase
 }
 
 // standStill moves the time of the last progress on by as long as the no-progress deadline did not run (law 15).

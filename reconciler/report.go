@@ -55,7 +55,7 @@ func (a *actor) status() Status {
 			s.Holds = append(s.Holds, plan.Hold{Reason: stray.note})
 		}
 	}
-	if moves := s.Phase == plan.PhaseProgressing || s.Phase == plan.PhaseRollingBack; moves && s.Expected.Nodes > 0 {
+	if s.moves() && s.Expected.Nodes > 0 {
 		s.Ends = time.Now().Add(s.Expected.Left)
 	}
 	s.holdings, s.known, s.over = a.held, a.met(), a.over(&s)
@@ -66,6 +66,11 @@ func (a *actor) status() Status {
 // one that ends a pause among them.
 func rests(p plan.Phase) bool {
 	return p == plan.PhaseIdle || p == plan.PhaseWaiting || p == plan.PhasePaused || p == ""
+}
+
+// moves reports whether a rollout is under way that nothing holds.
+func (s *Status) moves() bool {
+	return s.Phase == plan.PhaseProgressing || s.Phase == plan.PhaseRollingBack
 }
 
 // underWay reports whether a journey is in hand on any node.
