@@ -59,3 +59,15 @@ func TestDescribedFilesAreReadAsStrictly(t *testing.T) {
 		}
 	}
 }
+
+// A command that reads no such file spends nothing on schemas at its start.
+func TestADescriptionIsCompiledWhenItIsUsed(t *testing.T) {
+	t.Parallel()
+	broken := desired.Describe([]byte("type: nonsense"), "nothing", "a: b", nil)
+	defer func() {
+		if recover() == nil {
+			t.Error("a broken schema is taken")
+		}
+	}()
+	broken.Read("nothing.yaml", []byte("a: b"), new(any))
+}
