@@ -145,6 +145,28 @@ func TestManyRolloutsAreToldOnce(t *testing.T) {
 	}
 }
 
+// Of what ended while a channel could not be told, it hears as far as that is known, and of nothing else.
+func TestALongOutageIsNoFlood(t *testing.T) {
+	t.Parallel()
+	told, s := books{}, standingOf("v1", "v2")
+	for i := range 3 * mostPastOf {
+		now := noon.Add(time.Duration(i) * time.Minute)
+		s.fleet.Rollout.Started = now
+		step, _ := next(view{known: true, standings: []standing{s}}, told, kinds["chat"], now)
+		step.begins(told)
+		step.failed(told, &Failure{}, kinds["chat"], now)
+		r := s.fleet.Rollout
+		r.Ended, r.Result = now, reconciler.ResultSucceeded
+		s.past = append(s.past, ended{rollout: r})
+		s.past = s.past[max(0, len(s.past)-mostPastOf):]
+	}
+	s.fleet.Rollout.Started = noon.Add(time.Hour)
+	all := sayAll(view{known: true, standings: []standing{s}}, told, kinds["chat"], noon.Add(time.Hour), well)
+	if len(all) != mostPastOf+1 {
+		t.Errorf("%d messages; the last is %+v", len(all), all[len(all)-1])
+	}
+}
+
 // A commit that nothing may begin with is told once, after a while; the rollout that begins at last is told as any.
 func TestWhatCannotBeginIsTold(t *testing.T) {
 	t.Parallel()

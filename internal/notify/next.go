@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"windlass/desired"
@@ -179,11 +181,11 @@ func (d *decision) steps() (all []*step) {
 }
 
 // lost are rollouts that nobody knows any more, and whose threads have no end: the agent was killed, and another rollout began before it was seen how
-// they ended, or the channel hears of the fleet no more.
+// they ended, many others have ended since, or the channel hears of the fleet no more.
 func (d *decision) lost(known []string) (all []web.Rollout) {
 	for _, id := range sortedThreads(d.book.Threads) {
 		t := d.book.Threads[id]
-		if t.Closed || slices.Contains(known, id) || d.gone && !t.Posted {
+		if t.Closed || !t.Posted || slices.Contains(known, id) {
 			continue
 		}
 		if d.gone {
@@ -418,20 +420,9 @@ func (d *decision) comes() *step {
 }
 
 func startOf(id string) time.Time {
-	var ms int64
-	if at := lastAt(id); at != "" {
-		fmt.Sscanf(at, "%d", &ms)
-	}
+	_, at, _ := strings.Cut(id, "@")
+	ms, _ := strconv.ParseInt(at, 10, 64) // of what id has made
 	return time.UnixMilli(ms).UTC()
-}
-
-func lastAt(id string) string {
-	for i := len(id) - 1; i >= 0; i-- {
-		if id[i] == '@' {
-			return id[i+1:]
-		}
-	}
-	return ""
 }
 
 // holds reports whether a fleet waits with what was committed before its rollout has begun.

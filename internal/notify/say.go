@@ -22,7 +22,7 @@ const (
 // head is the first message of a rollout, as it reads now.
 func (d *decision) head(r web.Rollout, reason string, newest bool) Message {
 	m := Message{Thread: id(d.fleet.Name, r), At: d.now, Fleet: d.fleet.Name, Mood: d.mood(r), Link: safeLink(r.Link)}
-	m.Title, m.Lines = d.fleet.Name+": "+releases(r), nil
+	m.Title = d.fleet.Name + ": " + releases(r)
 	if r.Ended.IsZero() {
 		m.Lines = append(m.Lines, d.progress(r))
 	} else {
@@ -59,7 +59,7 @@ func (d *decision) recap(r web.Rollout) string {
 		return d.fleet.Name + ": no more is told of it here"
 	}
 	if r.Release == "" { // nobody knows more of it
-		return d.fleet.Name + ": another rollout took its place while the agent was away"
+		return d.fleet.Name + ": another rollout took its place; how it ended is not known any more"
 	}
 	link := r.Link
 	r.Link = ""
@@ -73,8 +73,7 @@ func (d *decision) recap(r web.Rollout) string {
 
 // releases is what the rollout brings.
 func releases(r web.Rollout) string {
-	switch {
-	case r.From == "" || r.From == r.Release:
+	if r.From == "" || r.From == r.Release {
 		return r.Release
 	}
 	return r.From + " → " + r.Release
