@@ -172,8 +172,9 @@ func TestWhatCannotBeginIsTold(t *testing.T) {
 	t.Parallel()
 	s := ending(standingOf("v1", "v2"), reconciler.ResultSucceeded, plan.PhaseWaiting, "6 of 8 in service, floor is 7")
 	s.fleet.Desired = web.Desired{Release: "v3", Digest: "d3", Link: "https://git.example.com/commit/d3"}
+	s.fleet.Rollout.Ended = noon.Add(-time.Minute) // no news
 	s.coming, s.held = web.Rollout{Release: "v3", Change: &web.Change{Author: "Ann", Subject: "Release v3"}}, noon
-	c := talk{traits: kinds["chat"], told: books{"web": {Since: noon.Add(time.Hour)}}, now: noon}
+	c := talk{traits: kinds["chat"], told: books{"web": {Since: noon}}, now: noon}
 	if left := c.hear(s); left != waitPatience || len(c.said) > 0 {
 		t.Fatalf("at once: %v, and again in %v", c.said, left)
 	}

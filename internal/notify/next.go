@@ -102,6 +102,11 @@ func next(v view, told books, t Traits, now time.Time) (*step, time.Time) {
 			}
 			told[s.fleet.Name] = b
 		}
+		for _, at := range []*time.Time{&b.Since, &b.Small} {
+			if at.After(now) { // the clock was set back: what ends from now on is news
+				*at = now
+			}
+		}
 		if b.Threads == nil {
 			b.Threads = map[string]*thread{}
 		}

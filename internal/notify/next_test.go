@@ -191,6 +191,21 @@ func TestOldNews(t *testing.T) {
 	}
 }
 
+// A clock that was ahead, and was set back, makes no end old news.
+func TestTheClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	c := talk{traits: kinds["chat"], told: books{"web": {Since: noon.Add(time.Hour), Small: noon.Add(time.Hour)}}, now: noon}
+	s := standingOf("v1", "v2")
+	s.on = []desired.Occasion{desired.OnHalted, desired.OnSucceeded}
+	c.hear(s)
+	c.now = noon.Add(2 * smallPause)
+	s.fleet.Rollout.Trigger = reconciler.TriggerDrift
+	c.hear(ending(s, reconciler.ResultSucceeded, plan.PhaseIdle, ""))
+	if len(c.said) != 1 {
+		t.Errorf("%v", c.said)
+	}
+}
+
 // A start of the agent knows a fleet's name before it knows what to tell of it.
 func TestWhatIsNotKnownYetIsNotForgotten(t *testing.T) {
 	t.Parallel()
