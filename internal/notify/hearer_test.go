@@ -230,4 +230,4 @@ func (c *crowd) End(killed bool) {
 }
 
 // Rest gives the last notifier the time that its longest pause takes.
-func (c *crowd) Rest() { time.Sleep(10 * time.Minute) }
+func (c *crowd) Rest() { time.Sleep(20 * time.Minute) }

@@ -40,6 +40,7 @@ type thread struct {
 type tries struct {
 	tried  time.Time // the last
 	unsure int       // that may have been said
+	due    time.Time // when it may be said again, if it may have been
 }
 
 // again notes one more, and reports whether it is to be the last. What a place asks to wait for says nothing of the message. taken is when the place took
@@ -50,6 +51,7 @@ func (t *tries) again(f *Failure, harmless bool, taken, now time.Time) bool {
 		t.tried = now
 	}
 	if f.Unsure && !harmless {
+		t.due = now.Add(unsurePause << (2 * t.unsure))
 		t.unsure++
 	}
 	return refused || t.unsure >= mostUnsure

@@ -23,6 +23,7 @@ const (
 	updatePause  = 3 * time.Second  // between changes of a first message, but at the end
 	longAgo      = 24 * time.Hour   // an end that nobody was told the beginning of is no news any more
 	mostPastOf   = 16               // rollouts before the newest, of one fleet, whose ends are remembered
+	unsurePause  = 15 * time.Second // before what may have been said is said again, the first time; then it is four times as long each time
 	mostUnsure   = 5                // times that a message is sent to a place that cannot tell repeats, and never says whether it has it
 )
 
@@ -66,6 +67,7 @@ type step struct {
 
 	progress  bool      // it tells how far a rollout is, and no more
 	attempted time.Time // when it was tried last, or the message that it changes
+	due       time.Time // it is not said before, unless it changes a message
 }
 
 // before reports whether a step is to be taken before another: how far one rollout is keeps nobody from hearing what became of another, and what
@@ -160,7 +162,11 @@ func (d *decision) hears(on desired.Occasion) bool { return slices.Contains(d.on
 // steps are what to say of the fleet: ends of earlier rollouts, then the newest, then its file.
 func (d *decision) steps() (all []*step) {
 	add := func(s *step) {
-		if s != nil {
+		switch {
+		case s == nil:
+		case s.message.Kind != Update && d.now.Before(s.due):
+			d.wake = sooner(d.wake, s.due)
+		default:
 			all = append(all, s)
 		}
 	}
@@ -265,7 +271,7 @@ func (d *decision) of(r web.Rollout, reason string, newest bool) *step {
 	if t.Closed {
 		return nil
 	}
-	s := &step{fleet: d.fleet.Name, id: id, closes: !r.Ended.IsZero(), attempted: t.tried}
+	s := &step{fleet: d.fleet.Name, id: id, closes: !r.Ended.IsZero(), attempted: t.tried, due: t.tries.due}
 	due := d.due(r, t, newest)
 	s.message = d.head(r, reason, newest)
 	s.digest = digest(s.message)
@@ -335,7 +341,7 @@ func (d *decision) goOn(s *step, t *thread, r web.Rollout, reason string, due []
 		s.message.On, s.message.ID = on, messageID(s.id, on, t)
 		d.follows(s, r, reason)
 		if d.traits.Updates && t.Unsure == s.message.ID { // it may be there, and the first message says it as well
-			t.Told, t.Unsure, t.Closed = append(t.Told, due...), "", s.closes
+			t.Told, t.Unsure, t.Closed, t.tries = append(t.Told, due...), "", s.closes, tries{}
 			if s.waited {
 				t.Waited = d.now
 			}
@@ -397,7 +403,7 @@ func (d *decision) rejected() *step {
 		m.Lines = append(m.Lines, fmt.Sprintf("as of commit %.12s", r.Revision))
 		m.ID = fmt.Sprintf("%s/rejected/%s/%s", d.fleet.Name, r.Revision, sum)
 		m.Event = eventOf(m, d.fleet, web.Rollout{})
-		return &step{fleet: d.fleet.Name, digest: sum, message: m, attempted: d.book.tried}
+		return &step{fleet: d.fleet.Name, digest: sum, message: m, attempted: d.book.tried, due: d.book.tries.due}
 	}
 	return nil
 }
@@ -421,7 +427,7 @@ func (d *decision) comes() *step {
 		m.Lines = append(m.Lines, by)
 	}
 	m.Event = eventOf(m, d.fleet, web.Rollout{})
-	return &step{fleet: d.fleet.Name, digest: sum, message: m, held: true, attempted: d.book.tried}
+	return &step{fleet: d.fleet.Name, digest: sum, message: m, held: true, attempted: d.book.tried, due: d.book.tries.due}
 }
 
 func startOf(id string) time.Time {
