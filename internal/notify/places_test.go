@@ -122,7 +122,9 @@ func TestWhatSlackAnswers(t *testing.T) {
 		want    Failure
 	}{
 		"429":       {notifytest.Trouble{RetryAfter: 30}, Failure{Wait: 30 * time.Second}},
+		"502":       {notifytest.Trouble{Status: 502}, Failure{Unsure: true}},
 		"503":       {notifytest.Trouble{Status: 503}, Failure{}},
+		"504":       {notifytest.Trouble{Status: 504}, Failure{Unsure: true}},
 		"404":       {notifytest.Trouble{Status: 404}, Failure{Refused: true}},
 		"cut":       {notifytest.Trouble{Cut: true}, Failure{Unsure: true}},
 		"cut late":  {notifytest.Trouble{Cut: true, Late: true}, Failure{Unsure: true}},

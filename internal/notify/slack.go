@@ -134,13 +134,15 @@ func slackText(m Message) string {
 	return strings.Join(lines, "\n")
 }
 
-// refusedBy is an answer with a status that says that nothing was done.
+// refusedBy is an answer with a status that is no success.
 func refusedBy(who string, got outbound.Answer) *Failure {
 	f := &Failure{Says: fmt.Sprintf("%s answers %d %s", who, got.Status, http.StatusText(got.Status)), Wait: outbound.RetryAfter(got.Header, time.Now())}
 	switch {
 	case got.Status/100 == 3:
 		f.Says += ": it sends elsewhere, where nothing is told; correct the address"
 		f.Refused = true
+	case got.Status == http.StatusBadGateway || got.Status == http.StatusGatewayTimeout:
+		f.Unsure = true // who stands before the place passed it on
 	case got.Status == http.StatusTooManyRequests || got.Status == http.StatusRequestTimeout || got.Status/100 == 5:
 	default:
 		f.Says += ": correct the address, or the secret"
