@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"time"
@@ -134,10 +135,17 @@ func (e *email) failure(err error, password string) *Failure {
 	if password != "" {
 		says = strings.ReplaceAll(says, password, redact.Mark)
 	}
+	if e.at.TLS == "none" && errors.Is(err, gomail.ErrNoSupportedAuthDiscovered) {
+		says += "; it wants a password, which is sent over TLS only: correct tls"
+	}
 	f := &Failure{Says: cut(redact.Line(says))}
 	var sending *gomail.SendError
-	if errors.As(err, &sending) {
+	var answer *textproto.Error
+	switch {
+	case errors.As(err, &sending):
 		f.Refused = sending.ErrorCode() >= 500
+	case errors.As(err, &answer): // before there was a mail to send: a greeting, a login
+		f.Refused = answer.Code >= 500
 	}
 	return f
 }

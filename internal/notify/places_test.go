@@ -387,25 +387,30 @@ func TestWhatMailServersAnswer(t *testing.T) {
 	for name, c := range map[string]struct {
 		script  map[string]string
 		tls     string
-		sent    bool
+		says    string // empty: it is sent
 		refused bool
 	}{
-		"lost after it was taken": {map[string]string{"QUIT": "", "RSET": ""}, "none", true, false},
-		"lost before":             {map[string]string{".": ""}, "none", false, false},
-		"not now":                 {map[string]string{"RCPT": "451 later"}, "none", false, false},
-		"never":                   {map[string]string{"RCPT": "550 nobody of that name"}, "none", false, true},
-		"no TLS":                  {nil, "starttls", false, false},
+		"lost after it was taken": {map[string]string{"QUIT": "", "RSET": ""}, "none", "", false},
+		"lost before":             {map[string]string{".": ""}, "none", "EOF", false},
+		"not now":                 {map[string]string{"RCPT": "451 later"}, "none", "451", false},
+		"never":                   {map[string]string{"RCPT": "550 nobody of that name"}, "none", `550 "nobody`, true},
+		"no TLS":                  {nil, "starttls", "STARTTLS", false},
+		"no such user":            {map[string]string{"EHLO": "250-mail.test\r\n250 AUTH CRAM-MD5", "AUTH": "535 who is that"}, "none", `535 "who is that`, true},
+		"a password in the open":  {map[string]string{"EHLO": "250-mail.test\r\n250 AUTH PLAIN"}, "none", "over TLS only: correct tls", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := serveMail(t, c.script)
 			e := mailTo(s)
 			e.at.TLS = c.tls
+			if strings.Contains(c.script["EHLO"], "AUTH") {
+				e.at.User, e.at.PasswordFile = "windlass", secretFile(t, "s3cret")
+			}
 			_, err := e.Say(t.Context(), hostile)
-			if (err == nil) != c.sent {
+			if (err == nil) != (c.says == "") {
 				t.Fatalf("it ended with %v", err)
 			}
-			if err != nil && failureOf(err).Refused != c.refused {
+			if err != nil && (failureOf(err).Refused != c.refused || !strings.Contains(err.Error(), c.says)) {
 				t.Errorf("%v: refused is %v", err, failureOf(err).Refused)
 			}
 			if name == "no TLS" && len(s.mails) > 0 {
