@@ -141,8 +141,8 @@ const mostSecret = 64 << 10
 // secret reads a file anew, so that what is renewed needs no restart.
 func secret(file string) (string, error) {
 	info, err := os.Stat(file)
-	if err == nil && (info.IsDir() || info.Size() > mostSecret) {
-		err = fmt.Errorf("%s is a directory, or too long to be a secret", file)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > mostSecret) { // a pipe might be waited for for ever
+		err = fmt.Errorf("%s is no file, or too long to be a secret", file)
 	}
 	var text []byte
 	if err == nil {
