@@ -62,9 +62,3 @@ func (p *Pace) Failed(now time.Time, asked time.Duration) {
 	}
 	p.next = now.Add(max(p.Every, p.pauses.NextBackOff(), asked))
 }
-
-// Hurry allows the next attempt now, and takes what failed for forgotten: something has changed.
-func (p *Pace) Hurry(now time.Time) {
-	p.pauses = nil
-	p.next = now
-}

@@ -45,8 +45,6 @@ func TestPace(t *testing.T) {
 	p.Done(noon)
 	p.Failed(noon, time.Millisecond)
 	after(2 * time.Second)
-	p.Hurry(noon)
-	after(0)
 }
 
 func TestPaceLeavesSomethingToChance(t *testing.T) {

@@ -181,13 +181,6 @@ func (s *Slack) Messages() []Message {
 	return slices.Clone(s.messages)
 }
 
-// Calls counts the calls.
-func (s *Slack) Calls() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls
-}
-
 // A Thread is a message with its replies.
 type Thread struct {
 	Head    Message
