@@ -294,7 +294,7 @@ func (d *decision) begin(s *step, t *thread, r web.Rollout, due []desired.Occasi
 	if t.Unsure != "" && !d.traits.Known && t.Unsure == string(on) && !s.closes {
 		return nil // it may be there; the next occasion tells
 	}
-	if s.small = small(r); s.small {
+	if s.small = small(r) && !d.traits.Each; s.small {
 		if at := d.book.Small.Add(smallPause); d.now.Before(at) && r.Result != reconciler.ResultHalted {
 			if s.closes {
 				d.book.Threads[s.id] = &thread{Started: r.Started, Closed: true} // one of many

@@ -104,13 +104,16 @@ func TestAStoryAtEachKindOfPlace(t *testing.T) {
 func TestAProgramHearsOfEachOccasion(t *testing.T) {
 	t.Parallel()
 	for want, result := range map[string]reconciler.Result{"started succeeded": reconciler.ResultSucceeded, "started superseded": reconciler.ResultSuperseded} {
-		s := ending(standingOf("v1", "v2"), result, plan.PhaseIdle, "")
-		var events []string
-		for _, m := range sayAll(view{known: true, standings: []standing{s}}, books{}, kinds["program"], noon, well) {
-			events = append(events, m.Event.Event)
-		}
-		if got := strings.Join(events, " "); got != want {
-			t.Errorf("%q, want %q", got, want)
+		for _, trigger := range []reconciler.Trigger{reconciler.TriggerCommit, reconciler.TriggerMembership} { // each node that comes, too
+			s := ending(standingOf("v1", "v2"), result, plan.PhaseIdle, "")
+			s.fleet.Rollout.Trigger = trigger
+			var events []string
+			for _, m := range sayAll(view{known: true, standings: []standing{s}}, books{"web": {Since: noon, Small: noon}}, kinds["program"], noon, well) {
+				events = append(events, m.Event.Event)
+			}
+			if got := strings.Join(events, " "); got != want {
+				t.Errorf("after %s %q, want %q", trigger, got, want)
+			}
 		}
 	}
 }
