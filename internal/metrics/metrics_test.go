@@ -393,6 +393,19 @@ func sum(families []*dto.MetricFamily, name string) (total float64) {
 	return total
 }
 
+// Attempts to tell places outside are counted, each result from 0.
+func TestWhatPlacesOutsideAreTold(t *testing.T) {
+	t.Parallel()
+	channels := func() []metrics.Channel { return []metrics.Channel{{Name: "deploys", Service: "slack"}, {Name: "ops", Service: "email", Failing: true}} }
+	n, f := metrics.NewNotifications([]string{"slack"}, []string{"started"}, channels), metrics.NewForge([]string{"status"})
+	n.Attempt("slack", "started", "error")
+	f.Wrote("status", true)
+	told := prometheus.NewPedanticRegistry()
+	told.MustRegister(n)
+	told.MustRegister(f.Collectors(func() []string { return []string{"it is down"} })...)
+	golden(t, "outside.prom", exposition(t, told))
+}
+
 func TestPromtoolFindsNothing(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
