@@ -132,7 +132,7 @@ func soonest(v view, now time.Time) (at time.Time) {
 	return at
 }
 
-// tell sends alerts, and remembers which go on.
+// tell sends alerts.
 func (a *alertmanager) tell(ctx context.Context, all []alert, now time.Time) error {
 	body, err := json.Marshal(all)
 	if err != nil {
@@ -148,11 +148,16 @@ func (a *alertmanager) tell(ctx context.Context, all []alert, now time.Time) err
 	if !got.OK() {
 		return refusedBy("Alertmanager", got)
 	}
+	a.took(all, now)
+	return nil
+}
+
+// took remembers of alerts that were told which go on.
+func (a *alertmanager) took(all []alert, now time.Time) {
 	a.told, a.firing = now, map[string]alert{}
 	for _, one := range all {
 		if one.EndsAt.After(now) {
 			a.firing[one.name()] = one
 		}
 	}
-	return nil
 }

@@ -236,12 +236,7 @@ func TestAlerts(t *testing.T) {
 			all = append(all, one.Labels["alertname"]+" "+state)
 		}
 		if len(due) > 0 {
-			a.told, a.firing = now, map[string]alert{}
-			for _, one := range due {
-				if one.EndsAt.After(now) {
-					a.firing[one.name()] = one
-				}
-			}
+			a.took(due, now)
 		}
 		return all
 	}
