@@ -30,6 +30,19 @@ func TestMain(m *testing.M) {
 // TestScripts runs each command as people do. UPDATE_SCRIPTS=1 writes what was compared anew.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("there are no scripts: %v", err)
+	}
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nstop") {
+			t.Errorf("%s ends at stop, which is testscript's own, and passes", script)
+		}
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -38,7 +51,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":     exits,
 			"agent":     startAgent,
-			"stop":      stopAgent,
+			"end":       stopAgent,
 			"phase":     awaitPhase,
 			"commit":    commitAll,
 			"serve":     serve,
@@ -190,7 +203,7 @@ func listenTo(log io.Reader, address chan<- string) {
 	}
 }
 
-// stop ends the agent with SIGTERM; it must end well. Its log is then agent.log.
+// end ends the agent with SIGTERM; it must end well. Its log is then agent.log.
 func stopAgent(ts *testscript.TestScript, _ bool, _ []string) {
 	p := ts.Value(agentKey{}).(*agentProcess)
 	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
