@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -98,7 +99,12 @@ func (c *client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 // forecast asks what would be done if a fleet's file had another release.
 func (c *client) forecast(ctx context.Context, fleet, release string) (web.Forecast, error) {
 	var f web.Forecast
-	return f, c.get(ctx, "/api/v1/fleets/"+url.PathEscape(fleet)+"/plan?release="+url.QueryEscape(release), &f)
+	err := c.get(ctx, "/api/v1/fleets/"+url.PathEscape(fleet)+"/plan?release="+url.QueryEscape(release), &f)
+	var no *refusal
+	if errors.As(err, &no) && no.code == http.StatusNotFound && !strings.Contains(no.said, "fleet") {
+		return f, no.older("cannot say what it would do")
+	}
+	return f, err
 }
 
 // A picture is how everything stands, as the agent told.

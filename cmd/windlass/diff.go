@@ -81,7 +81,7 @@ func (c *client) diff(ctx context.Context, fleet string) (d web.Diff, err error)
 	err = c.get(ctx, "/api/v1/fleets/"+url.PathEscape(fleet)+"/diff", &d)
 	var no *refusal
 	if errors.As(err, &no) && no.code == http.StatusNotFound {
-		return d, errors.New("the agent at " + no.from + " tells no differences: it is older than this program")
+		return d, no.older("tells no differences")
 	}
 	return d, err
 }

@@ -78,5 +78,5 @@ func (c *client) unknown(ctx context.Context, fleet string, no *refusal) error {
 	if _, err := only(known, []string{fleet}); err != nil {
 		return err
 	}
-	return fmt.Errorf("the agent at %s keeps no history: it is older than this program", no.from)
+	return no.older("keeps no history")
 }

@@ -143,7 +143,7 @@ func (c *client) proposal(ctx context.Context, branch string) (p web.Proposal, e
 	var no *refusal
 	switch {
 	case errors.As(err, &no) && no.code == http.StatusNotFound && !strings.Contains(no.said, "branch"):
-		return p, fmt.Errorf("the agent at %s plans no branches: it is older than this program", no.from)
+		return p, no.older("plans no branches")
 	case errors.As(err, &no):
 		return p, errors.New(cmp.Or(no.said, no.Error()))
 	case err != nil:

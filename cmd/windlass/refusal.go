@@ -28,6 +28,11 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("%s answers %s: %s", r.from, r.status, r.said) }
 
+// older says of an agent what it does not do yet.
+func (r *refusal) older(lacks string) error {
+	return fmt.Errorf("the agent at %s %s: it is older than this program", r.from, lacks)
+}
+
 // refused says in words why the agent gave no good answer.
 func (c *client) refused(answer *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
