@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -68,5 +70,29 @@ func TestForecastIsShownAsText(t *testing.T) {
 		if strings.Contains(out.String(), "\x1b") {
 			t.Errorf("it shows %q", out.String())
 		}
+	}
+}
+
+// An unreachable deploy repo's history cannot be fetched.
+type unreachable struct{ checkout }
+
+func (unreachable) Reaches(context.Context, string, string, string) (bool, error) {
+	return false, errors.New("no network")
+}
+
+// A history that cannot be looked through is not taken for one that tells of nothing.
+func TestNoWayBackIsKnownWithoutTheRepo(t *testing.T) {
+	t.Parallel()
+	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `[{"result":"succeeded","revision":"a"}]`)
+	}))
+	t.Cleanup(agent.Close)
+	c, err := newClient(agentAddress{server: agent.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wayBack{deployment: &deployment{fleet: "web", agent: c, clone: unreachable{}}}
+	if err := w.find(t.Context(), "b", version{}); err == nil || err.Error() != "no network" {
+		t.Errorf("it says %v", err)
 	}
 }

@@ -127,7 +127,9 @@ func (w *wayBack) find(ctx context.Context, tip string, now version) (err error)
 		if p.Result != reconciler.ResultSucceeded && p.Result != reconciler.ResultRolledBack {
 			continue
 		}
-		if in, err := w.clone.Reaches(ctx, w.branch, tip, p.Revision); err != nil || !in {
+		if in, err := w.clone.Reaches(ctx, w.branch, tip, p.Revision); err != nil {
+			return err
+		} else if !in {
 			continue
 		}
 		if v, err := w.at(ctx, p.Revision); err == nil && v.fleet != nil && v.digest() != now.digest() {
