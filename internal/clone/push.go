@@ -175,12 +175,15 @@ func (c *Clone) Alike(ctx context.Context, branch, tip, commit string) (bool, er
 	if err := c.fetchPushed(ctx, branch, tip); err != nil {
 		return false, err
 	}
-	if in, err := c.contains(ctx, commit, tip+"^1"); err != nil || !in {
+	parent, err := c.git.line(ctx, "rev-parse", "--verify", "--quiet", tip+"^1")
+	if err != nil {
+		return false, ctx.Err() // it has none, or a shallow clone ends with it
+	}
+	if in, err := c.contains(ctx, commit, parent); err != nil || !in {
 		return false, err
 	}
 	var changes [2]string
 	for i, of := range []string{tip, commit} {
-		var err error
 		if changes[i], err = c.git.line(ctx, "diff-tree", "-r", "--no-renames", of+"^1", of); err != nil {
 			return false, err
 		}

@@ -142,6 +142,11 @@ func TestPushElsewhere(t *testing.T) {
 	if alike, err := c.Alike(t.Context(), "windlass/web-v2", tip, commit); alike || err != nil {
 		t.Errorf("a branch of others: %v, %v", alike, err)
 	}
+	alone := w.git(theirs, "commit-tree", "HEAD^{tree}", "-m", "built on nothing")
+	w.git(theirs, "push", "-q", "origin", alone+":refs/heads/windlass/web-v2-0")
+	if alike, err := c.Alike(t.Context(), "windlass/web-v2-0", alone, commit); alike || err != nil {
+		t.Errorf("a branch that is built on nothing: %v, %v", alike, err)
+	}
 	other := w.clone("d")
 	w.git(other, "config", "remote.origin.pushurl", fork)
 	if err := w.open(other).Push(t.Context(), parent, "", "windlass/web-v2-2"); err != nil {
