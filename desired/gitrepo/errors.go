@@ -74,7 +74,7 @@ func (s *httpStatus) Error() string {
 	text := fmt.Sprintf("the server answered %d %s", s.code, http.StatusText(s.code))
 	switch s.reason() {
 	case Auth:
-		return text + ": check that the token is valid and may read the repo"
+		return text + ": check that the token is valid and may read the repo, and for a push write to it"
 	case NotFound:
 		return text + ": check the URL, and that the token may read the repo"
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -23,7 +22,7 @@ type Remote struct{ remote *remote }
 
 // NewRemote prepares to reach the repo that the options name; Dir says nothing. It connects nowhere.
 func NewRemote(o Options) (*Remote, error) {
-	o.Dir, o.ReadOnly = path.Clean("."), true // it keeps nothing
+	o.Dir, o.ReadOnly = ".", true // it keeps nothing
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err

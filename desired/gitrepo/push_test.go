@@ -90,7 +90,7 @@ func TestPushKeepsTheToken(t *testing.T) {
 	must(t, err)
 	commit := made(t, store, tip)
 	err = m.Push(t.Context(), store, []plumbing.Hash{commit}, commit, tip, "main") // which the server takes from nobody
-	if err == nil || strings.Contains(err.Error(), "secret-of-a-test") || !strings.Contains(err.Error(), "403 Forbidden") {
+	if err == nil || strings.Contains(err.Error(), "secret-of-a-test") || !strings.Contains(err.Error(), "403 Forbidden: check that the token is valid and may read the repo, and for a push write to it") {
 		t.Errorf("it says %v", err)
 	}
 }
