@@ -16,7 +16,7 @@ const (
 	mostTold = forge.MostStatuses * 9 / 10 // of a commit and fleet; the rest is for endings
 )
 
-// pause is how long a line is left alone after it was told so often: a rollout of a year is told in some 700 statuses.
+// pause is how long a line is left alone after it was told so often: a rollout of a year is told in some 830 statuses.
 func pause(count int) time.Duration {
 	return time.Duration(min(float64(mostPace), float64(pace)*math.Pow(2, float64(count/perPace))))
 }

@@ -425,7 +425,6 @@ func TestLanesFailApart(t *testing.T) {
 func TestStatusesAreBounded(t *testing.T) {
 	story(t, func(t *testing.T, file string) {
 		f := newMemory()
-		f.github = true
 		p := begin(f, newStage(), file)
 		began := time.Now()
 		for n := 0; time.Since(began) < 30*24*time.Hour; n++ {
@@ -435,6 +434,13 @@ func TestStatusesAreBounded(t *testing.T) {
 		p.stop()
 		if n := len(f.told); n < 200 || n > 600 {
 			t.Errorf("it was told %d things in 30 days", n)
+		}
+		year := 1
+		for at := time.Duration(0); at < 365*24*time.Hour; year++ {
+			at += pause(year)
+		}
+		if year < 820 || year >= 840 {
+			t.Errorf("a year is told in %d statuses", year)
 		}
 		l := line{Told: verdict{forge.Pending, "x"}, Want: verdict{forge.Pending, "y"}, Count: mostTold}
 		if _, ever := l.due(true); ever {
