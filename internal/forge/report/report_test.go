@@ -480,10 +480,9 @@ func TestBooks(t *testing.T) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if p := begin(newMemory(), newStage(), file); len(p.book.Lines) > 0 {
+			p := begin(newMemory(), newStage(), file)
+			if p.stop(); len(p.book.Lines) > 0 {
 				t.Errorf("%s is gone on with", text)
-			} else {
-				p.stop()
 			}
 		}
 		p := begin(newMemory(), newStage(), filepath.Join(file, "none"))
