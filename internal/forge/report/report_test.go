@@ -570,14 +570,19 @@ func TestWhatWasRefusedBeforeItsEnd(t *testing.T) {
 		f := newMemory()
 		p := begin(f, newStage(), file)
 		defer p.stop()
-		f.fails(false, func(string) error { return &forge.Refusal{Says: "no such commit"} })
+		f.fails(false, func(string) error { return &forge.Refusal{Says: "no rights", Rights: true} })
 		began := time.Now()
 		p.show(rolling(second, "v2", 0, began))
+		time.Sleep(30 * time.Second)
+		f.fails(false, func(string) error { return &forge.Refusal{Says: "no such commit"} })
 		time.Sleep(time.Minute)
 		p.show(rolling(second, "v2", 1, began))
 		time.Sleep(time.Minute)
 		if n := f.tried(); n != 2 {
 			t.Errorf("it was tried %d times", n)
+		}
+		if got := p.Problems(); len(got) != 1 || got[0] != "no such commit" {
+			t.Errorf("the problems are %q", got)
 		}
 		f.fails(false, nil)
 		done := over(rolling(second, "v2", 4, began), reconciler.ResultSucceeded)

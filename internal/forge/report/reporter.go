@@ -250,13 +250,10 @@ func (r *Reporter) judge(on lane, err error, now time.Time) {
 	answered := errors.As(err, &refused)
 	before := r.why
 	switch {
-	case err == nil:
+	case err == nil, answered && refused.Final():
 		r.turn.Done(now)
 		r.barred[on].Done(now)
 		r.why[on] = ""
-	case answered && refused.Final():
-		r.turn.Done(now)
-		r.Log.Warn("the forge refuses what it is told", "error", err)
 	case answered && refused.Rights:
 		r.turn.Done(now)
 		r.barred[on].Failed(now, refused.Wait)
@@ -273,6 +270,8 @@ func (r *Reporter) judge(on lane, err error, now time.Time) {
 		r.why[on] = err.Error()
 	}
 	switch {
+	case err != nil && r.why[on] == "":
+		r.Log.Warn("the forge refuses what it is told", "error", err)
 	case r.why[on] != "" && before[on] == "":
 		r.Log.Warn("cannot tell the forge what becomes of commits; rollouts go on, and it is tried again", "error", err)
 	case r.why[on] == "" && before[on] != "":
