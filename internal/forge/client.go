@@ -2,6 +2,7 @@ package forge
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,19 +49,15 @@ func (c *Client) Close() { c.http.Close() }
 type Refusal struct {
 	Status int
 	Says   string        // one line: what was asked, what the forge said, what to do
-	Wait   time.Duration // how long it wants to be left alone; 0: it does not say
+	Wait   time.Duration // how long it wants to be left alone: after too many requests a minute where it does not say (GitHub's docs), else 0
 	Busy   bool          // it would have been done at another time: too many requests, or a fault of the forge
 	Rights bool          // the token, or where it is used, is not right: asking again helps once somebody has changed that
-	many   bool          // there were too many requests
 }
 
 func (r *Refusal) Error() string { return r.Says }
 
 // Final reports whether asking for the same again is of no use.
 func (r *Refusal) Final() bool { return !r.Busy && !r.Rights }
-
-// Limited reports whether there were too many requests.
-func (r *Refusal) Limited() bool { return r.many }
 
 // repository is the address of the repository in the API.
 func (c *Client) repository(parts ...string) *url.URL {
@@ -149,7 +146,7 @@ func (c *Client) refused(what, token string, answer outbound.Answer) *Refusal {
 	advice := ""
 	switch {
 	case answer.Status == http.StatusTooManyRequests, answer.Status == http.StatusForbidden && limited:
-		r.Busy, r.many = true, true
+		r.Busy, r.Wait = true, cmp.Or(r.Wait, time.Minute)
 	case answer.Status >= http.StatusInternalServerError, answer.Status == http.StatusRequestTimeout:
 		r.Busy = true
 	case answer.Status == http.StatusUnauthorized:

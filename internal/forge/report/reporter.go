@@ -47,7 +47,6 @@ var Operations = [...]string{"status", "deployment"}
 
 const (
 	betweenWrites = time.Second // GitHub's advice, "Best practices for using the REST API"
-	limited       = time.Minute // at least, after too many requests, where the forge does not say (the same)
 	leastPause    = 5 * time.Second
 	mostPauses    = 5 * time.Minute
 	leastBarred   = time.Minute // where the token is not right
@@ -262,9 +261,6 @@ func (r *Reporter) judge(on lane, err error, now time.Time) {
 		asked := time.Duration(0)
 		if answered {
 			asked = refused.Wait
-			if refused.Limited() {
-				asked = max(asked, limited)
-			}
 		}
 		r.turn.Failed(now, asked)
 		r.why[on] = err.Error()
