@@ -12,6 +12,7 @@ import (
 
 	"windlass/internal/forge"
 	"windlass/internal/forge/forgetest"
+	"windlass/internal/nettest"
 )
 
 const commit = "0123456789012345678901234567890123456789"
@@ -129,6 +130,32 @@ func TestRefusals(t *testing.T) {
 	c.Host.TokenFile = filepath.Join(t.TempDir(), "none")
 	if r := refusal(t, status(c)); !r.Rights || !strings.Contains(r.Says, "cannot read the token for git.example.com") {
 		t.Errorf("no token: %+v", r)
+	}
+}
+
+// A forge whose certificate an authority of one's own signed is spoken to by the file that has it.
+func TestAuthoritiesOfAForge(t *testing.T) {
+	t.Parallel()
+	authority := nettest.NewAuthority(t)
+	cert, key := authority.Issue(t, "forge.test")
+	f := forgetest.New(t, forge.GitHub)
+	f.URL = nettest.TLSServer(t, cert, key, f)
+	c := client(t, f, forgetest.Token)
+	d := forge.Deployment{Commit: commit, Environment: "web"}
+	if _, err := c.FindDeployment(t.Context(), d); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without the file: %v", err)
+	}
+	c.Host.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(c.Host.CAFile, authority.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := forge.NewClient(c.Host, c.Place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if _, err := c.FindDeployment(t.Context(), d); err != nil {
+		t.Errorf("by the file: %v", err)
 	}
 }
 
