@@ -140,7 +140,7 @@ func (c *Client) token() (string, error) {
 
 // refused makes of an answer why nothing was done.
 func (c *Client) refused(what, token string, answer outbound.Answer) *Refusal {
-	said := shortened(strings.ReplaceAll(reason(answer.Body), token, redact.Mark), 300)
+	said := Shortened(strings.ReplaceAll(reason(answer.Body), token, redact.Mark), 300)
 	r := &Refusal{Status: answer.Status, Wait: wait(answer, c.now())}
 	limited := r.Wait > 0 || answer.Header.Get("X-RateLimit-Remaining") == "0" || strings.Contains(strings.ToLower(said), "rate limit")
 	advice := ""
@@ -217,8 +217,8 @@ func flat(v any) string {
 	return string(text)
 }
 
-// shortened is a text of at most so many characters.
-func shortened(text string, most int) string {
+// Shortened is a text of at most so many characters.
+func Shortened(text string, most int) string {
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most-1]) + "…"
 	}

@@ -27,7 +27,7 @@ func (c *Client) Deploys() bool { return c.Host.Kind == GitHub }
 // REST reference: auto_merge is true by default, and required_contexts are all, by which it would answer 409).
 func (c *Client) Deploy(ctx context.Context, d Deployment) (int64, error) {
 	body := map[string]any{
-		"ref": d.Commit, "environment": d.Environment, "description": shortened(d.Text, MostText),
+		"ref": d.Commit, "environment": d.Environment, "description": Shortened(d.Text, MostText),
 		"auto_merge": false, "required_contexts": []string{}, "payload": payload{d.Key},
 	}
 	var made struct {
@@ -84,7 +84,7 @@ var deploymentWords = map[State]string{Pending: "in_progress", Success: "success
 
 // SetDeployment says how a deployment stands. One that is a success makes those before it in its environment inactive.
 func (c *Client) SetDeployment(ctx context.Context, id int64, state State, text string) error {
-	body := map[string]any{"state": deploymentWords[state], "description": shortened(text, MostText), "auto_inactive": true}
+	body := map[string]any{"state": deploymentWords[state], "description": Shortened(text, MostText), "auto_inactive": true}
 	at := c.repository("deployments", strconv.FormatInt(id, 10), "statuses")
 	return c.call(ctx, "set the status of deployment "+strconv.FormatInt(id, 10), http.MethodPost, at, body, nil)
 }

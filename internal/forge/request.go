@@ -51,7 +51,7 @@ const mostTitle = 255
 
 // Open opens a request, and returns the address of its page.
 func (c *Client) Open(ctx context.Context, r Request) (string, error) {
-	r.Title = shortened(r.Title, mostTitle)
+	r.Title = Shortened(r.Title, mostTitle)
 	kind, body := "pulls", map[string]any{"title": r.Title, "head": r.Branch, "base": r.Into, "body": r.Body}
 	if c.Host.Kind == GitLab {
 		kind, body = "merge_requests", map[string]any{

@@ -44,7 +44,7 @@ func (c *Client) Retells() bool { return c.Host.Kind != GitLab }
 
 // SetStatus makes a commit say something. What it says already is no error.
 func (c *Client) SetStatus(ctx context.Context, s Status) error {
-	body := map[string]string{"state": words[c.Host.Kind][s.State], "description": shortened(s.Text, MostText)}
+	body := map[string]string{"state": words[c.Host.Kind][s.State], "description": Shortened(s.Text, MostText)}
 	name := "context"
 	if c.Host.Kind == GitLab {
 		name = "name"

@@ -19,11 +19,7 @@ type verdict struct {
 func (v verdict) ends() bool { return v.State != "" && v.State != forge.Pending }
 
 func say(state forge.State, format string, args ...any) verdict {
-	text := []rune(web.Line(fmt.Sprintf(format, args...)))
-	if len(text) > forge.MostText {
-		text = append(text[:forge.MostText-1], '…')
-	}
-	return verdict{state, string(text)}
+	return verdict{state, forge.Shortened(web.Line(fmt.Sprintf(format, args...)), forge.MostText)}
 }
 
 // judge is what the commit that a fleet's file came from says of the fleet. It is nothing while that cannot be told: before every node was read once, or
@@ -70,11 +66,7 @@ func refusal(s reconciler.Status) verdict {
 	if len(errs) > 1 {
 		more = fmt.Sprintf(" (and %d more)", len(errs)-1)
 	}
-	first := []rune(web.Line(errs[0].Error()))
-	if most := forge.MostText - len(more); len(first) > most {
-		first = append(first[:most-1], '…')
-	}
-	return say(forge.Failure, "%s%s", string(first), more)
+	return say(forge.Failure, "%s%s", forge.Shortened(web.Line(errs[0].Error()), forge.MostText-len(more)), more)
 }
 
 // ended is what a rollout that ended says of what it brought.
