@@ -21,7 +21,7 @@ func (c *Clone) Push(ctx context.Context, commit, parent, branch string) error {
 	return push(ctx, pushing{
 		commit: commit, parent: parent, branch: branch,
 		push: func(ctx context.Context) error { return c.push(ctx, commit, parent, branch) },
-		ask:  func(ctx context.Context) (string, error) { return c.ask(ctx, branch) },
+		ask:  func(ctx context.Context) (string, error) { return c.Branch(ctx, branch) },
 		has:  func(ctx context.Context, tip string) (bool, error) { return c.landed(ctx, branch, tip, commit) },
 		odds: "git says that it pushed, and the remote does not have it; look for push.recurseSubmodules=only in git's settings",
 	})
@@ -43,7 +43,11 @@ func push(ctx context.Context, p pushing) error {
 	var refused error
 	for range 2 { // what had no effect is tried again, with the same commit
 		refused = p.push(ctx)
-		switch tip, err := p.ask(asking); {
+		tip, err := p.ask(asking)
+		if err != nil {
+			tip, err = p.ask(asking) // a connection that was just lost may be back
+		}
+		switch {
 		case err != nil:
 			return unknown(p.commit, p.branch, refused, err)
 		case tip == p.commit:
@@ -148,26 +152,19 @@ func (c *Clone) fetchPushed(ctx context.Context, branch, tip string) error {
 	return c.fetch(ctx, url, branch)
 }
 
-// ask is the tip that the remote has where it is pushed to, which may be another address than where it is fetched from.
-func (c *Clone) ask(ctx context.Context, branch string) (string, error) {
-	url, err := c.URL(ctx)
-	if err != nil {
-		return "", err
-	}
-	tip, err := c.find(ctx, url, branch)
-	if err != nil {
-		tip, err = c.find(ctx, url, branch) // a connection that was just lost may be back
-	}
-	return tip, err
-}
-
-// URL is where the remote is pushed to. It may hold a password.
+// URL is where the remote is pushed to, which may be another address than where it is fetched from. It may hold a password.
 func (c *Clone) URL(ctx context.Context) (string, error) {
 	return c.git.line(ctx, "remote", "get-url", "--push", c.remote)
 }
 
 // Branch is the commit that a branch has where the remote is pushed to; empty: there is none of that name.
-func (c *Clone) Branch(ctx context.Context, branch string) (string, error) { return c.ask(ctx, branch) }
+func (c *Clone) Branch(ctx context.Context, branch string) (string, error) {
+	url, err := c.URL(ctx)
+	if err != nil {
+		return "", err
+	}
+	return c.find(ctx, url, branch)
+}
 
 // Alike reports whether the tip of a branch changes what a commit does, each against its first parent, and no more: the commit is here, the tip is fetched
 // where it is not. One that is built on what is none of the commit's ancestors changes more.
