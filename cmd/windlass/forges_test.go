@@ -154,10 +154,13 @@ type requestStub struct {
 	opened string // what Open makes
 	err    error  // how it ends
 	found  string // what is open then
+	lost   error  // why nobody can tell
 }
 
-func (r *requestStub) FindOpen(context.Context, string, string) (string, error) { return r.found, nil }
-func (r *requestStub) Open(context.Context, forge.Request) (string, error)      { return r.opened, r.err }
+func (r *requestStub) FindOpen(context.Context, string, string) (string, error) {
+	return r.found, r.lost
+}
+func (r *requestStub) Open(context.Context, forge.Request) (string, error) { return r.opened, r.err }
 
 // A request is open where the forge has it, whatever it answered to who opened it.
 func TestOpenRequest(t *testing.T) {
@@ -166,14 +169,15 @@ func TestOpenRequest(t *testing.T) {
 		at   requestStub
 		want string
 	}{
-		"good":        {requestStub{opened: "https://x/1"}, "pushed branch b\nhttps://x/1\nthe pull request is open; "},
-		"no answer":   {requestStub{err: errors.New("no answer"), found: "https://x/1"}, "pushed branch b\nhttps://x/1\nthe pull request is open; "},
-		"and none is": {requestStub{err: errors.New("no answer")}, "branch b has the change, and there is no pull request: no answer"},
+		"good":         {requestStub{opened: "https://x/1"}, "pushed branch b\nhttps://x/1\nthe pull request is open; "},
+		"no answer":    {requestStub{err: errors.New("no answer"), found: "https://x/1"}, "pushed branch b\nhttps://x/1\nthe pull request is open; "},
+		"and none is":  {requestStub{err: errors.New("no answer")}, "branch b has the change, and no pull request is known: no answer"},
+		"nobody knows": {requestStub{lost: errors.New("no answer")}, "branch b has the change, and no pull request is known: no answer"},
 	} {
 		var out bytes.Buffer
 		d := deployment{out: &out}
 		said := ""
-		if err := d.open(t.Context(), &c.at, forge.Request{Branch: "b", Into: "main"}, true); err != nil {
+		if err := d.open(t.Context(), &c.at, forge.Request{Branch: "b", Into: "main"}, c.at.lost == nil); err != nil {
 			out.Reset()
 			said = err.Error()
 		}

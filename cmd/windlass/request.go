@@ -119,7 +119,7 @@ func (d *deployment) open(ctx context.Context, at requester, r forge.Request, pu
 		}
 	}
 	if url == "" {
-		return fmt.Errorf("branch %s has the change, and there is no pull request: %w", r.Branch, err)
+		return fmt.Errorf("branch %s has the change, and no pull request is known: %w", r.Branch, err)
 	}
 	_, err = fmt.Fprintf(d.out, "%s\nthe pull request %s; nothing is deployed until somebody merges it\n", web.Line(url), how)
 	return err
