@@ -20,6 +20,7 @@ import (
 	"windlass/internal/forge"
 	"windlass/internal/metrics"
 	"windlass/internal/notify"
+	"windlass/internal/web/access"
 	"windlass/reconciler"
 	"windlass/reconciler/plan"
 )
@@ -108,7 +109,7 @@ func TestEveryYAMLExampleIsAFleet(t *testing.T) {
 	}
 }
 
-// TestExamplesOfAgentFilesAreTaken reads what pages and the package show of the agent's files of channels and forges as the agent does.
+// TestExamplesOfAgentFilesAreTaken reads what pages and the package show of the agent's files as the agent does.
 func TestExamplesOfAgentFilesAreTaken(t *testing.T) {
 	t.Parallel()
 	example := func(page, begins string) string {
@@ -140,6 +141,14 @@ func TestExamplesOfAgentFilesAreTaken(t *testing.T) {
 		text = strings.ReplaceAll(text, ", caFile: ca.pem}", "}") // there is no authority here
 		if hosts, err := forge.Read(write("forges.yaml", text)); err != nil || len(hosts) != 2 {
 			t.Errorf("%v, %d hosts\n%s", err, len(hosts), text)
+		}
+	}
+	write("agent.crt", "")
+	write("agent.key", "")
+	// As it stands it lets nobody in: a password that works would be everybody's.
+	for _, text := range []string{example("docs/operations.md", "# /etc/windlass/web.yaml"), read(t, ".ci/packaging/examples/web.yaml")} {
+		if _, err := access.Open(access.Options{File: write("web.yaml", text)}); err == nil || !strings.Contains(err.Error(), `what is given for "anna" is no bcrypt hash`) {
+			t.Errorf("%v\n%s", err, text)
 		}
 	}
 }
