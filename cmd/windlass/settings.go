@@ -84,7 +84,10 @@ func fromFile(flags *pflag.FlagSet) error {
 // fileKeys are the flags of every command that reads the file, so that one file serves them all.
 func fileKeys() []string {
 	var keys []string
-	for _, cmd := range []*cobra.Command{newRun(), newPlan(), newValidate(), newStatus(), newHistory(), newDemo(), newInit()} {
+	for _, cmd := range newRoot().Commands() {
+		if cmd.Flags().Lookup(configFlag) == nil {
+			continue
+		}
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if f.Name != configFlag {
 				keys = append(keys, f.Name)
