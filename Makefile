@@ -31,18 +31,19 @@ man: build ## the manual pages, in bin/man
 # Another architecture compiles all anew, which takes a minute and 3.4 GB.
 ARCHES ?= amd64 arm64
 
-deb: build ## Debian packages, bin/windlass_*.deb (ARCHES="amd64 arm64")
+deb: ## Debian packages, bin/windlass_*.deb (ARCHES="amd64 arm64")
 	@GO='$(GO)' .ci/deb $(ARCHES)
 
 image: ## container image without a daemon, bin/windlass-image.tar (ARCHES="amd64 arm64")
 	@GO='$(GO)' .ci/image $(ARCHES)
 
-release: build ## all that is distributed, in bin/release: packages, image, programs for Linux and macOS, contents, sums
+release: ## all that is distributed, in bin/release: packages, image, programs for Linux and macOS, contents, sums
 	@GO='$(GO)' .ci/release
 
-try: build ## make this machine's package and image, and try them: lintian, install, upgrade, remove, purge, run
+try: ## make this machine's package and image, and try them: lintian, install, upgrade, remove, purge, run
 	arch=$$($(GO) env GOARCH) && deb=$$(GO='$(GO)' .ci/deb $$arch) && image=$$(GO='$(GO)' .ci/image $$arch) && \
-	$(GO) -C .ci/pack test -count 1 -timeout 10m . -deb "$$deb" -image "$$image"
+	cd .ci/pack && $(SUM) --jsonfile $(CURDIR)/bin/try.json -- -count 1 -timeout 10m . -deb "$$deb" -image "$$image"
+	@.ci/leftout bin/try.json
 
 demo: build ## watch a local fleet deploy, halt and roll back, in under a minute
 	$(BIN) demo
