@@ -24,7 +24,7 @@ func example() *cobra.Command {
 	root := &cobra.Command{Use: "windlass", Short: "Takes a release everywhere", Example: "  windlass run"}
 	run := &cobra.Command{
 		Use: "run [DIR]", Short: "Run it", Example: "  windlass run --name 'a b'   # \\now",
-		Long: "Run it.\n.TH is no macro here\n'nor is this: 5 > 4 — ~x^y`z\n\n  # a line as it is\n\nExit status: 0 it ran, 2 it did not.\n\nMore of it.",
+		Long: "Run it.\n.TH is no macro here\n'nor is this: 5 > 4 — ~x^y`z…\n\n  # a line as it is\n\nExit status: 0 it ran, 2 it did not.\n\nMore of it.",
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
 	run.Flags().String("name", "web", "`NAME` of it")
@@ -81,7 +81,7 @@ func TestACommandsPageSaysWhatItsHelpDoes(t *testing.T) {
 	for _, want := range []string{
 		"NAME windlass-run - Run it",
 		"SYNOPSIS windlass run [DIR] [OPTION]...",
-		".TH is no macro here 'nor is this: 5 > 4 — ~x^y`z",
+		".TH is no macro here 'nor is this: 5 > 4 — ~x^y`z...",
 		"# a line as it is More of it.",
 		`--name NAME NAME of it (default "web")`,
 		"--quick be quick EXAMPLES",

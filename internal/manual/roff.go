@@ -88,6 +88,8 @@ func escape(text string) string {
 			b.WriteString(`\(ha`)
 		case r == '~':
 			b.WriteString(`\(ti`)
+		case r == '…': // which a terminal of ASCII alone would show nothing for
+			b.WriteString("...")
 		case r > '~':
 			fmt.Fprintf(&b, `\[u%04X]`, r)
 		default:
