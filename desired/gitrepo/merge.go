@@ -91,10 +91,11 @@ func (p *proposing) reach(ctx context.Context, base plumbing.Hash) (*object.Comm
 		return from, err
 	}
 	head, onto := p.head.Hash, p.onto.Hash
-	if _, err := p.fetch(ctx, onto.String(), deepProposal); err != nil {
+	made, err := p.fetch(ctx, onto.String(), deepProposal)
+	if err != nil {
 		return nil, err
 	}
-	if p.onto == nil || p.head.Hash != head {
+	if made != nil || p.onto == nil || p.head.Hash != head {
 		return nil, fail(Other, "its branches moved meanwhile; try again")
 	}
 	from, err = object.GetCommit(p.store, base)

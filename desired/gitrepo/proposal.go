@@ -130,6 +130,9 @@ func (p *proposing) propose(ctx context.Context) (desired.Proposal, error) {
 		return desired.Proposal{}, desired.ErrNoneYet
 	}
 	made, err := p.fetch(ctx, force.Revision, p.options.Depth)
+	if err == nil && made == nil && p.onto == nil { // it may lie further down
+		made, err = p.fetch(ctx, force.Revision, deepProposal)
+	}
 	if err != nil {
 		return desired.Proposal{}, err
 	}
@@ -138,7 +141,7 @@ func (p *proposing) propose(ctx context.Context) (desired.Proposal, error) {
 	}
 	out := desired.Proposal{Branch: p.branch, Onto: force.Revision, Before: force.Fleets, Head: commitOf(p.head)}
 	if p.onto == nil {
-		out.Unclear = fmt.Sprintf("commit %.12s, which is in force, is not in branch %s any more: its history was rewritten", force.Revision, p.options.Branch)
+		out.Unclear = fmt.Sprintf("commit %.12s, which is in force, is not among the newest %d of branch %s: its history was rewritten, or the agent is far behind", force.Revision, deepProposal, p.options.Branch)
 		return out, nil
 	}
 	merged, err := p.merge(ctx, &out)

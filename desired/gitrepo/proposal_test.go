@@ -196,6 +196,10 @@ func TestABranchThatLeftLongAgo(t *testing.T) {
 	}
 	server.run(server.work, "push", "-q", "--force", server.bare, "HEAD:refs/heads/far")
 	server.run(server.work, "checkout", "-q", "main")
+	newer := server.gap(20)
+	if p := propose(t, repo, "next"); p.Newer != newer || p.Unclear != "" || p.State.Fleets["web"].Fleet.Release != "v2" {
+		t.Errorf("what is in force is far behind: %+v", p)
+	}
 	if p := propose(t, repo, "far"); p.Behind != 0 || p.Unclear != "" || p.State.Fleets["web"].Fleet.Release != "v3" {
 		t.Errorf("one that is far ahead: %+v", p)
 	}
@@ -238,7 +242,7 @@ func TestWhatCannotBeProposed(t *testing.T) {
 	server.rewind(first)
 	server.commit(files{"fleets/web.yaml": fleet("web", "v9")})
 	server.branch("late", "main", files{"fleets/web.yaml": fleet("web", "v10")})
-	if p := propose(t, repo, "late"); !strings.Contains(p.Unclear, "is not in branch main any more: its history was rewritten") {
+	if p := propose(t, repo, "late"); !strings.Contains(p.Unclear, "is not among the newest 2000 of branch main: its history was rewritten, or the agent is far behind") {
 		t.Errorf("after a rewrite: %+v", p)
 	}
 }
