@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -51,6 +52,11 @@ func (d Diff) Differs() bool {
 	return len(d.Nodes) > 0 || d.Missing > 0 || len(d.Members) > 0 || len(d.Unread) > 0
 }
 
+// NoDiff is one of a fleet of which nothing can be told, with why.
+func NoDiff(fleet, why string) Diff {
+	return Diff{Fleet: fleet, Nodes: []NodeDiff{}, Members: []Member{}, Excluded: []Exclusion{}, Unread: []string{why}}
+}
+
 // An Earlier tells what commits said of a fleet, by their hashes; what it cannot tell, it leaves out or says why. It may take as long as ctx
 // allows, and may be asked by several goroutines.
 type Earlier func(ctx context.Context, fleet string, revisions []string) (map[string]desired.Earlier, error)
@@ -79,7 +85,7 @@ func (s *server) differences(ctx context.Context, seen reconciler.Sight) Diff {
 		Excluded: each(seen.Status.Excluded, func(e desired.Exclusion) Exclusion {
 			return Exclusion{Name: name(e.Name), Reason: c.line(e.Reason)}
 		}),
-		Unread: c.unread(seen.World),
+		Unread: c.unread(want, seen.World),
 	}
 	records := recordsOf(seen.World)
 	earlier, err := s.was(ctx, want, records)
@@ -135,6 +141,8 @@ func (c *censor) nodeDiff(n reconciler.Node, record *actuators.NodeRecord, want 
 	d.Release, d.Revision = name(record.On.Release), name(record.On.Revision)
 	was, told := earlier[record.On.Revision]
 	switch {
+	case errors.Is(failed, context.DeadlineExceeded):
+		d.Unknown = fmt.Sprintf("its commit was not read within %v; try again", diffTime)
 	case failed != nil:
 		d.Unknown = "its commit could not be read: " + c.line(failed.Error())
 	case !told || was.Fleet == nil:
@@ -150,11 +158,16 @@ func (c *censor) nodeDiff(n reconciler.Node, record *actuators.NodeRecord, want 
 	return d
 }
 
-// unread says what could not be read of who belongs and who serves.
-func (c *censor) unread(w plan.World) []string {
+// unread says what was not read, or could not be, of who belongs and who serves.
+func (c *censor) unread(want plan.Want, w plan.World) []string {
 	lines := []string{}
-	if w.Inventory.Err != "" {
+	switch {
+	case w.Inventory.Err != "":
 		lines = append(lines, c.line(w.Inventory.Err))
+	case !w.Inventory.Complete():
+		lines = append(lines, "which nodes belong to it was not read yet; try again")
+	case len(w.Groups) < len(want.Fleet.LoadBalancers):
+		lines = append(lines, "its load balancers were not read yet; try again")
 	}
 	for _, g := range w.Groups {
 		if g.Err != "" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -30,7 +31,10 @@ func unlike(t *testing.T) (reconciler.Sight, *desired.Fleet) {
 	records := seen.World.Nodes
 	records[0].Host.Record.On = actuators.Version{Release: "v0", Digest: was.Digest(desired.DigestAlgorithm), Algorithm: desired.DigestAlgorithm, Revision: "0ld0ld0ld0ld"}
 	records[2].Host.Record = actuators.NodeRecord{}
-	seen.World.Groups[0].Members = append(seen.World.Groups[0].Members, actuators.Target{Membership: actuators.Membership{Group: "arn:web", ID: "10.0.0.99", Port: 80}, Status: actuators.TargetHealthy})
+	for id, status := range map[string]actuators.TargetStatus{"10.0.0.99": actuators.TargetHealthy, "10.0.0.98": actuators.TargetDraining} {
+		place := actuators.Membership{Group: "arn:web", ID: id, Port: 80}
+		seen.World.Groups[0].Members = append(seen.World.Groups[0].Members, actuators.Target{Membership: place, Status: status})
+	}
 	seen.Status = reconciler.Status{Size: 4, Excluded: []desired.Exclusion{{Name: "web-5", Reason: "disk swap password=s3cr3tvalue"}}}
 	for _, n := range []plan.NodeStatus{
 		{Name: "web-1", State: plan.Outdated, Release: "v0", Reason: "serves v0, wanted is v1", Outdated: true},
@@ -94,6 +98,7 @@ func TestWhatADiffCannotTell(t *testing.T) {
 		"it has something else than commit 0ld0ld0 says":                 answering(desired.Earlier{Fleet: &other}, nil),
 		"commit 0ld0ld0 is not among the newest 2000":                    answering(desired.Earlier{Unknown: "commit 0ld0ld0 is not among the newest 2000"}, nil),
 		"its commit could not be read: cannot read git.example: [redact": answering(desired.Earlier{}, errors.New("cannot read git.example: ghp_0123456789abcdefghij0123456789abcdef")),
+		"its commit was not read within 25s; try again":                  answering(desired.Earlier{}, fmt.Errorf("gave up: %w", context.DeadlineExceeded)),
 	} {
 		d := diffOf(t, differing(seen, nil, earlier))
 		if n := d.Nodes[0]; !strings.Contains(n.Unknown, want) || len(n.Differs) > 0 || n.Release != "v0" {
@@ -132,11 +137,20 @@ func TestNothingDiffers(t *testing.T) {
 	if err := web.DiffText(&text, []web.Diff{d}, web.Terminal{}); d.Differs() || err != nil || !strings.HasPrefix(text.String(), "web: no difference on 3 nodes from v1 (3f2a)\n") {
 		t.Errorf("%+v, %v\n%s", d, err, text.String())
 	}
-	seen.World.Groups[0].Err = "AccessDenied"
-	d = diffOf(t, differing(seen, nil, nil))
-	text.Reset()
-	if err := web.DiffText(&text, []web.Diff{d}, web.Terminal{}); !d.Differs() || len(d.Unread) != 1 || err != nil ||
-		!strings.HasPrefix(text.String(), "web: it is not known which nodes differ from v1 (3f2a)\n  not known: ") {
-		t.Errorf("a group that cannot be read: %+v, %v\n%s", d, err, text.String())
+	for want, unread := range map[string]func(*reconciler.Sight){
+		"web: AccessDenied":                                    func(s *reconciler.Sight) { s.World.Groups[0].Err = "AccessDenied" },
+		"DescribeInstances: denied":                            func(s *reconciler.Sight) { s.World.Inventory.Err = "DescribeInstances: denied" },
+		"its load balancers were not read yet; try again":      func(s *reconciler.Sight) { s.World.Groups = nil },
+		"which nodes belong to it was not read yet; try again": func(s *reconciler.Sight) { s.World, s.Status = plan.World{}, reconciler.Status{} },
+	} {
+		seen := sighted(t)
+		seen.Status = reconciler.Status{Size: 3}
+		unread(&seen)
+		d := diffOf(t, differing(seen, nil, nil))
+		var text bytes.Buffer
+		err := web.DiffText(&text, []web.Diff{d}, web.Terminal{})
+		if told := "web: it is not known which nodes differ from v1 (3f2a)\n  not known: " + want + "\n"; !d.Differs() || err != nil || text.String() != told {
+			t.Errorf("%+v, %v\n%s\nwant %s", d, err, text.String(), told)
+		}
 	}
 }
