@@ -68,7 +68,7 @@ func (c *client) diffs(ctx context.Context, named []string) ([]web.Diff, error) 
 		var no *refusal
 		switch {
 		case errors.As(err, &no) && no.code == http.StatusConflict && len(named) == 0:
-			d = web.Diff{Fleet: f.Name, Unread: []string{no.said}} // the others are to be seen all the same
+			d = web.NoDiff(f.Name, no.said) // the others are to be seen all the same
 		case err != nil:
 			return nil, err
 		}
