@@ -13,21 +13,18 @@ import (
 
 // Bounds of what is told, so that a log stays one that people read.
 const (
-	mostNodes   = 20          // of a larger fleet it is told how far it is, and of nodes only what is wrong with them
-	mostWrong   = 20          // nodes of such a fleet that are told of in one rollout, of each way to be wrong
-	mostAtOnce  = 3           // nodes that are told of by themselves when they change alike at the same time
-	shares      = 20          // of a large fleet's rollout, after each of which it is told how far it is
-	signOfLife  = time.Minute // or after so long, when something changed
-	widestStamp = 8           // columns
+	mostNodes  = 20          // of a larger fleet it is told how far it is, and of nodes only what is wrong with them
+	mostWrong  = 20          // nodes of such a fleet that are told of in one rollout, of each way to be wrong
+	mostAtOnce = 3           // nodes that are told of by themselves when they change alike at the same time
+	shares     = 20          // of a large fleet's rollout, after each of which it is told how far it is
+	signOfLife = time.Minute // or after so long, when something changed
 )
 
 // Lines tell what changes of a fleet, a line for each change: enough to read afterwards what happened, and no more of them than there are
 // states. However large a fleet is, their number is bounded.
 type Lines struct {
-	Out    io.Writer
-	Stamp  func(now time.Time) string // what each line begins with
-	Colour bool
-	Width  int // columns of a terminal; 0: no end
+	Out   io.Writer
+	Stamp func(now time.Time) string // what each line begins with
 
 	names   int // how wide the longest name is
 	phase   plan.Phase
@@ -63,16 +60,18 @@ func (l *Lines) Take(f web.Fleet, now time.Time) error {
 	switch share := share(f); {
 	case l.phase != f.Phase && (!large || !goesOn(l.phase) || !goesOn(f.Phase) || now.Sub(l.told) >= signOfLife):
 		l.phase, l.share, l.told, l.untold = f.Phase, share, now, false
-		return l.line(now, "fleet", PhaseColour(f.Phase), string(f.Phase), f.Desired.Release, f.Reason)
+		return l.line(now, "fleet", string(f.Phase), f.Desired.Release, f.Reason)
 	case large && (share != l.share || l.untold && now.Sub(l.told) >= signOfLife):
 		l.share, l.told, l.untold = share, now, false
-		return l.line(now, "fleet", PhaseColour(f.Phase), string(f.Phase), f.Desired.Release, farness(f, now))
+		return l.line(now, "fleet", string(f.Phase), f.Desired.Release, farness(f, now))
 	}
 	return nil
 }
 
 // goesOn reports whether a rollout that is in the phase may be held back and go on many times.
-func goesOn(p plan.Phase) bool { return p == plan.PhaseProgressing || p == plan.PhaseWaiting }
+func goesOn(p plan.Phase) bool {
+	return p == plan.PhaseProgressing || p == plan.PhaseWaiting
+}
 
 // share is which part of its rollout a fleet has behind it.
 func share(f web.Fleet) int {
@@ -119,13 +118,18 @@ func (l *Lines) onlyWrong(changes []change, rollout time.Time) []change {
 	var wrong []change
 	for _, c := range changes {
 		state := c[0].State
-		if l.wrong[state] >= mostWrong || StateColour(state) != Red {
+		if l.wrong[state] >= mostWrong || !isWrong(state) {
 			continue
 		}
 		l.wrong[state] += min(len(c), mostAtOnce+1)
 		wrong = append(wrong, c)
 	}
 	return wrong
+}
+
+// isWrong reports whether something is wrong with a node in the state.
+func isWrong(s plan.State) bool {
+	return s == plan.Failed || s == plan.Unreachable || s == plan.Missing
 }
 
 // change tells of each node, or of many in one line and of the first as what they are like.
@@ -138,7 +142,7 @@ func (l *Lines) change(c change, now time.Time) error {
 		}
 		return nil
 	}
-	if StateColour(c[0].State) == Red {
+	if isWrong(c[0].State) {
 		if err := l.node(c[0], now); err != nil {
 			return err
 		}
@@ -152,7 +156,7 @@ func (l *Lines) change(c change, now time.Time) error {
 	if more := len(c) - mostAtOnce; more > 0 {
 		said += fmt.Sprintf(" and %d more", more)
 	}
-	return l.line(now, nodes(len(c)), StateColour(c[0].State), string(c[0].State), c[0].Release, l.cut(said))
+	return l.line(now, nodes(len(c)), string(c[0].State), c[0].Release, said)
 }
 
 // farness is how far a fleet is, and how many nodes are in each state.
@@ -174,45 +178,25 @@ func farness(f web.Fleet, now time.Time) string {
 	return said + "; " + strings.Join(states, ", ")
 }
 
-// node tells of a node, and of one that failed all that is known.
+// node tells of a node, and of one that failed also what its step said last.
 func (l *Lines) node(n web.Node, now time.Time) error {
-	if n.State != plan.Failed {
-		return l.line(now, n.Name, StateColour(n.State), string(n.State), n.Release, l.cut(n.Reason))
-	}
-	if err := l.line(now, n.Name, Red, string(n.State), n.Release, n.Reason); err != nil || n.Tail == "" {
+	if err := l.line(now, n.Name, string(n.State), n.Release, n.Reason); err != nil || n.State != plan.Failed || n.Tail == "" {
 		return err
 	}
 	for said := range strings.SplitSeq(n.Tail, "\n") {
-		if _, err := fmt.Fprintf(l.Out, "    │ %s\n", web.Line(said)); err != nil {
+		if _, err := fmt.Fprintln(l.Out, "    │ "+web.Line(said)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *Lines) line(now time.Time, who string, c Colour, word, release, reason string) error {
-	word = fmt.Sprintf("%-14s", web.Line(strings.ReplaceAll(word, "_", " ")))
-	line := fmt.Sprintf("%s  %-*s  %s %s", l.Stamp(now), l.names, web.Line(who), l.paint(c, word), web.Line(release))
+func (l *Lines) line(now time.Time, who, word, release, reason string) error {
+	word = web.Line(strings.ReplaceAll(word, "_", " "))
+	line := fmt.Sprintf("%s  %-*s  %-14s %s", l.Stamp(now), l.names, web.Line(who), word, web.Line(release))
 	if reason != "" {
-		line += "  " + l.paint(Dim, web.Line(reason))
+		line += "  " + web.Line(reason)
 	}
 	_, err := fmt.Fprintln(l.Out, line)
 	return err
-}
-
-// cut shortens a reason to what is left of the terminal's width.
-func (l *Lines) cut(reason string) string {
-	const leastRoom = 24
-	runes, room := []rune(reason), l.Width-l.names-widestStamp-21 // the state, a short release and what is between them
-	if l.Width > 0 && room >= leastRoom && len(runes) > room {
-		return string(runes[:room-1]) + "…"
-	}
-	return reason
-}
-
-func (l *Lines) paint(c Colour, text string) string {
-	if !l.Colour {
-		return text
-	}
-	return c.Paint(text)
 }

@@ -51,24 +51,6 @@ func TestLinesTellWhatChanges(t *testing.T) {
 	}
 }
 
-func TestLinesFitTheTerminal(t *testing.T) {
-	t.Parallel()
-	for width, want := range map[int]string{
-		0:  "0  web-1  \x1b[33mjoining       \x1b[0m v2  \x1b[2mwaits for its load balancers to show that it joins, which takes a while\x1b[0m\n",
-		80: "0  web-1  \x1b[33mjoining       \x1b[0m v2  \x1b[2mwaits for its load balancers to show that it …\x1b[0m\n",
-		30: "0  web-1  \x1b[33mjoining       \x1b[0m v2  \x1b[2mwaits for its load balancers to show that it joins, which takes a while\x1b[0m\n",
-	} {
-		var out strings.Builder
-		l := follow.Lines{Out: &out, Stamp: func(time.Time) string { return "0" }, Colour: true, Width: width}
-		f := fleet("new", "v2", "d2", "", "")
-		f.Nodes = []web.Node{{Name: "web-1", Release: "v2", State: plan.Joining, Reason: "waits for its load balancers to show that it joins, which takes a while"}}
-		check(t, l.Take(f, noon))
-		if got := out.String(); got != want {
-			t.Errorf("%d columns: %q, want %q", width, got, want)
-		}
-	}
-}
-
 // crowd is a large fleet on its way, of whose nodes so many are done.
 func crowd(nodes, done int) web.Fleet {
 	f := fleet("new", "v2", "d2", plan.PhaseProgressing, "1 of 500 nodes under way")

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"windlass/internal/follow"
 	"windlass/internal/web"
 	"windlass/reconciler/plan"
 )
@@ -262,5 +261,5 @@ func (g group) colour() colour {
 	if g.word == "excluded" {
 		return none
 	}
-	return follow.StateColour(g.state)
+	return stateColour(g.state)
 }

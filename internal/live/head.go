@@ -7,19 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"windlass/internal/follow"
 	"windlass/internal/web"
 	"windlass/reconciler/plan"
-)
-
-type colour = follow.Colour
-
-const (
-	none   = follow.Plain
-	bold   = follow.Bold
-	dim    = follow.Dim
-	red    = follow.Red
-	yellow = follow.Yellow
 )
 
 // heads are what is always shown: of one fleet all that matters, of several a row each.
@@ -33,7 +22,7 @@ func (f framer) heads(fleets []web.Fleet) []section {
 
 // head is a fleet, its phase, what it goes from and to, by whom, how far it is, and how long that takes.
 func (f framer) head(fleet web.Fleet) []row {
-	title := row{{bold, web.Line(fleet.Name)}, {none, "  "}, {follow.PhaseColour(fleet.Phase), words(fleet.Phase)}}
+	title := row{{bold, web.Line(fleet.Name)}, {none, "  "}, {phaseColour(fleet.Phase), words(fleet.Phase)}}
 	parts := []row{title, plain(releases(fleet))}
 	if by := who(fleet.Rollout); by != "" {
 		parts = append(parts, plain(by))
@@ -106,7 +95,7 @@ func progress(f web.Fleet, now time.Time, bar int) row {
 	if !r.Ended.IsZero() {
 		said += fmt.Sprintf(", %s after %s", words(r.Result), web.Span(r.Ended.Sub(r.Started)))
 	}
-	return row{{follow.PhaseColour(f.Phase), web.Bar(r.Completed, r.Planned, bar)}, {none, said}}
+	return row{{phaseColour(f.Phase), web.Bar(r.Completed, r.Planned, bar)}, {none, said}}
 }
 
 func service(f web.Fleet) string {
@@ -140,7 +129,7 @@ func (f framer) listed(fleet web.Fleet, name int) row {
 	const phase = len("rolling back")
 	r := row{
 		{bold, pad(cut(web.Line(fleet.Name), name), name)}, {none, "  "},
-		{follow.PhaseColour(fleet.Phase), pad(words(fleet.Phase), phase)}, {none, "  "},
+		{phaseColour(fleet.Phase), pad(words(fleet.Phase), phase)}, {none, "  "},
 	}
 	if !fleet.Rollout.UnderWay() {
 		return r.and(span{none, web.Line(fleet.Desired.Release) + "  " + service(fleet)})

@@ -5,22 +5,20 @@ import (
 	"unicode"
 
 	"golang.org/x/text/width"
-
-	"windlass/internal/follow"
 )
 
 // A span is text of one colour.
 type span struct {
-	colour follow.Colour
+	colour colour
 	text   string
 }
 
 // A row is a line of the terminal.
 type row []span
 
-func plain(text string) row { return row{{follow.Plain, text}} }
+func plain(text string) row { return row{{none, text}} }
 
-func coloured(c follow.Colour, text string) row { return row{{c, text}} }
+func coloured(c colour, text string) row { return row{{c, text}} }
 
 // and is the row with more behind it.
 func (r row) and(more ...span) row { return append(r[:len(r):len(r)], more...) }
@@ -46,7 +44,7 @@ func (r row) render(room int, colours bool) string {
 			room -= used
 		}
 		if colours {
-			text = s.colour.Paint(text)
+			text = s.colour.paint(text)
 		}
 		b.WriteString(text)
 		if room <= 0 {
