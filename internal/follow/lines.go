@@ -70,7 +70,7 @@ func (l *Lines) Take(f web.Fleet, now time.Time) error {
 
 // goesOn reports whether a rollout that is in the phase may be held back and go on many times.
 func goesOn(p plan.Phase) bool {
-	return p == plan.PhaseProgressing || p == plan.PhaseWaiting
+	return p == plan.PhaseProgressing || p == plan.PhaseRollingBack || p == plan.PhaseWaiting
 }
 
 // share is which part of its rollout a fleet has behind it.

@@ -101,28 +101,31 @@ func TestLinesOfALargeFleetAreFew(t *testing.T) {
 // A large fleet that is held back again and again is told of as one that is, and not each time.
 func TestALargeFleetThatIsHeldBackAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	var out strings.Builder
-	l := follow.Lines{Out: &out, Stamp: func(now time.Time) string { return now.Format(time.TimeOnly) }}
-	f, now := crowd(500, 0), noon
-	phase := func(p plan.Phase, reason string) {
-		f.Phase, f.Reason = p, reason
-		check(t, l.Take(f, now))
-		now = now.Add(3 * time.Second)
-	}
-	for range 200 {
-		phase(plan.PhaseProgressing, "1 of 500 nodes under way")
-		phase(plan.PhaseWaiting, "the floor")
-	}
-	if got := out.String(); strings.Count(got, "\n") > 25 || !strings.HasPrefix(got, "12:00:00  fleet      progressing") || !strings.Contains(got, "12:01:03  fleet      waiting        v2  the floor\n") {
-		t.Errorf("in 20 minutes\n%s", got)
-	}
-	out.Reset()
-	now = now.Add(time.Minute)
-	phase(plan.PhaseProgressing, "")
-	phase(plan.PhaseWaiting, "a person")
-	phase(plan.PhaseHalted, "it failed")
-	if got := out.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "halted         v2  it failed\n") {
-		t.Errorf("at the end\n%s", got)
+	for _, moves := range []plan.Phase{plan.PhaseProgressing, plan.PhaseRollingBack} {
+		var out strings.Builder
+		l := follow.Lines{Out: &out, Stamp: func(now time.Time) string { return now.Format(time.TimeOnly) }}
+		f, now := crowd(500, 0), noon
+		phase := func(p plan.Phase, reason string) {
+			f.Phase, f.Reason = p, reason
+			check(t, l.Take(f, now))
+			now = now.Add(3 * time.Second)
+		}
+		for range 200 {
+			phase(moves, "1 of 500 nodes under way")
+			phase(plan.PhaseWaiting, "the floor")
+		}
+		first := "12:00:00  fleet      " + strings.ReplaceAll(string(moves), "_", " ")
+		if got := out.String(); strings.Count(got, "\n") > 25 || !strings.HasPrefix(got, first) || !strings.Contains(got, "12:01:03  fleet      waiting        v2  the floor\n") {
+			t.Errorf("in 20 minutes\n%s", got)
+		}
+		out.Reset()
+		now = now.Add(time.Minute)
+		phase(moves, "")
+		phase(plan.PhaseWaiting, "a person")
+		phase(plan.PhaseHalted, "it failed")
+		if got := out.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "halted         v2  it failed\n") {
+			t.Errorf("at the end\n%s", got)
+		}
 	}
 }
 
