@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -59,6 +60,10 @@ func (c *client) unreached(err error) error {
 	var why *url.Error
 	if errors.As(err, &why) {
 		err = why.Err
+	}
+	var broke *net.OpError
+	if errors.As(err, &broke) {
+		broke.Source = nil // its port is another one at each try, and would make the same trouble a new one
 	}
 	var authority x509.UnknownAuthorityError
 	var record tls.RecordHeaderError

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -140,6 +141,30 @@ func TestWatchEndsWhenTheAgentLetsNobodyIn(t *testing.T) {
 	events <- "" // the connection ends, and the next is refused
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "wants to know who asks") || refusals.Load() != 1 {
 		t.Errorf("it ended with %v after %d refusals", err, refusals.Load())
+	}
+}
+
+// Whoever tries again and again tells of the same trouble once: it has nothing in it that is another each time.
+func TestATroubleIsTheSameEachTime(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0) // so that it is reset
+		conn.Close()
+	}))
+	defer server.Close()
+	c, err := newClient(agentAddress{server: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	first, second := c.follow(t.Context(), nil), c.follow(t.Context(), nil)
+	if !strings.Contains(first.Error(), "connection reset") || first.Error() != second.Error() {
+		t.Errorf("%v, then %v", first, second)
 	}
 }
 
