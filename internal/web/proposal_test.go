@@ -231,20 +231,20 @@ func TestAProposalsTextsAreInert(t *testing.T) {
 	t.Parallel()
 	for _, evil := range []string{
 		"@everyone", "![x](https://evil.example/p.png)", "[x](javascript:alert(1))", "https://evil.example", "<img src=x onerror=y>", "<!-- windlass plan -->", "</details>",
-		"`` `a` ` @b `", "a|b|c", `a\|b`, `a\`, "a\n\n@b", "a\r@b", "#1 GH-1 !1 ~1", "/close", "\u202Ea", "&lt;b&gt;@x", "$`x`$", "\x1b]8;;http://x\x07y", strings.Repeat("@a ", 400), "",
+		"`` `a` ` @b `", "a|b|c", `a\|b`, `a\`, "a\n\n@b", "a\r@b", "#1 GH-1 !1 ~1", "/close", "\u202Ea", "&lt;b&gt;@x", "$`x`$", "\x1b]8;;http://x\x07y", strings.Repeat("@a ", 110), "",
 	} {
 		p := web.Proposal{
 			Branch: evil, Followed: evil, InForce: evil, Newer: evil, Problem: evil, Warnings: []string{evil}, Same: []string{evil}, Behind: 1,
 			Commit: web.Change{Revision: evil, Author: evil, Subject: evil},
 		}
 		for _, effect := range []web.Effect{web.EffectRolls, web.EffectTuned, web.EffectNew, web.EffectGone, web.EffectBroken, web.Effect(evil)} {
-			p.Fleets = append(p.Fleets, web.ProposedFleet{
-				Name: evil, Change: effect, Release: evil, Was: evil + "0", Files: []string{evil}, Errors: []string{evil}, Notes: []string{evil}, Unknown: evil,
-				Forecast: &web.Forecast{
-					Nodes: []string{evil}, Holds: []string{evil + "1"}, Reason: evil, MaxUnavailable: evil, Expected: &web.Expected{Says: evil},
-					Steps: []web.Foreseen{{Node: evil, Kind: evil, Reason: evil}},
-				},
-			})
+			p.Fleets = append(p.Fleets, web.ProposedFleet{Name: evil, Change: effect, Release: evil, Was: evil + "0"})
+		}
+		f := &p.Fleets[0]
+		f.Files, f.Errors, f.Notes, f.Unknown = []string{evil}, []string{evil}, []string{evil}, evil
+		f.Forecast = &web.Forecast{
+			Nodes: []string{evil}, Holds: []string{evil + "1"}, Reason: evil, MaxUnavailable: evil, Expected: &web.Expected{Says: evil},
+			Steps: []web.Foreseen{{Node: evil, Kind: evil, Reason: evil}},
 		}
 		md := web.ProposalMarkdown(p)
 		wantOurs(t, evil, md)
@@ -288,8 +288,11 @@ func wantOurs(t *testing.T, evil, md string) {
 // However much there is to say, a comment has room for it, and says what was cut off.
 func TestAProposalFitsAComment(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("é|`", 120) // longer than a cell
-	for _, c := range []struct{ fleets, steps int }{{1, 3000}, {40, 40}, {800, 1}, {30, 0}} {
+	long := strings.Repeat("🚀🚀🚀🚀🚀🚀🚀🚀|`", 31) // longer than a cell
+	for _, c := range []struct {
+		fleets, steps int
+		cut           bool
+	}{{1, 3000, true}, {10, 40, true}, {800, 1, true}, {10, 0, false}} {
 		p := web.Proposal{Branch: "next", Warnings: []string{long, long}, Same: make([]string, 3000)}
 		for i := range c.fleets {
 			f := web.ProposedFleet{Name: fmt.Sprintf("fleet-%d", i), Change: web.EffectRolls, Errors: []string{long, long, long}, Forecast: &web.Forecast{Nodes: []string{"a"}}}
@@ -302,8 +305,8 @@ func TestAProposalFitsAComment(t *testing.T) {
 		if len(md) > web.MostMarkdown || strings.Count(md, "<details>") != strings.Count(md, "</details>") {
 			t.Errorf("%+v: %d bytes, %d folds of which %d end", c, len(md), strings.Count(md, "<details>"), strings.Count(md, "</details>"))
 		}
-		if (c.fleets > 30 || c.steps > 0) && !strings.Contains(md, "This is cut off where a comment ends") {
-			t.Errorf("%+v: nobody is told that something is missing", c)
+		if told := strings.Contains(md, "This is cut off where a comment ends"); told != c.cut {
+			t.Errorf("%+v: it is told that something is missing: %t", c, told)
 		}
 	}
 }
