@@ -13,6 +13,7 @@ import (
 
 // Bounds of what is told, so that a log stays one that people read.
 const (
+	mostLines  = 400         // of a fleet's rollout, after which it is told of as of a larger one
 	mostNodes  = 20          // of a larger fleet it is told how far it is, and of nodes only what is wrong with them
 	mostWrong  = 20          // nodes of such a fleet that are told of in one rollout, of each way to be wrong
 	mostAtOnce = 3           // nodes that are told of by themselves when they change alike at the same time
@@ -21,7 +22,7 @@ const (
 )
 
 // Lines tell what changes of a fleet, a line for each change: enough to read afterwards what happened, and no more of them than there are
-// states. However large a fleet is, their number is bounded.
+// states. However large and restless a fleet is, their number is bounded, but for one now and then.
 type Lines struct {
 	Out   io.Writer
 	Stamp func(now time.Time) string // what each line begins with
@@ -29,7 +30,8 @@ type Lines struct {
 	names   int // how wide the longest name is
 	phase   plan.Phase
 	nodes   map[string]string  // what was told last, by node
-	rollout time.Time          // the start of the one whose wrong nodes are counted
+	rollout time.Time          // the start of the one whose lines and wrong nodes are counted
+	lines   int                // that were written
 	wrong   map[plan.State]int // that were told of: many that are out of reach hide none that failed
 	share   int                // of the rollout, as told last
 	told    time.Time          // when
@@ -38,10 +40,14 @@ type Lines struct {
 
 // Take tells what is not as it was told before. Of what rests when it is first seen nothing is told.
 func (l *Lines) Take(f web.Fleet, now time.Time) error {
-	first, large := l.nodes == nil, len(f.Nodes) > mostNodes
+	first := l.nodes == nil
 	if first {
 		l.nodes, l.names, l.told = map[string]string{}, len("fleet"), now
 	}
+	if l.wrong == nil || !f.Rollout.Started.Equal(l.rollout) {
+		l.rollout, l.lines, l.wrong = f.Rollout.Started, 0, map[plan.State]int{}
+	}
+	large := len(f.Nodes) > mostNodes || l.lines >= mostLines
 	for _, n := range f.Nodes {
 		l.names = max(l.names, utf8.RuneCountInString(n.Name))
 	}
@@ -50,7 +56,7 @@ func (l *Lines) Take(f web.Fleet, now time.Time) error {
 	}
 	changes := l.changes(f.Nodes, first)
 	if large {
-		changes = l.onlyWrong(changes, f.Rollout.Started)
+		changes = l.onlyWrong(changes)
 	}
 	for _, c := range changes {
 		if err := l.change(c, now); err != nil {
@@ -111,10 +117,7 @@ func (l *Lines) changes(seen []web.Node, first bool) []change {
 }
 
 // onlyWrong are the changes of nodes that something is wrong with, of so many nodes in each rollout.
-func (l *Lines) onlyWrong(changes []change, rollout time.Time) []change {
-	if l.wrong == nil || !rollout.Equal(l.rollout) {
-		l.rollout, l.wrong = rollout, map[plan.State]int{}
-	}
+func (l *Lines) onlyWrong(changes []change) []change {
 	var wrong []change
 	for _, c := range changes {
 		state := c[0].State
@@ -197,6 +200,7 @@ func (l *Lines) line(now time.Time, who, word, release, reason string) error {
 	if reason != "" {
 		line += "  " + web.Line(reason)
 	}
+	l.lines++
 	_, err := fmt.Fprintln(l.Out, line)
 	return err
 }

@@ -129,6 +129,34 @@ func TestALargeFleetThatIsHeldBackAgainAndAgain(t *testing.T) {
 	}
 }
 
+// A small fleet that is restless for hours fills no log, and its end is told all the same; its next rollout is told of as any.
+func TestLinesOfARestlessFleetAreFew(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	l := follow.Lines{Out: &out, Stamp: func(now time.Time) string { return now.Format(time.TimeOnly) }}
+	f, now := crowd(8, 0), noon
+	take := func(phase plan.Phase, state plan.State) {
+		f.Phase, f.Nodes[3].State = phase, state
+		check(t, l.Take(f, now))
+		now = now.Add(2 * time.Second)
+	}
+	for range 1800 {
+		take(plan.PhaseProgressing, plan.Joining)
+		take(plan.PhaseWaiting, plan.Unreachable)
+	}
+	take(plan.PhaseHalted, plan.Failed)
+	const most = 400 + 20 + 120 + 2 // and nodes in trouble, minutes, the end
+	if got := out.String(); strings.Count(got, "\n") > most || !strings.Contains(got, "web-003  failed ") || !strings.Contains(got, "fleet    halted ") {
+		t.Errorf("%d lines in two hours, want at most %d:\n%.2000s", strings.Count(got, "\n"), most, got)
+	}
+	out.Reset()
+	f.Rollout.Started = now
+	take(plan.PhaseProgressing, plan.Draining)
+	if got := out.String(); strings.Count(got, "\n") != 2 {
+		t.Errorf("the next rollout:\n%s", got)
+	}
+}
+
 // However much trouble there was with the way to nodes, the node that failed is told of with what its step said.
 func TestLinesTellWhatFailedInALargeFleet(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ type View struct {
 
 	mu      sync.Mutex
 	screen  screen
-	open    bool // a frame is there
+	open    bool // what was shown last is not at its end
 	picture Picture
 	lines   map[string]*follow.Lines // by fleet
 	said    bytes.Buffer             // by them
@@ -49,13 +49,11 @@ func Start(o Options) *View {
 		o.Stamp = func(now time.Time) string { return now.Format(time.TimeOnly) }
 	}
 	v := &View{o: o, stop: make(chan struct{}), lines: map[string]*follow.Lines{}, screen: screen{file: o.Terminal}}
-	if o.Terminal != nil {
-		v.done.Go(v.refresh)
-	}
+	v.done.Go(v.refresh)
 	return v
 }
 
-// refresh draws again as time goes on and when the terminal has another size.
+// refresh shows again as time goes on, as lines may wait for their time, and when the terminal has another size.
 func (v *View) refresh() {
 	every := time.NewTicker(tick)
 	defer every.Stop()
@@ -68,7 +66,7 @@ func (v *View) refresh() {
 		}
 		v.mu.Lock()
 		if v.open {
-			_ = v.draw() // who shows the next picture hears of it
+			_ = v.tell() // who shows the next picture hears of it
 		}
 		v.mu.Unlock()
 	}
@@ -78,12 +76,17 @@ func (v *View) refresh() {
 func (v *View) Show(repo web.Repo, fleets []web.Fleet) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.picture.Repo, v.picture.Fleets, v.picture.Trouble = repo, fleets, ""
-	for _, f := range fleets {
+	v.picture.Repo, v.picture.Fleets, v.picture.Trouble, v.open = repo, fleets, "", true
+	return v.tell()
+}
+
+// tell shows the picture.
+func (v *View) tell() error {
+	for _, f := range v.picture.Fleets {
 		if f.Desired.Revision == "" && f.Phase == "" { // the agent has not looked at it yet
 			continue
 		}
-		if err := v.linesOf(f.Name, len(fleets) > 1).Take(f, time.Now()); err != nil {
+		if err := v.linesOf(f.Name, len(v.picture.Fleets) > 1).Take(f, time.Now()); err != nil {
 			return err
 		}
 	}
@@ -173,8 +176,9 @@ func (v *View) events() {
 func (v *View) End(lines ...string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.open {
-		v.open = false
+	open := v.open
+	v.open = false
+	if open && v.o.Terminal != nil {
 		v.events()
 		rows := v.frame()
 		v.picture.Events = nil

@@ -47,6 +47,37 @@ web-live: it is over
 	})
 }
 
+// What a large fleet waits for is told after a while although nothing comes any more, and nothing after the end.
+func TestALargeFleetThatWaitsIsToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		v := live.Start(live.Options{Out: &out})
+		f := rolling("web-live", 50, 3)
+		check(t, v.Show(web.Repo{}, []web.Fleet{f}))
+		time.Sleep(10 * time.Second)
+		f.Phase, f.Reason = plan.PhaseWaiting, "the floor"
+		check(t, v.Show(web.Repo{}, []web.Fleet{f}))
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if got := out.String(); strings.Count(got, "\n") != 2 || !strings.HasSuffix(got, "waiting        v1.4.2  the floor\n") {
+			t.Errorf("it was told\n%s", got)
+		}
+		f.Phase, f.Reason = plan.PhaseProgressing, "one more"
+		check(t, v.Show(web.Repo{}, []web.Fleet{f}))
+		f.Phase = plan.PhaseWaiting
+		check(t, v.Show(web.Repo{}, []web.Fleet{f}))
+		f.Phase = plan.PhaseProgressing
+		check(t, v.Show(web.Repo{}, []web.Fleet{f}))
+		check(t, v.End("it is over"))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := out.String(); !strings.HasSuffix(got, "\nit is over\n") {
+			t.Errorf("after the end:\n%s", got)
+		}
+		check(t, v.Close())
+	})
+}
+
 // Who reads no more is told of at once.
 func TestAReaderWhoLeftEndsIt(t *testing.T) {
 	t.Parallel()
