@@ -66,8 +66,6 @@ func TestALargeFleetThatWaitsIsToldOf(t *testing.T) {
 		check(t, v.Show(web.Repo{}, []web.Fleet{f}))
 		f.Phase = plan.PhaseWaiting
 		check(t, v.Show(web.Repo{}, []web.Fleet{f}))
-		f.Phase = plan.PhaseProgressing
-		check(t, v.Show(web.Repo{}, []web.Fleet{f}))
 		check(t, v.End("it is over"))
 		time.Sleep(time.Hour)
 		synctest.Wait()
