@@ -89,17 +89,19 @@ func TestRehearsesFromWhatIsCommitted(t *testing.T) {
 	var out bytes.Buffer
 	o := UpOptions{Dir: dir, Committed: func() (fs.FS, error) { return was, nil }}
 	s := must(o.load())(t)
-	before, after, err := o.committed(newTeller(live.Options{Out: &out}), s)
+	tell := newTeller(live.Options{Out: &out})
+	defer tell.close()
+	before, after, err := o.committed(tell, s)
 	check(t, err)
 	if before.Fleet.Release != "v1" || after.Fleet.Release != "v2" || out.String() != "rehearsed: from v1 as it is committed to v2 as it is saved\n" {
 		t.Errorf("from %s to %s: %s", before.Fleet.Release, after.Fleet.Release, &out)
 	}
 	was["fleets/small.yaml"].Data = []byte("name: [")
-	if _, _, err := o.committed(newTeller(live.Options{Out: &out}), s); err == nil || !strings.Contains(err.Error(), "cannot rehearse a rollout from what is committed: ") {
+	if _, _, err := o.committed(tell, s); err == nil || !strings.Contains(err.Error(), "cannot rehearse a rollout from what is committed: ") {
 		t.Error(err)
 	}
 	o.Committed = func() (fs.FS, error) { return nil, errors.New("the disk is gone") }
-	if _, _, err := o.committed(newTeller(live.Options{Out: &out}), s); err == nil || !strings.Contains(err.Error(), "the disk is gone") {
+	if _, _, err := o.committed(tell, s); err == nil || !strings.Contains(err.Error(), "the disk is gone") {
 		t.Error(err)
 	}
 }
