@@ -165,8 +165,8 @@ func (l *Lines) change(c change, now time.Time) error {
 // farness is how far a fleet is, and how many nodes are in each state.
 func farness(f web.Fleet, now time.Time) string {
 	said := fmt.Sprintf("%d of %d", f.Rollout.Completed, f.Rollout.Planned)
-	if left := f.Left(now); left > 0 {
-		said += ", about " + web.About(left) + " left"
+	if left := f.Left(now); left != "" {
+		said += ", " + left
 	}
 	counts := map[plan.State]int{}
 	for _, n := range f.Nodes {

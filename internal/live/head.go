@@ -89,8 +89,8 @@ func progress(f web.Fleet, now time.Time, bar int) row {
 		return nil
 	}
 	said := fmt.Sprintf(" %d of %d", r.Completed, r.Planned)
-	if left := f.Left(now); left > 0 {
-		said += ", about " + web.About(left) + " left"
+	if left := f.Left(now); left != "" {
+		said += ", " + left
 	}
 	if !r.Ended.IsZero() {
 		said += fmt.Sprintf(", %s after %s", words(r.Result), web.Span(r.Ended.Sub(r.Started)))

@@ -252,10 +252,10 @@ func (f Fleet) Held() []string {
 	return slices.DeleteFunc(slices.Clone(f.Plan.Holds), func(h string) bool { return strings.Contains(f.Reason, strings.TrimPrefix(h, "hold: ")) })
 }
 
-// Left is how long the rollout is expected to take still. It is 0 when nothing can be said.
-func (f Fleet) Left(now time.Time) time.Duration {
-	if f.Expected == nil || f.Expected.Ends.IsZero() || !f.Rollout.UnderWay() {
-		return 0
+// Left is how long the rollout is expected to take still, in words; empty when nothing can be said.
+func (f Fleet) Left(now time.Time) string {
+	if f.Expected == nil || !f.Rollout.UnderWay() || !f.Expected.Ends.After(now) {
+		return ""
 	}
-	return max(0, f.Expected.Ends.Sub(now))
+	return "about " + about(f.Expected.Ends.Sub(now)) + " left"
 }

@@ -110,13 +110,8 @@ type fleetView struct {
 	Fleet
 }
 
-// Reaches is how long the rollout still takes, in words; empty when nothing can be said.
-func (f fleetView) Reaches() string {
-	if left := f.Left(f.Now); left > 0 {
-		return "about " + about(left) + " left"
-	}
-	return ""
-}
+// Reaches is how long the rollout still takes.
+func (f fleetView) Reaches() string { return f.Left(f.Now) }
 
 // Other is that of Fleet.
 func (f fleetView) Other() string { return f.other() }

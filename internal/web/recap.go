@@ -48,8 +48,5 @@ func (r Rollout) By() string {
 	return "by " + visible(r.Change.Author)
 }
 
-// About is a span that is foreseen, to ten seconds, from ten minutes on to the minute.
-func About(d time.Duration) string { return about(d) }
-
 // Span is a duration for people, in at most two units: 12 s, 4 min, 3 h 20 min.
 func Span(d time.Duration) string { return span(d) }

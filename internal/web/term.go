@@ -148,8 +148,8 @@ func (p printer) pace(f Fleet) string {
 	if r := f.Rollout; !r.Ended.IsZero() {
 		return ", " + words(r.Result) + " " + span(p.Now.Sub(r.Ended)) + " ago"
 	}
-	if left := f.Left(p.Now); left > 0 {
-		return ", about " + about(left) + " left"
+	if left := f.Left(p.Now); left != "" {
+		return ", " + left
 	}
 	return ""
 }
