@@ -63,15 +63,12 @@ func (n *node) revision() string {
 	return n.record().On.Revision
 }
 
-// noRecord is what a node without a record of its own is taken to have.
+// noRecord is what a node without a record of its own is taken to have. Nobody writes to it.
 var noRecord actuators.NodeRecord
 
-// record is the node's record, where it is one of this machine: a disk image may carry another's (law 4). Nobody writes to it.
+// record is the node's record, where it is one of this machine: a disk image may carry another's (law 4).
 func (n *node) record() *actuators.NodeRecord {
-	if n.Host == nil || n.Host.Record.Instance != cmp.Or(n.ID, n.Host.Machine) {
-		return &noRecord
-	}
-	return &n.Host.Record
+	return cmp.Or(n.Record(), &noRecord)
 }
 
 // learn takes a good reading of the host.
