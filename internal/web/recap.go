@@ -22,7 +22,7 @@ func (r Rollout) Recap(fleet string) string {
 		parts = append(parts, by)
 	}
 	if r.Link != "" {
-		parts = append(parts, r.Link)
+		parts = append(parts, visible(r.Link))
 	}
 	return strings.Join(parts, ", ")
 }
