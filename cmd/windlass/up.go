@@ -61,7 +61,6 @@ Exit status: 0 ended by Ctrl-C, or service held in every rehearsal; 1 otherwise.
 	f := cmd.Flags()
 	f.StringVar(&o.Dir, "repo", ".", "`directory` of the deploy repo")
 	f.IntVar(&o.Nodes, "nodes", 0, fmt.Sprintf("how many nodes the fleet has here (default: as many as it expects, at most %d)", mirror.MostNodes))
-	f.Lookup("nodes").DefValue = "0"
 	f.BoolVar(&o.Network, "network", false, "let nodes fetch over http and https from public addresses, never from nodes that the deploy repo names")
 	f.BoolVar(&o.Rehearse, "rehearse", false, "have misfortunes strike a rollout of what is not committed yet, and end")
 	f.SortFlags = false

@@ -7,15 +7,14 @@ import (
 
 // A Spec says what a cage is like.
 type Spec struct {
-	Name       string            // its host name
-	Slot       int               // 0 to 99, another one for each cage of a machine: as root, each has its own range of user ids
-	Executable string            // that calls Enter when it is run with Args; default: this process's own
-	Args       []string          // of Executable
-	Programs   map[string][]byte // by name: scripts that come before this machine's programs
-	Files      map[string][]byte // by path: what is there from the beginning
-	Memory     int               // percent of this machine's that its files may take; default 10
-	Inside     json.RawMessage   // handed to what runs inside
-	Out        bool              // connections to OutPort inside are handed out, to Outgoing
+	Name     string            // its host name
+	Slot     int               // 0 to 99, another one for each cage of a fleet: as root, each has its own range of user ids
+	Args     []string          // with which this process's executable calls Enter
+	Programs map[string][]byte // by name: scripts that come before this machine's programs
+	Files    map[string][]byte // by path: what is there from the beginning
+	Memory   int               // percent of this machine's that its files may take; default 10
+	Inside   json.RawMessage   // handed to what runs inside
+	Out      bool              // connections to OutPort inside are handed out, to Outgoing
 }
 
 // Dir is where a cage has what is not this machine's: the programs of its Spec in bin, and the windlass binary.

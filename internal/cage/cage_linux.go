@@ -86,9 +86,6 @@ func socketpair() (*net.UnixConn, *os.File, error) {
 // is its parent to the kernel, and waits for its end.
 func (c *Cage) begin(spec Spec, sockets []*os.File, log io.Writer) error {
 	cmd := exec.Command("/proc/self/exe")
-	if spec.Executable != "" {
-		cmd.Path = spec.Executable
-	}
 	cmd.Args = slices.Concat([]string{"windlass"}, spec.Args, []string{stageBuild})
 	cmd.Env = []string{"PATH=" + SearchPath}
 	cmd.Stderr = log

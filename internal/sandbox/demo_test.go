@@ -39,7 +39,7 @@ func TestActsEndAtRest(t *testing.T) {
 		connections <- phases
 	}
 	a := act{phase: plan.PhaseHalted, releases: func(int) map[string]int { return nil }, linger: time.Second}
-	f := &Fleet{Agent: events(t, connections)}
+	f := &Fleet{local: local{Agent: events(t, connections)}}
 	tell := newTeller(live.Options{Out: t.Output(), Err: t.Output()})
 	defer tell.close()
 	if err := a.settle(t.Context(), f, tell, ""); err != nil || len(connections) > 0 {

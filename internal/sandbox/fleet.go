@@ -43,11 +43,10 @@ type Options struct {
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Executable == "" {
-		executable, err := os.Executable()
-		if err != nil {
-			return o, fmt.Errorf("cannot tell where the windlass binary is: %w", err)
+		var err error
+		if o.Executable, err = thisExecutable(); err != nil {
+			return o, err
 		}
-		o.Executable = executable
 	}
 	if o.NodeArgs == nil {
 		o.NodeArgs = []string{"demo-node"}
@@ -86,21 +85,15 @@ type Site struct {
 // A Fleet is a running fleet with all that belongs to it. Its agent is not started. Its methods, and those of its nodes, are
 // called one at a time.
 type Fleet struct {
-	Cloud    *aws.Cloud
-	Repo     *Repo
-	Agent    *Agent
+	local
 	Traffic  *Traffic
 	Rotation *Rotation
 	Chat     *notifytest.Slack // nil: there is none
 	URL      string            // of the load balancer
-	Dir      string
 
-	options          Options
-	network          *network
-	sshPort, webPort int
-	key              keyPair // the agent's
-	nodes            []*Node
-	closers          []func() error // last opened, first closed
+	options Options
+	webPort int
+	nodes   []*Node
 }
 
 // Start brings up nodes that serve a release, a balancer that finds them healthy, traffic through it, and the deploy repo
@@ -111,43 +104,18 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 		return nil, fmt.Errorf("cannot start the local fleet: %w", err)
 	}
 	f := &Fleet{options: o}
-	for _, open := range []func(context.Context) error{f.openDir, f.openNetwork, f.openCloud, f.openChat, f.openRepo, f.openAgent, f.openNodes, f.openRotation, f.openTraffic} {
-		if err := open(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("cannot start the local fleet: %w", err), f.Close())
-		}
+	err = f.open(ctx, f.openDir, f.openKey, f.openStore, f.openNetwork, f.openAPI, f.openBalancer, f.openChat, f.openRepo, f.openAgent, f.openNodes, f.openRotation, f.openTraffic)
+	if err != nil {
+		return nil, err
 	}
 	return f, nil
 }
 
-// Close ends the agent, the traffic and all that Start began, and leaves nothing behind but Options.Dir.
-func (f *Fleet) Close() error {
-	var failures []error
-	for _, end := range slices.Backward(f.closers) {
-		failures = append(failures, end())
-	}
-	f.closers = nil
-	return errors.Join(failures...)
-}
-
-func (f *Fleet) onClose(end func() error) { f.closers = append(f.closers, end) }
-
-// removeAll removes a directory in which the last of a node's jobs may still write a word or two.
-func removeAll(dir string) (err error) {
-	for range 100 {
-		if err = os.RemoveAll(dir); err == nil {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return err
-}
-
 func (f *Fleet) openDir(context.Context) (err error) {
 	if f.Dir = f.options.Dir; f.Dir == "" {
-		if f.Dir, err = os.MkdirTemp("", "windlass-"); err != nil {
+		if err := f.openTemporary("windlass-"); err != nil {
 			return err
 		}
-		f.onClose(func() error { return removeAll(f.Dir) })
 	}
 	if f.Dir, err = filepath.Abs(f.Dir); err != nil {
 		return err
@@ -155,40 +123,22 @@ func (f *Fleet) openDir(context.Context) (err error) {
 	if entries, err := os.ReadDir(f.Dir); err == nil && len(entries) > 0 {
 		return fmt.Errorf("directory %s is not empty: name one that is, or that is not there yet", f.Dir)
 	}
-	if err := os.MkdirAll(f.Dir, 0o755); err != nil {
-		return err
-	}
-	if f.key, err = newKeyPair(); err != nil {
-		return err
-	}
+	return os.MkdirAll(f.Dir, 0o755)
+}
+
+// openStore makes what the nodes share: the store that they fetch releases from, and /etc.
+func (f *Fleet) openStore(context.Context) error {
 	return errors.Join(
-		os.MkdirAll(f.path("store"), 0o755), os.MkdirAll(f.path("agent"), 0o755), os.MkdirAll(f.path("etc"), 0o755),
-		os.WriteFile(f.path("id"), f.key.private, 0o600), os.WriteFile(f.path("known_hosts"), nil, 0o644),
+		os.Mkdir(f.path("store"), 0o755), os.Mkdir(f.path("etc"), 0o755), os.WriteFile(f.path("known_hosts"), nil, 0o644),
 		f.Publish(Build{Release: f.options.Release}),
 	)
 }
 
-func (f *Fleet) path(name string) string { return filepath.Join(f.Dir, name) }
-
-func (f *Fleet) openNetwork(context.Context) (err error) {
-	if f.network, err = reserveNetwork(); err != nil {
+func (f *Fleet) openBalancer(context.Context) (err error) {
+	if f.webPort, err = f.network.freePort(); err != nil {
 		return err
 	}
-	f.onClose(f.network.release)
-	if f.sshPort, err = f.network.freePort(); err != nil {
-		return err
-	}
-	f.webPort, err = f.network.freePort()
-	return err
-}
-
-func (f *Fleet) openCloud(context.Context) error {
-	f.Cloud = aws.New(aws.Config{})
-	if err := f.Cloud.Start(context.Background()); err != nil {
-		return err
-	}
-	f.onClose(f.Cloud.Close)
-	_, err := f.Cloud.AddTargetGroup(aws.TargetGroup{
+	_, err = f.Cloud.AddTargetGroup(aws.TargetGroup{
 		Name: f.options.Fleet, Port: f.webPort, DeregistrationDelay: f.options.Delay,
 		HealthCheck: aws.HealthCheck{Path: "/healthz", Interval: 200 * time.Millisecond, Timeout: time.Second, Healthy: 2, Unhealthy: 2},
 	})
@@ -200,11 +150,10 @@ func (f *Fleet) openCloud(context.Context) error {
 	return err
 }
 
-func (f *Fleet) openRepo(ctx context.Context) (err error) {
-	if f.Repo, err = newRepo(f.Dir, f.network.address(1), fetchPath); err != nil {
+func (f *Fleet) openRepo(ctx context.Context) error {
+	if err := f.serveRepo(fetchPath); err != nil {
 		return err
 	}
-	f.onClose(f.Repo.close)
 	return f.Repo.begin(ctx, stage{
 		fleet: f.options.Fleet, release: f.options.Release, nodes: f.options.Nodes, user: f.options.User, ssh: f.sshPort, web: f.webPort, etc: f.path("etc"), chat: f.options.Chat,
 	})
@@ -218,27 +167,11 @@ func (f *Fleet) openAgent(context.Context) (err error) {
 // NewAgent returns another agent for the same deploy repo and nodes, with a state directory of its own below Dir. It is not
 // started; Close ends it.
 func (f *Fleet) NewAgent(stateDir string) (*Agent, error) {
-	port, err := f.network.freePort()
-	if err != nil {
-		return nil, fmt.Errorf("cannot add an agent: %w", err)
-	}
-	listen := net.JoinHostPort(f.network.address(1), strconv.Itoa(port))
-	args := []string{
-		"run", "--repo", f.Repo.URL, "--interval", f.options.Interval.String(), "--state-dir", f.path(stateDir),
-		"--ssh-key", f.path("id"), "--ssh-known-hosts", f.path("known_hosts"), "--listen", listen, "--log-format", "json",
-	}
+	var chat []string
 	if f.options.Chat {
-		args = append(args, "--notify", f.path("notify.yaml"))
+		chat = []string{"--notify", f.path("notify.yaml")}
 	}
-	env := append(f.Cloud.Environment(), "AWS_EC2_METADATA_DISABLED=true", "PATH="+searchPath(), "HOME="+f.path(stateDir))
-	a := &Agent{
-		Command: Command{Path: f.options.Executable, Args: append(args, f.options.AgentArgs...), Env: env},
-		URL:     "http://" + listen,
-		Fleet:   f.options.Fleet,
-		log:     &tail{},
-	}
-	f.onClose(a.Kill)
-	return a, nil
+	return f.newAgent(f.options.Executable, f.options.Fleet, stateDir, f.options.Interval, append(chat, f.options.AgentArgs...)...)
 }
 
 func (f *Fleet) openNodes(ctx context.Context) error {

@@ -10,8 +10,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -25,11 +23,9 @@ import (
 
 // MirrorOptions say what a Mirror is of.
 type MirrorOptions struct {
-	Executable string   // the windlass binary; default: this process's own
-	CageArgs   []string // what makes Executable call RunCaged; default "cage"
-	Nodes      int      // default: as many as the fleet expects, at most mirror.MostNodes
-	Check      string   // a command that every node must pass besides the fleet's checks; empty: none
-	Network    bool     // cages reach public addresses, and none that the deploy repo names for a node
+	Nodes   int    // default: as many as the fleet expects, at most mirror.MostNodes
+	Check   string // a command that every node must pass besides the fleet's checks; empty: none
+	Network bool   // cages reach public addresses, and none that the deploy repo names for a node
 }
 
 // A Saved is a deploy repo as it is on disk, or was in a commit, with one fleet of it.
@@ -45,9 +41,7 @@ func (s Saved) digest() string { return s.Fleet.Digest(desired.DigestAlgorithm) 
 // A Mirror is a fleet of somebody's deploy repo on this machine: its nodes are cages, its balancers those of aws.Cloud. Its agent is not
 // started. Its methods are called one at a time.
 type Mirror struct {
-	Cloud *aws.Cloud
-	Repo  *Repo
-	Agent *Agent
+	local
 	Nodes []*CagedNode
 	URLs  map[string]string // of balancers, by their name
 
@@ -57,28 +51,19 @@ type Mirror struct {
 	fleet   *desired.Fleet
 	ground  mirror.Ground
 	files   map[string]string // that were committed last
-	dir     string
-	network *network
-	key     keyPair // the agent's
-	closers []func() error
 }
 
 // StartMirror brings up the fleet's nodes, which have nothing of it yet, its balancers, and a deploy repo that says what was saved. Close
 // ends all of it.
 func StartMirror(ctx context.Context, o MirrorOptions, s Saved) (*Mirror, error) {
-	if o.CageArgs == nil {
-		o.CageArgs = []string{"cage"}
-	}
-	m := &Mirror{options: o, fleet: s.Fleet, URLs: map[string]string{}, unknown: map[string]bool{}, outlet: newOutlet()}
+	m := &Mirror{fleet: s.Fleet, URLs: map[string]string{}, unknown: map[string]bool{}, outlet: newOutlet()}
 	m.outlet.avoid(s.Tree)
 	if o.Nodes = cmp.Or(o.Nodes, mirror.Size(s.Fleet)); o.Nodes < 1 || o.Nodes > maxNodes {
 		return nil, fmt.Errorf("a local fleet has 1 to %d nodes, not %d", maxNodes, o.Nodes)
 	}
 	m.options = o
-	for _, open := range []func(context.Context) error{m.openDir, m.openNodes, m.openCloud, m.openRepo, m.openAgent} {
-		if err := open(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("cannot start the local fleet: %w", err), m.Close())
-		}
+	if err := m.open(ctx, m.openDir, m.openKey, m.openNetwork, m.openNodes, m.openAPI, m.openInstances, m.openRepo, m.openAgent); err != nil {
+		return nil, err
 	}
 	if _, err := m.Save(ctx, s, "the fleet as it is"); err != nil {
 		return nil, errors.Join(err, m.Close())
@@ -86,41 +71,11 @@ func StartMirror(ctx context.Context, o MirrorOptions, s Saved) (*Mirror, error)
 	return m, nil
 }
 
-// Close ends the agent, the nodes and all that StartMirror began, and leaves nothing behind.
-func (m *Mirror) Close() error {
-	var failures []error
-	for _, end := range slices.Backward(m.closers) {
-		failures = append(failures, end())
-	}
-	m.closers = nil
-	return errors.Join(failures...)
-}
-
-func (m *Mirror) onClose(end func() error) { m.closers = append(m.closers, end) }
-
-func (m *Mirror) openDir(context.Context) (err error) {
-	if m.dir, err = os.MkdirTemp("", "windlass-up-"); err != nil {
-		return err
-	}
-	m.onClose(func() error { return removeAll(m.dir) })
-	if m.key, err = newKeyPair(); err != nil {
-		return err
-	}
-	if m.network, err = reserveNetwork(); err != nil {
-		return err
-	}
-	m.onClose(m.network.release)
-	m.ground = mirror.Ground{Nodes: mirror.Nodes(m.fleet, m.options.Nodes), Ports: map[int]int{}, Check: m.options.Check}
-	if m.ground.SSHPort, err = m.network.freePort(); err != nil {
-		return err
-	}
-	return errors.Join(os.Mkdir(m.path(agentDir), 0o755), os.WriteFile(m.path("id"), m.key.private, 0o600))
-}
-
-func (m *Mirror) path(name string) string { return filepath.Join(m.dir, name) }
+func (m *Mirror) openDir(context.Context) error { return m.openTemporary("windlass-up-") }
 
 // openNodes makes the cages side by side.
 func (m *Mirror) openNodes(ctx context.Context) error {
+	m.ground = mirror.Ground{Nodes: mirror.Nodes(m.fleet, m.options.Nodes), SSHPort: m.sshPort, Ports: map[int]int{}, Check: m.options.Check}
 	var work errgroup.Group
 	m.onClose(func() error {
 		var failures []error
@@ -138,19 +93,14 @@ func (m *Mirror) openNodes(ctx context.Context) error {
 		}
 		n := &CagedNode{Node: m.ground.Nodes[i], slot: i, hostKey: hostKey, relays: map[int]*relay{}, log: &tail{}}
 		m.Nodes = append(m.Nodes, n)
-		address := net.JoinHostPort(n.Address, strconv.Itoa(m.ground.SSHPort))
+		address := net.JoinHostPort(n.Address, strconv.Itoa(m.sshPort))
 		known += knownhosts.Line([]string{address}, hostKey.PublicKey()) + "\n"
-		work.Go(func() error { return errors.Join(n.start(ctx, m), n.open(m.ground.SSHPort, sshInside)) })
+		work.Go(func() error { return errors.Join(n.start(ctx, m), n.open(m.sshPort, sshInside)) })
 	}
 	return errors.Join(work.Wait(), os.WriteFile(m.path("known_hosts"), []byte(known), 0o644))
 }
 
-func (m *Mirror) openCloud(context.Context) error {
-	m.Cloud = aws.New(aws.Config{})
-	if err := m.Cloud.Start(context.Background()); err != nil {
-		return err
-	}
-	m.onClose(m.Cloud.Close)
+func (m *Mirror) openInstances(context.Context) error {
 	var tags map[string]string
 	if m.fleet.Nodes.EC2 != nil {
 		tags = m.fleet.Nodes.EC2.Tags
@@ -163,39 +113,15 @@ func (m *Mirror) openCloud(context.Context) error {
 	return nil
 }
 
-func (m *Mirror) openRepo(context.Context) (err error) {
-	if m.Repo, err = newRepo(m.dir, m.network.address(1), "/"+rand.Text()+".git"); err != nil {
-		return err
-	}
-	m.onClose(m.Repo.close)
-	return nil
-}
+// openRepo serves a deploy repo to which nobody else on this machine can push.
+func (m *Mirror) openRepo(context.Context) error { return m.serveRepo("/" + rand.Text() + ".git") }
 
 func (m *Mirror) openAgent(context.Context) error {
-	port, err := m.network.freePort()
-	if err != nil {
-		return err
+	executable, err := thisExecutable()
+	if err == nil {
+		m.Agent, err = m.newAgent(executable, m.fleet.Name, agentDir, time.Second)
 	}
-	executable := m.options.Executable
-	if executable == "" {
-		if executable, err = os.Executable(); err != nil {
-			return fmt.Errorf("cannot tell where the windlass binary is: %w", err)
-		}
-	}
-	listen := net.JoinHostPort(m.network.address(1), strconv.Itoa(port))
-	m.Agent = &Agent{
-		Command: Command{
-			Path: executable,
-			Args: []string{
-				"run", "--repo", m.Repo.URL, "--interval", "1s", "--state-dir", m.path(agentDir), "--ssh-key", m.path("id"),
-				"--ssh-known-hosts", m.path("known_hosts"), "--listen", listen, "--log-format", "json",
-			},
-			Env: append(m.Cloud.Environment(), "AWS_EC2_METADATA_DISABLED=true", "PATH="+searchPath(), "HOME="+m.path(agentDir)),
-		},
-		URL: "http://" + listen, Fleet: m.fleet.Name, log: &tail{},
-	}
-	m.onClose(m.Agent.Kill)
-	return nil
+	return err
 }
 
 // Save makes what was saved the newest commit that the agent sees, and returns its revision; the one before where nothing changed

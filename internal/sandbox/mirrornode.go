@@ -55,7 +55,7 @@ func (n *CagedNode) start(ctx context.Context, m *Mirror) error {
 		return err
 	}
 	n.cage, err = cage.Start(ctx, cage.Spec{
-		Name: n.Name, Slot: n.slot, Executable: m.options.Executable, Args: m.options.CageArgs, Memory: max(1, filesOfAll/m.options.Nodes),
+		Name: n.Name, Slot: n.slot, Args: []string{"cage"}, Memory: max(1, filesOfAll/m.options.Nodes),
 		Programs: scripts, Files: map[string][]byte{dummyArchive: archive, pagesFile: pages}, Inside: inside, Out: m.options.Network,
 	}, n.log)
 	if err != nil {

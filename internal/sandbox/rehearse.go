@@ -88,7 +88,7 @@ func (o UpOptions) rehearse(ctx context.Context, after Saved, tell *teller) erro
 	case after.Fleet.Paused != nil:
 		return fmt.Errorf("cannot rehearse fleet %s: it is paused, so that nothing would be rolled", name)
 	}
-	tell.differences(after.Fleet, o.mirrorOptions())
+	tell.differences(after.Fleet, o.MirrorOptions)
 	unjudged(tell, after.Fleet)
 	before, after, err := o.committed(tell, after)
 	if err != nil {
@@ -158,7 +158,7 @@ func (o UpOptions) prepare(ctx context.Context, before Saved) <-chan prepared {
 }
 
 func (o UpOptions) prepareNow(ctx context.Context, before Saved) (*Mirror, error) {
-	m, err := StartMirror(ctx, o.mirrorOptions(), before)
+	m, err := StartMirror(ctx, o.MirrorOptions, before)
 	if err != nil {
 		return nil, err
 	}

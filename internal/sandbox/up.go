@@ -22,13 +22,11 @@ import (
 
 // UpOptions say what Up is about.
 type UpOptions struct {
-	Executable string   // the windlass binary; default: this process's own
-	CageArgs   []string // what makes Executable call RunCaged; default "cage"
-	Dir        string   // of the deploy repo
-	Fleet      string   // may be left out where there is one
-	Nodes      int      // default: as many as the fleet expects, at most mirror.MostNodes
-	Network    bool     // cages reach public addresses, and none that the deploy repo names for a node
-	Rehearse   bool     // misfortunes instead of what is saved
+	MirrorOptions // but for Check
+
+	Dir      string // of the deploy repo
+	Fleet    string // may be left out where there is one
+	Rehearse bool   // misfortunes instead of what is saved
 
 	// Committed is the deploy repo as it is without what is not committed yet. The error is fs.ErrNotExist where it is in no commit.
 	Committed func() (fs.FS, error)
@@ -44,7 +42,9 @@ func Up(ctx context.Context, o UpOptions, show live.Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.Fleet = s.Fleet.Name; o.Rehearse {
+	o.Fleet, o.Nodes = s.Fleet.Name, cmp.Or(o.Nodes, mirror.Size(s.Fleet))
+	if o.Rehearse {
+		o.Check = "test ! -e " + failFile
 		return o.rehearse(ctx, s, tell)
 	}
 	return o.mirror(ctx, s, seen, tell)
@@ -133,8 +133,8 @@ func (r *rejection) lines() []string {
 
 // mirror runs the fleet until ctx ends. The files had the signature seen before they were read.
 func (o UpOptions) mirror(ctx context.Context, s Saved, seen uint64, tell *teller) (err error) {
-	tell.differences(s.Fleet, o.mirrorOptions())
-	m, err := StartMirror(ctx, o.mirrorOptions(), s)
+	tell.differences(s.Fleet, o.MirrorOptions)
+	m, err := StartMirror(ctx, o.MirrorOptions, s)
 	if err != nil {
 		return ended(ctx, err)
 	}
@@ -161,14 +161,6 @@ func (o UpOptions) mirror(ctx context.Context, s Saved, seen uint64, tell *telle
 			o.save(ctx, m, tell)
 		}
 	}
-}
-
-func (o UpOptions) mirrorOptions() MirrorOptions {
-	m := MirrorOptions{Executable: o.Executable, CageArgs: o.CageArgs, Nodes: o.Nodes, Network: o.Network}
-	if o.Rehearse {
-		m.Check = "test ! -e " + failFile
-	}
-	return m
 }
 
 // ended is nil where it was a person who ended it.
@@ -220,9 +212,8 @@ func show(ctx context.Context, a *Agent, tell *teller) error {
 
 // differences tells what is not as in production, all of it.
 func (t *teller) differences(f *desired.Fleet, o MirrorOptions) {
-	nodes := cmp.Or(o.Nodes, mirror.Size(f))
-	t.say("%s", t.paint(bold, fmt.Sprintf("windlass up: fleet %s on %d caged nodes of this machine", f.Name, nodes)))
-	notes := o.notes(f, mirror.Ground{Nodes: mirror.Nodes(f, nodes), Check: o.Check})
+	t.say("%s", t.paint(bold, fmt.Sprintf("windlass up: fleet %s on %d caged nodes of this machine", f.Name, o.Nodes)))
+	notes := o.notes(f, mirror.Ground{Nodes: mirror.Nodes(f, o.Nodes), Check: o.Check})
 	if len(notes) > 0 {
 		t.say("what is different from the file:")
 	}

@@ -144,7 +144,7 @@ func TestSavesTellWhatIsNewlyDifferent(t *testing.T) {
 	t.Parallel()
 	linuxOnly(t)
 	o := UpOptions{Dir: smallRepo(t, small)}
-	m := must(StartMirror(t.Context(), o.mirrorOptions(), must(o.load())(t)))(t)
+	m := must(StartMirror(t.Context(), o.MirrorOptions, must(o.load())(t)))(t)
 	t.Cleanup(func() { check(t, m.Close()) })
 	var out bytes.Buffer
 	save := func(change string) string {
@@ -222,8 +222,8 @@ func TestStandInsOfACage(t *testing.T) {
 func TestNodesGoDownWhole(t *testing.T) {
 	t.Parallel()
 	linuxOnly(t)
-	o := UpOptions{Dir: smallRepo(t, small), Nodes: 2}
-	m := must(StartMirror(t.Context(), o.mirrorOptions(), must(o.load())(t)))(t)
+	o := UpOptions{Dir: smallRepo(t, small), MirrorOptions: MirrorOptions{Nodes: 2}}
+	m := must(StartMirror(t.Context(), o.MirrorOptions, must(o.load())(t)))(t)
 	t.Cleanup(func() { check(t, m.Close()) })
 	n := m.Nodes[0]
 	check(t, n.run(t.Context(), m, "test $(id -u) = 0 && touch /etc/mine", ""))
@@ -375,8 +375,8 @@ func TestCagesWithANetworkHaveAProxy(t *testing.T) {
 	curl := installedTool(t, "curl")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "release of "+r.Host) }))
 	defer server.Close()
-	o := UpOptions{Dir: smallRepo(t, small), Network: true}
-	m := must(StartMirror(t.Context(), o.mirrorOptions(), must(o.load())(t)))(t)
+	o := UpOptions{Dir: smallRepo(t, small), MirrorOptions: MirrorOptions{Network: true}}
+	m := must(StartMirror(t.Context(), o.MirrorOptions, must(o.load())(t)))(t)
 	t.Cleanup(func() { check(t, m.Close()) })
 	m.outlet.resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
 		if host == "one.example.com" {
