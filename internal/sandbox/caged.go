@@ -3,6 +3,7 @@ package sandbox
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"embed"
@@ -54,11 +55,14 @@ func standInsHere(network bool) map[string]string {
 	return all
 }
 
+// oneScript has commands that another one's script stands in for as well.
+var oneScript = map[string]string{"wget": "curl", "chgrp": "chown"}
+
 // programs are the scripts that stand in.
 func programs(network bool) (map[string][]byte, error) {
 	all := map[string][]byte{}
 	for name := range standInsHere(network) {
-		script, err := caged.ReadFile("caged/" + name)
+		script, err := caged.ReadFile("caged/" + cmp.Or(oneScript[name], name))
 		if err != nil {
 			return nil, err
 		}

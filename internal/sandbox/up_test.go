@@ -199,9 +199,12 @@ func TestPagesAreThoseOfTheChecks(t *testing.T) {
 // The scripts that stand in say what they cannot do, and pass on what they can.
 func TestStandInsOfACage(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir, real, me := t.TempDir(), t.TempDir(), must(os.Hostname())(t)
 	for name, script := range must(programs(false))(t) {
 		check(t, os.WriteFile(filepath.Join(dir, name), script, 0o755))
+	}
+	for _, name := range []string{"curl", "wget"} {
+		check(t, os.WriteFile(filepath.Join(real, name), []byte("#!/bin/sh\necho real "+name+" \"$@\"\n"), 0o755))
 	}
 	for script, want := range map[string]string{
 		"sudo -n -u web A=1 sh -c 'echo $A'":                     "1\n",
@@ -209,9 +212,15 @@ func TestStandInsOfACage(t *testing.T) {
 		"curl -fsS https://releases.example.com/list":            "a dummy of windlass up: the cage has no network\n",
 		"curl -fsSo got https://releases.example.com/x; cat got": "a dummy of windlass up: the cage has no network\n",
 		"wget -qO- https://releases.example.com/list":            "a dummy of windlass up: the cage has no network\n",
+		"wget -q https://releases.example.com/list; cat list":    "a dummy of windlass up: the cage has no network\n",
+		"wget -qO- http://me:x@localhost:8080/healthz":           "real wget -qO- http://me:x@localhost:8080/healthz\n",
+		"wget --version":                    "real wget --version\n",
+		"curl -fsS 'http://[::1]:80/'":      "real curl -fsS http://[::1]:80/\n",
+		"curl -f http://" + me + ":80/":     "real curl -f http://" + me + ":80/\n",
+		"curl -sX POST localhost:8080/load": "real curl -sX POST localhost:8080/load\n",
 	} {
 		cmd := exec.Command("sh", "-c", script)
-		cmd.Dir, cmd.Env = dir, []string{"PATH=" + dir + ":" + searchPath()}
+		cmd.Dir, cmd.Env = dir, []string{"PATH=" + dir + ":" + real + ":" + searchPath()}
 		if said, err := cmd.CombinedOutput(); err != nil || string(said) != want {
 			t.Errorf("%s says %q, %v; want %q", script, said, err, want)
 		}
