@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -160,25 +161,46 @@ func pagesOf(f *desired.Fleet, ports []int) map[int][]page {
 	return pages
 }
 
-// serveStandIn is the service of a unit whose program is not there: it answers on all ports of the fleet's checks as they want it, with
-// the release that the step named which started it.
-func serveStandIn(ctx context.Context) error {
+// readPages are what the checks of the fleet want to see now.
+func readPages() (map[int][]page, error) {
 	text, err := os.ReadFile(pagesFile)
 	if err != nil {
-		return fmt.Errorf("cannot stand in for a service: %w; this command is only for windlass up to start", err)
+		return nil, fmt.Errorf("cannot stand in for a service: %w; this command is only for windlass up to start", err)
 	}
-	var ports map[int][]page
-	if err := json.Unmarshal(text, &ports); err != nil {
+	var pages map[int][]page
+	return pages, json.Unmarshal(text, &pages)
+}
+
+// serveStandIn is the service of a unit whose program is not there: it answers on all ports of the fleet's checks as they want it, with
+// the release that the step named which started it. Ports that another service has are that one's.
+func serveStandIn(ctx context.Context) error {
+	ports, err := readPages()
+	if err != nil {
 		return err
 	}
 	release, node := os.Getenv("WINDLASS_RELEASE"), os.Getenv("WINDLASS_NODE")
 	work, ctx := errgroup.WithContext(ctx)
-	for port, pages := range ports {
+	work.Go(func() error {
+		<-ctx.Done()
+		return nil
+	})
+	for port := range ports {
 		listener, err := net.Listen("tcp", ":"+strconv.Itoa(port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
 		if err != nil {
 			return err // the process ends
 		}
-		server := &http.Server{Handler: pageHandler(pages, release, node), ReadHeaderTimeout: keepAlive}
+		answer := func(w http.ResponseWriter, r *http.Request) {
+			pages, err := readPages()
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			pageHandler(pages[port], release, node).ServeHTTP(w, r)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(answer), ReadHeaderTimeout: keepAlive}
 		work.Go(func() error { return server.Serve(listener) })
 		context.AfterFunc(ctx, func() { server.Close() })
 	}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -51,6 +52,7 @@ type Mirror struct {
 	fleet   *desired.Fleet
 	ground  mirror.Ground
 	files   map[string]string // that were committed last
+	pages   []byte            // what the services that stand in were told
 }
 
 // StartMirror brings up the fleet's nodes, which have nothing of it yet, its balancers, and a deploy repo that says what was saved. Close
@@ -84,6 +86,9 @@ func (m *Mirror) openNodes(ctx context.Context) error {
 		}
 		return errors.Join(failures...)
 	})
+	if err := m.tellPages(ctx); err != nil {
+		return err
+	}
 	known := ""
 	for i := range m.ground.Nodes {
 		m.ground.Nodes[i].Address = m.network.address(10 + i)
@@ -147,7 +152,6 @@ func (m *Mirror) Save(ctx context.Context, s Saved, message string) (string, err
 
 // accommodate gives the fleet the ports and balancers that it names.
 func (m *Mirror) accommodate(ctx context.Context, f *desired.Fleet) error {
-	known := len(m.ground.Ports)
 	for _, port := range mirror.Ports(f) {
 		if m.ground.Ports[port] != 0 {
 			continue
@@ -169,23 +173,24 @@ func (m *Mirror) accommodate(ctx context.Context, f *desired.Fleet) error {
 		}
 	}
 	m.fleet = f
-	if known == 0 || known == len(m.ground.Ports) {
-		return nil
-	}
-	return m.pages(ctx)
+	return m.tellPages(ctx)
 }
 
-// pages tells the services that stand in of ports that the fleet did not have when its nodes were made.
-func (m *Mirror) pages(ctx context.Context) error {
+// tellPages tells the services that stand in what the fleet's checks want to see, where that is something new.
+func (m *Mirror) tellPages(ctx context.Context) error {
 	pages, err := json.Marshal(pagesOf(m.fleet, mirror.Ports(m.fleet)))
-	if err != nil {
+	if err != nil || bytes.Equal(pages, m.pages) {
 		return err
 	}
 	for _, n := range m.Nodes {
-		if err := n.run(ctx, m, "cat >"+pagesFile, string(pages)); err != nil {
+		if n.cage == nil {
+			continue
+		}
+		if err := n.run(ctx, m, "cat >"+pagesFile+".new && mv "+pagesFile+".new "+pagesFile, string(pages)); err != nil {
 			return err
 		}
 	}
+	m.pages = pages
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -46,17 +48,13 @@ func (n *CagedNode) start(ctx context.Context, m *Mirror) error {
 	if err != nil {
 		return err
 	}
-	pages, err := json.Marshal(pagesOf(m.fleet, mirror.Ports(m.fleet)))
-	if err != nil {
-		return err
-	}
 	inside, err := json.Marshal(cagedConfig{HostKey: n.hostKey.private, Authorized: m.key.public(), SSHPort: sshInside, Network: m.options.Network})
 	if err != nil {
 		return err
 	}
 	n.cage, err = cage.Start(ctx, cage.Spec{
 		Name: n.Name, Slot: n.slot, Args: []string{"cage"}, Memory: max(1, filesOfAll/m.options.Nodes),
-		Programs: scripts, Files: map[string][]byte{dummyArchive: archive, pagesFile: pages}, Inside: inside, Out: m.options.Network,
+		Programs: scripts, Files: map[string][]byte{dummyArchive: archive, pagesFile: m.pages}, Inside: inside, Out: m.options.Network,
 	}, n.log)
 	if err != nil {
 		return fmt.Errorf("cannot start node %s: %w", n.Name, err)
@@ -96,8 +94,13 @@ func (n *CagedNode) open(outside, inside int) error {
 	return nil
 }
 
+// runTime is how long what is run on a node may take.
+const runTime = 10 * time.Second
+
 // run runs a script on the node as the agent would, with input.
 func (n *CagedNode) run(ctx context.Context, m *Mirror, script, input string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, runTime, fmt.Errorf("it does not end within %v", runTime))
+	defer cancel()
 	conn, err := n.cage.Dial(ctx, sshInside)
 	if err != nil {
 		return err
@@ -117,7 +120,7 @@ func (n *CagedNode) run(ctx context.Context, m *Mirror, script, input string) er
 	}
 	session.Stdin = strings.NewReader(input)
 	if err := session.Run(script); err != nil {
-		return fmt.Errorf("cannot run %q on node %s: %w", script, n.Name, err)
+		return fmt.Errorf("cannot run %q on node %s: %w", script, n.Name, cmp.Or(context.Cause(ctx), err))
 	}
 	return nil
 }

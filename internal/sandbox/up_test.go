@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"windlass/desired"
 	"windlass/internal/live"
@@ -193,6 +195,53 @@ func TestPagesAreThoseOfTheChecks(t *testing.T) {
 		if got := response.Status[:3] + " " + body.String(); got != want {
 			t.Errorf("%s answers %q, want %q", path, got, want)
 		}
+	}
+}
+
+// get is what the service on port 80 of a node answers, as soon as it does.
+func (n *CagedNode) get(t *testing.T, path string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	conn, err := n.cage.Dial(ctx, 80)
+	for ; err != nil; conn, err = n.cage.Dial(ctx, 80) {
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	defer conn.Close()
+	must(io.WriteString(conn, "GET "+path+" HTTP/1.0\r\n\r\n"))(t)
+	response := must(http.ReadResponse(bufio.NewReader(conn), nil))(t)
+	return response.Status[:3] + " " + string(must(io.ReadAll(response.Body))(t))
+}
+
+// What stands in for a service leaves a port to whoever has it, is another one when it is reloaded, and answers what the checks that were
+// saved last want to see.
+func TestServicesThatStandIn(t *testing.T) {
+	t.Parallel()
+	linuxOnly(t)
+	fleet := strings.Replace(small, "}}]", "}}, {name: ssh, tcp: {port: 22}}]", 1)
+	o := UpOptions{Dir: smallRepo(t, fleet)}
+	m := must(StartMirror(t.Context(), o.MirrorOptions, must(o.load())(t)))(t)
+	t.Cleanup(func() { check(t, m.Close()) })
+	n := m.Nodes[0]
+	systemctl := func(release, words string) {
+		t.Helper()
+		check(t, n.run(t.Context(), m, "WINDLASS_RELEASE="+release+" WINDLASS_NODE=one systemctl "+words, ""))
+	}
+	check(t, n.run(t.Context(), m, "cat >/etc/systemd/system/small.service", "[Service]\nExecStart=/opt/small/bin/small\n"))
+	systemctl("v1", "start small")
+	if got := n.get(t, "/"); got != "200 v1 v1 on one\n" {
+		t.Errorf("started, it answers %q", got)
+	}
+	systemctl("v2", "reload small")
+	if got := n.get(t, "/"); got != "200 v2 v2 on one\n" {
+		t.Errorf("reloaded, it answers %q", got)
+	}
+	check(t, os.WriteFile(filepath.Join(o.Dir, "fleets/small.yaml"), []byte(strings.Replace(fleet, "port: 80,", "port: 80, path: /ready, status: 203,", 1)), 0o644))
+	must(m.Save(t.Context(), must(o.load())(t), "saved"))(t)
+	if got := n.get(t, "/ready"); got != "203 v2 v2 on one\n" {
+		t.Errorf("with another check, it answers %q", got)
 	}
 }
 
