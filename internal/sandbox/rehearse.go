@@ -81,12 +81,8 @@ func (m *Mirror) node(name string) *CagedNode {
 // rehearse rolls what is not committed yet once for each misfortune, each on a fleet of its own that has what is committed, and tells
 // whether service held. The error is nil only if it always did.
 func (o UpOptions) rehearse(ctx context.Context, after Saved, tell *teller) error {
-	name := after.Fleet.Name
-	switch {
-	case len(after.Fleet.LoadBalancers) == 0:
-		return fmt.Errorf("cannot rehearse fleet %s: it has no load balancer, so that no traffic tells whether service holds", name)
-	case after.Fleet.Paused != nil:
-		return fmt.Errorf("cannot rehearse fleet %s: it is paused, so that nothing would be rolled", name)
+	if err := rehearsable(after.Fleet, "it"); err != nil {
+		return err
 	}
 	tell.differences(after.Fleet, o.MirrorOptions)
 	unjudged(tell, after.Fleet)
@@ -101,7 +97,18 @@ func (o UpOptions) rehearse(ctx context.Context, after Saved, tell *teller) erro
 	case err != nil:
 		return err
 	case failed > 0:
-		return fmt.Errorf("service of fleet %s did not hold in %d of %d rehearsals", name, failed, len(misfortunes()))
+		return fmt.Errorf("service of fleet %s did not hold in %d of %d rehearsals", after.Fleet.Name, failed, len(misfortunes()))
+	}
+	return nil
+}
+
+// rehearsable is an error where a fleet, called it, would not roll or could not be judged.
+func rehearsable(f *desired.Fleet, it string) error {
+	switch {
+	case len(f.LoadBalancers) == 0:
+		return fmt.Errorf("cannot rehearse fleet %s: %s has no load balancer, so that no traffic tells whether service holds", f.Name, it)
+	case f.Paused != nil:
+		return fmt.Errorf("cannot rehearse fleet %s: %s is paused, so that nothing would be rolled", f.Name, it)
 	}
 	return nil
 }
@@ -185,6 +192,9 @@ func (o UpOptions) committed(tell *teller, after Saved) (Saved, Saved, error) {
 	before, err := o.read(files)
 	if err != nil {
 		return Saved{}, Saved{}, fmt.Errorf("cannot rehearse a rollout from what is committed: %w", err)
+	}
+	if err := rehearsable(before.Fleet, "what is committed"); err != nil {
+		return Saved{}, Saved{}, err
 	}
 	if before.digest() == after.digest() {
 		tell.say("nothing that rolls is uncommitted: what is saved is rolled once more, as for a changed var")
@@ -285,12 +295,17 @@ func (m *Mirror) inService(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, m.limit(), fmt.Errorf("not within %v", m.limit()))
 	defer cancel()
 	f, err := m.Agent.Wait(ctx, "every node in service", func(f web.Fleet) bool {
-		return f.Phase == plan.PhaseHalted || f.Phase == plan.PhaseIdle && f.Desired.Revision == m.Repo.Head() && f.InService == len(m.Nodes)
+		return f.Phase == plan.PhaseHalted || serves(f, m.Repo.Head())
 	})
 	if err == nil && f.Phase == plan.PhaseHalted {
 		return errors.New(f.Reason)
 	}
 	return err
+}
+
+// serves reports whether all nodes are in service with a revision, but for those that the file says to leave alone.
+func serves(f web.Fleet, revision string) bool {
+	return f.Phase == plan.PhaseIdle && f.Desired.Revision == revision && f.InService > 0 && f.InService == f.Size
 }
 
 // suffer rolls what comes after, with the misfortune, and returns what the fleet did.
@@ -348,7 +363,7 @@ func (m *Mirror) rest(ctx context.Context, revision string, ends bool) (string, 
 			if last.Name != "" {
 				f = last
 			}
-			return m.stands(f), nil
+			return stands(f), nil
 		default:
 			return "", err
 		}
@@ -365,12 +380,12 @@ func rests(f web.Fleet, revision string, ends bool) bool {
 }
 
 // stands tells how the fleet stands: how many have what is wanted, and why not all.
-func (m *Mirror) stands(f web.Fleet) string {
+func stands(f web.Fleet) string {
 	done := 0
 	for _, n := range f.Nodes {
 		if n.State == plan.InService && !n.Outdated {
 			done++
 		}
 	}
-	return fmt.Sprintf("the fleet is %s, %d of %d have it, %d in service: %s", f.Phase, done, len(m.Nodes), f.InService, web.Line(f.Reason))
+	return fmt.Sprintf("the fleet is %s, %d of %d have it, %d in service: %s", f.Phase, done, f.Size, f.InService, web.Line(f.Reason))
 }

@@ -102,6 +102,15 @@ func TestRehearsesFromWhatIsCommitted(t *testing.T) {
 	if _, _, err := o.committed(tell, s); err == nil || !strings.Contains(err.Error(), "cannot rehearse a rollout from what is committed: ") {
 		t.Error(err)
 	}
+	for fleet, want := range map[string]string{
+		small + "paused: {reason: sale}\n":                                       "what is committed is paused",
+		strings.Replace(small, "loadBalancers: [{targetGroup: small}]\n", "", 1): "what is committed has no load balancer",
+	} {
+		was["fleets/small.yaml"].Data = []byte(fleet)
+		if _, _, err := o.committed(newTeller(live.Options{Out: &out}), s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 	o.Committed = func() (fs.FS, error) { return nil, errors.New("the disk is gone") }
 	if _, _, err := o.committed(tell, s); err == nil || !strings.Contains(err.Error(), "the disk is gone") {
 		t.Error(err)
@@ -345,6 +354,19 @@ func TestRests(t *testing.T) {
 		if got := rests(c.fleet, c.revision, c.ends); got != c.want {
 			t.Errorf("%+v: rests %v (with an end %v)", c.fleet, got, c.ends)
 		}
+	}
+}
+
+// A node that the file says to leave alone is not waited for.
+func TestServesWithoutThoseThatAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	f := web.Fleet{Phase: plan.PhaseIdle, InService: 1, Size: 1, Desired: web.Desired{Revision: "b"}, Excluded: []web.Exclusion{{Name: "two"}}}
+	f.Nodes = []web.Node{{Name: "one", State: plan.InService}}
+	if !serves(f, "b") || serves(f, "a") || serves(web.Fleet{Phase: plan.PhaseIdle, Desired: f.Desired}, "b") {
+		t.Errorf("%+v: serves %v", f, serves(f, "b"))
+	}
+	if got := stands(f); got != "the fleet is idle, 1 of 1 have it, 1 in service: " {
+		t.Errorf("it says %q", got)
 	}
 }
 
