@@ -202,8 +202,10 @@ func nodeSet(f *desired.Fleet, g Ground) object {
 	set := object{"expect": len(g.Nodes)}
 	var static []object
 	var exclude []object
+	// What the file names now, and did not when the nodes were made, has to give way to them as well.
+	all := f.Nodes.EC2 == nil || len(f.Nodes.Static) > 0 && !slices.ContainsFunc(g.Nodes, func(n Node) bool { return n.Static })
 	for _, n := range g.Nodes {
-		if n.Static {
+		if n.Static || all {
 			static = append(static, object{"name": n.Name, "address": n.Address, "zone": n.Zone, "target": n.Instance})
 		}
 		for _, e := range f.Nodes.Exclude {

@@ -124,6 +124,28 @@ func TestLeadsNowhereElse(t *testing.T) {
 	}
 }
 
+// A file that names addresses only since the nodes were made leads to no other machines either.
+func TestSavedAddressesLeadNowhereElse(t *testing.T) {
+	t.Parallel()
+	const static, found = "  static:\n    - {name: old-1, address: shop.example.com, zone: a}\n", "  ec2: {tags: {app: shop}}\n"
+	fleet := strings.Replace(shop, "  exclude: [{name: gone-1, reason: sold}, {name: old-1, reason: odd}]\n", "", 1)
+	_, before := load(t, repo(strings.Replace(fleet, static, "", 1)))
+	g := ground(before, 3)
+	for _, saved := range []string{fleet, strings.Replace(fleet, found, "", 1)} {
+		files := repo(saved)
+		tree, f := load(t, files)
+		got, _ := here(t, tree, files, f, g)
+		if len(got.Nodes.Static) != 3 {
+			t.Errorf("the nodes are %+v", got.Nodes.Static)
+		}
+		for _, n := range got.Nodes.Static {
+			if !strings.HasPrefix(n.Address, "127.42.0.") || !strings.HasPrefix(n.Target, "i-") {
+				t.Errorf("node %s is at %s", n.Name, n.Address)
+			}
+		}
+	}
+}
+
 func TestRehearsalsHaveACheckMoreAndOneAttempt(t *testing.T) {
 	t.Parallel()
 	files := repo(shop)
