@@ -117,10 +117,7 @@ func groupName(lb LoadBalancer) string {
 	if lb.Classic != "" {
 		return "classic/" + lb.Classic
 	}
-	if parts := strings.Split(lb.TargetGroup, "/"); len(parts) == 3 {
-		return "group/" + parts[1]
-	}
-	return "group/" + lb.TargetGroup
+	return "group/" + lb.GroupName()
 }
 
 // sameMembers reports whether a and b are, or may be, the same members of the same group: a port that is left out may be any.

@@ -112,6 +112,14 @@ func (lb LoadBalancer) String() string {
 	return "target group " + lb.TargetGroup
 }
 
+// GroupName is what the target group is called, also where the file has its ARN.
+func (lb LoadBalancer) GroupName() string {
+	if parts := strings.Split(lb.TargetGroup, "/"); len(parts) == 3 {
+		return parts[1]
+	}
+	return lb.TargetGroup
+}
+
 // MostConnectTimeout is the longest SSH.ConnectTimeout. A node's record is written within seconds of that, while the claim in it lasts.
 const MostConnectTimeout = 12 * time.Second
 

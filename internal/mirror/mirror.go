@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,16 +104,6 @@ func Page(f *desired.Fleet, port int) string {
 		}
 	}
 	return ""
-}
-
-var arn = regexp.MustCompile(`^arn:.*:targetgroup/([^/]+)/`)
-
-// GroupName is what a target group is called, also where the file has its ARN.
-func GroupName(b desired.LoadBalancer) string {
-	if m := arn.FindStringSubmatch(b.TargetGroup); m != nil {
-		return m[1]
-	}
-	return b.TargetGroup
 }
 
 // RehearsalVar is a var that no template asks for: with it, what is the same is rolled once more.
@@ -233,7 +222,7 @@ func balancers(f *desired.Fleet, g Ground) []object {
 			out = append(out, object{"classic": b.Classic})
 			continue
 		}
-		out = append(out, object{"targetGroup": GroupName(b), "port": g.Ports[Port(f, b)], "prune": b.Prune})
+		out = append(out, object{"targetGroup": b.GroupName(), "port": g.Ports[Port(f, b)], "prune": b.Prune})
 	}
 	return out
 }

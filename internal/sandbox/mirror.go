@@ -198,7 +198,10 @@ func (m *Mirror) tellPages(ctx context.Context) error {
 const checkInterval = 200 * time.Millisecond
 
 func (m *Mirror) balance(f *desired.Fleet, b desired.LoadBalancer) error {
-	name := cmp.Or(b.Classic, mirror.GroupName(b))
+	name := b.GroupName()
+	if b.Classic != "" {
+		name = b.Classic + " (classic)" // a target group may have the same
+	}
 	if m.URLs[name] != "" {
 		return nil
 	}
@@ -208,7 +211,7 @@ func (m *Mirror) balance(f *desired.Fleet, b desired.LoadBalancer) error {
 	if page != "" {
 		check.Protocol, check.Path = "HTTP", page
 	}
-	address, err := m.addBalancer(b, name, m.ground.Ports[port], check)
+	address, err := m.addBalancer(b, m.ground.Ports[port], check)
 	if err != nil {
 		return fmt.Errorf("cannot have %s here: %w", b, err)
 	}
@@ -216,12 +219,13 @@ func (m *Mirror) balance(f *desired.Fleet, b desired.LoadBalancer) error {
 	return nil
 }
 
-func (m *Mirror) addBalancer(b desired.LoadBalancer, name string, port int, check aws.HealthCheck) (string, error) {
+func (m *Mirror) addBalancer(b desired.LoadBalancer, port int, check aws.HealthCheck) (string, error) {
 	if b.Classic != "" {
-		return m.Cloud.AddClassic(aws.Classic{Name: name, InstancePort: port, ConnectionDraining: time.Second, CrossZone: true, HealthCheck: check})
+		return m.Cloud.AddClassic(aws.Classic{Name: b.Classic, InstancePort: port, ConnectionDraining: time.Second, CrossZone: true, HealthCheck: check})
 	}
+	name := b.GroupName()
 	if _, err := m.Cloud.AddTargetGroup(aws.TargetGroup{Name: name, Port: port, DeregistrationDelay: time.Second, HealthCheck: check}); err != nil {
 		return "", err
 	}
-	return m.Cloud.AddLoadBalancer(aws.LoadBalancer{Name: name, TargetGroups: []string{name}})
+	return m.Cloud.AddLoadBalancer(aws.LoadBalancer{Name: "of-" + name, TargetGroups: []string{name}})
 }

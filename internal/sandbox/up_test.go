@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -285,13 +286,17 @@ func TestStandInsOfACage(t *testing.T) {
 	}
 }
 
-// Nodes have nothing of each other, a relay ends with all that it carries, and nobody else says what runs on them.
+// A balancer of each kind may have the same name. Nodes have nothing of each other, a relay ends with all that it carries, and nobody else says what runs on them.
 func TestNodesGoDownWhole(t *testing.T) {
 	t.Parallel()
 	linuxOnly(t)
-	o := UpOptions{Dir: smallRepo(t, small), MirrorOptions: MirrorOptions{Nodes: 2}}
+	both := strings.Replace(small, "[{targetGroup: small}]", "[{targetGroup: small}, {classic: small}]", 1)
+	o := UpOptions{Dir: smallRepo(t, both), MirrorOptions: MirrorOptions{Nodes: 2}}
 	m := must(StartMirror(t.Context(), o.MirrorOptions, must(o.load())(t)))(t)
 	t.Cleanup(func() { check(t, m.Close()) })
+	if names := slices.Sorted(maps.Keys(m.URLs)); !slices.Equal(names, []string{"small", "small (classic)"}) {
+		t.Errorf("the balancers are %q", names)
+	}
 	n := m.Nodes[0]
 	check(t, n.run(t.Context(), m, "test $(id -u) = 0 && touch /etc/mine", ""))
 	if err := m.Nodes[1].run(t.Context(), m, "test ! -e /etc/mine", ""); err != nil {

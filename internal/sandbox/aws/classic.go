@@ -32,7 +32,7 @@ type classic struct {
 func (c *Cloud) AddClassic(l Classic) (address string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.vacant(l.Name); err != nil {
+	if err := vacant(c.classics, l.Name); err != nil {
 		return "", fmt.Errorf("cannot add classic load balancer %q: %w", l.Name, err)
 	}
 	l.InstancePort = orElse(l.InstancePort, 80)

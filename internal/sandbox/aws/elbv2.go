@@ -83,7 +83,7 @@ type loadBalancer struct {
 func (c *Cloud) AddTargetGroup(g TargetGroup) (arn string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.vacant(g.Name); err != nil {
+	if err := vacant(c.groups, g.Name); err != nil {
 		return "", fmt.Errorf("cannot add target group %q: %w", g.Name, err)
 	}
 	g = g.withDefaults()

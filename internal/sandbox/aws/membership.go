@@ -86,12 +86,12 @@ func (c *Cloud) poolByName(name string) (*pool, error) {
 	return l.pool, nil
 }
 
-// vacant refuses a name that a target group, load balancer or classic load balancer has, or none at all.
-func (c *Cloud) vacant(name string) error {
+// vacant refuses a name that something of that kind has, or none at all.
+func vacant[T any](kind map[string]T, name string) error {
 	if name == "" {
 		return errors.New("it has no name")
 	}
-	if c.groups[name] != nil || c.classics[name] != nil {
+	if _, taken := kind[name]; taken {
 		return errors.New("the name is taken")
 	}
 	return nil
