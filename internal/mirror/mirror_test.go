@@ -16,7 +16,7 @@ func repo(fleet string) fstest.MapFS {
 	return fstest.MapFS{
 		"fleets/shop.yaml": {Data: []byte(fleet)},
 		"base/all.yaml":    {Data: []byte("ssh: {user: deploy, sudo: true}\nrollout: {bake: 5m, canary: {bake: 10m}}\n")},
-		"files/shop.conf":  {Data: []byte("listen 8080\n")},
+		"files/shop.conf":  {Data: []byte("listen 8080\ndatabase postgres://shop@db.example.com:5432/shop\n")},
 	}
 }
 
@@ -35,6 +35,7 @@ loadBalancers:
   - {targetGroup: 'arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/shop/0123456789abcdef'}
   - {targetGroup: admin, port: 9000}
   - {classic: old}
+notify: [{channel: deploys}]
 configure:
   files: [{from: files/shop.conf, to: /etc/shop.conf, owner: 'shop:shop'}]
   activate: [{name: restart, run: 'sudo systemctl restart shop && frobnicate'}]
@@ -171,6 +172,7 @@ func TestNotesTellWhatIsDifferent(t *testing.T) {
 		"nodes: cages of this machine instead of the instances with those tags",
 		"nodes: cages of this machine instead of the addresses in the file, which nothing here connects to",
 		"ssh: whoever logs in is root of the cage, not deploy",
+		"notify: nobody hears of rollouts here",
 		"target group arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/shop/0123456789abcdef: one of this machine; it sends to port 8080, as the first check asks",
 		"target group admin: one of this machine",
 		"classic load balancer old: one of this machine; it sends to port 8080, as the first check asks",
@@ -181,10 +183,15 @@ func TestNotesTellWhatIsDifferent(t *testing.T) {
 		"systemctl stands in: no systemd (step restart)",
 		"frobnicate is not installed here (step restart)",
 		"api.example.com cannot be reached: a cage has no network (check jobs)",
+		"db.example.com cannot be reached: a cage has no network (file /etc/shop.conf)",
 		"files: all belong to root, since only root can make cages with other users",
 	}
 	if !slices.Equal(notes, want) {
 		t.Errorf("it tells\n%s", join(notes))
+	}
+	f.Nodes = desired.NodeSet{Static: make([]desired.StaticNode, 5)}
+	if notes := Notes(f, ground(f, 4), Machine{Has: func(string) bool { return true }}); notes[0] != "nodes: 4 instead of 5" {
+		t.Errorf("of five that are named it tells %s", notes[0])
 	}
 }
 

@@ -27,8 +27,12 @@ func Notes(f *desired.Fleet, g Ground, m Machine) []Note {
 
 func nodeNotes(f *desired.Fleet, g Ground) []Note {
 	var notes []Note
-	if f.Nodes.Expect != 0 && f.Nodes.Expect != len(g.Nodes) {
-		notes = append(notes, notef("nodes: %d instead of %d", len(g.Nodes), f.Nodes.Expect))
+	there := f.Nodes.Expect
+	if there == 0 && f.Nodes.EC2 == nil {
+		there = len(f.Nodes.Static)
+	}
+	if there != 0 && there != len(g.Nodes) {
+		notes = append(notes, notef("nodes: %d instead of %d", len(g.Nodes), there))
 	}
 	if f.Nodes.EC2 != nil {
 		notes = append(notes, "nodes: cages of this machine instead of the instances with those tags")
@@ -38,6 +42,9 @@ func nodeNotes(f *desired.Fleet, g Ground) []Note {
 	}
 	if f.SSH.User != "root" {
 		notes = append(notes, notef("ssh: whoever logs in is root of the cage, not %s", f.SSH.User))
+	}
+	if len(f.Notify) > 0 {
+		notes = append(notes, "notify: nobody hears of rollouts here")
 	}
 	return notes
 }
@@ -115,6 +122,11 @@ func commandNotes(f *desired.Fleet, m Machine) []Note {
 			hosts[host] = append(hosts[host], s.where)
 		}
 	}
+	for _, file := range f.Configure.Files {
+		for _, host := range Hosts(string(file.Content)) {
+			hosts[host] = append(hosts[host], "file "+file.To)
+		}
+	}
 	if f.SSH.Sudo && m.StandIns["sudo"] != "" {
 		standIns["sudo"] = append(standIns["sudo"], "ssh.sudo")
 	}
@@ -138,7 +150,7 @@ func listed(where []string) string { return strings.Join(slices.Compact(where), 
 
 var url = regexp.MustCompile(`[a-z][a-z0-9+.-]*://(?:[^\s/@"']*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)`)
 
-// Hosts are those of the addresses in a script that are not the node itself, sorted.
+// Hosts are those of the URLs in a text that are not the node itself, sorted.
 func Hosts(text string) []string {
 	var hosts []string
 	for _, m := range url.FindAllStringSubmatch(text, -1) {

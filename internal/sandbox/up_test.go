@@ -286,7 +286,8 @@ func TestStandInsOfACage(t *testing.T) {
 	}
 }
 
-// A balancer of each kind may have the same name. Nodes have nothing of each other, a relay ends with all that it carries, and nobody else says what runs on them.
+// A balancer of each kind may have the same name. Nodes have nothing of each other, a relay ends with all that it carries, and nobody else
+// says what runs on them.
 func TestNodesGoDownWhole(t *testing.T) {
 	t.Parallel()
 	linuxOnly(t)
