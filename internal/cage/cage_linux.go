@@ -30,6 +30,7 @@ type Cage struct {
 
 	mu      sync.Mutex // one question at a time
 	control *net.UnixConn
+	owed    int // answers to questions
 }
 
 const (
@@ -203,10 +204,7 @@ func (c *Cage) Dial(_ context.Context, port int) (net.Conn, error) {
 	if err := c.control.SetDeadline(time.Now().Add(askTime)); err != nil {
 		return nil, err
 	}
-	if _, err := c.control.Write([]byte(strconv.Itoa(port))); err != nil {
-		return nil, fmt.Errorf("cannot reach node %s: %w", c.name, err)
-	}
-	word, files, err := receive(c.control)
+	word, files, err := c.ask(strconv.Itoa(port))
 	defer closeAll(files)
 	switch {
 	case err != nil:
@@ -219,6 +217,20 @@ func (c *Cage) Dial(_ context.Context, port int) (net.Conn, error) {
 		return nil, fmt.Errorf("cannot reach port %d of node %s: it handed out no TCP connection", port, c.name)
 	}
 	return conn, nil
+}
+
+// ask returns the answer to a question. Answers that are too late for who asked come first: they are let go of.
+func (c *Cage) ask(question string) (word string, files []*os.File, err error) {
+	if _, err := c.control.Write([]byte(question)); err != nil {
+		return "", nil, err
+	}
+	for c.owed++; c.owed > 0; c.owed-- {
+		closeAll(files)
+		if word, files, err = receive(c.control); errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+	}
+	return word, files, err
 }
 
 // receive reads one word, and what was handed over with it. The text is hostile.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -436,6 +437,35 @@ func TestWhatIsInsideMayBeHostile(t *testing.T) {
 				t.Error("it is taken for a connection")
 			}
 		})
+	}
+}
+
+// An answer that comes when nobody waits for it any more is not taken for that to the next question.
+func TestLateAnswersAreLetGoOf(t *testing.T) {
+	t.Parallel()
+	ours, theirs, err := socketpair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	defer theirs.Close()
+	c := &Cage{name: "web-1", control: ours}
+	if err := ours.SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.ask("22"); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	if err := ours.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, answer := range []string{"to 22", "to 80"} {
+		if _, err := theirs.WriteString(answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if word, _, err := c.ask("80"); err != nil || word != "to 80" {
+		t.Errorf("asked for 80, the answer is %q, %v", word, err)
 	}
 }
 
