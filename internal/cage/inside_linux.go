@@ -125,6 +125,7 @@ func initialise(args []string, out bool) error {
 	}
 	worker, err := os.StartProcess(Binary, append([]string{"windlass"}, next(args, stageWork, out)...), &os.ProcAttr{Env: environment(), Dir: "/", Files: files})
 	if err != nil {
+		_, _ = unix.Write(control, []byte(cut(err.Error()))) // who started the cage waits for a word
 		return err
 	}
 	for {

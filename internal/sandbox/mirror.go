@@ -96,7 +96,7 @@ func (m *Mirror) openNodes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		n := &CagedNode{Node: m.ground.Nodes[i], slot: i, hostKey: hostKey, relays: map[int]*relay{}, log: &tail{}}
+		n := &CagedNode{Node: m.ground.Nodes[i], slot: i, hostKey: hostKey, relays: map[int]*relay{}}
 		m.Nodes = append(m.Nodes, n)
 		address := net.JoinHostPort(n.Address, strconv.Itoa(m.sshPort))
 		known += knownhosts.Line([]string{address}, hostKey.PublicKey()) + "\n"

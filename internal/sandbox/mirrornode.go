@@ -29,7 +29,6 @@ type CagedNode struct {
 	cage    *cage.Cage // nil: it is down
 	relays  map[int]*relay
 	stopOut func() error // nil: it has no way out
-	log     *tail
 }
 
 // sshInside is the port of the SSH server in a cage.
@@ -55,7 +54,7 @@ func (n *CagedNode) start(ctx context.Context, m *Mirror) error {
 	n.cage, err = cage.Start(ctx, cage.Spec{
 		Name: n.Name, Slot: n.slot, Args: []string{"cage"}, Memory: max(1, filesOfAll/m.options.Nodes),
 		Programs: scripts, Files: map[string][]byte{dummyArchive: archive, pagesFile: m.pages}, Inside: inside, Out: m.options.Network,
-	}, n.log)
+	}, io.Discard)
 	if err != nil {
 		return fmt.Errorf("cannot start node %s: %w", n.Name, err)
 	}
