@@ -48,8 +48,14 @@ func (o *outlet) avoid(tree desired.Tree) {
 	defer o.mu.Unlock()
 	for _, f := range tree.Fleets {
 		for _, n := range f.Nodes.Static {
-			if address := strings.ToLower(strings.TrimSuffix(n.Address, ".")); !slices.Contains(o.nodes, address) {
-				o.nodes = append(o.nodes, address)
+			named := []string{strings.ToLower(strings.TrimSuffix(n.Address, "."))}
+			if _, err := netip.ParseAddr(n.Target); err == nil { // and no instance's id
+				named = append(named, n.Target)
+			}
+			for _, address := range named {
+				if !slices.Contains(o.nodes, address) {
+					o.nodes = append(o.nodes, address)
+				}
 			}
 		}
 	}

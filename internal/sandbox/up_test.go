@@ -435,10 +435,11 @@ func TestOutletReachesNoNode(t *testing.T) {
 		},
 	}
 	o.avoid(desired.Tree{Fleets: map[string]*desired.Fleet{"web": {Nodes: desired.NodeSet{Static: []desired.StaticNode{
-		{Address: "Web-1.example.com"}, {Address: "198.51.101.2"}, {Address: "not-there.example.com"},
+		{Address: "Web-1.example.com"}, {Address: "198.51.101.2"}, {Address: "not-there.example.com", Target: "198.51.101.3"},
 	}}}}})
 	for address, says := range map[string]string{
 		"Releases.example.com.:443": "dialled", "web-1.example.com:22": "is a node that the deploy repo names", "alias.example.com:443": `as node "web-1.example.com" is`,
+		"198.51.101.3:80": "is a node that the deploy repo names",
 		"198.51.101.2:80": "is a node that the deploy repo names", "home.example.com:80": "public addresses only", "metadata.example.com:80": "public addresses only",
 		"me.example.com:80": "public addresses only", "mapped.example.com:80": "public addresses only", "shared.example.com:80": "public addresses only",
 		"nowhere.example.com:80": "cannot resolve", "[64:ff9b::a00:1]:80": "public addresses only",
