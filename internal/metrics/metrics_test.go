@@ -396,7 +396,9 @@ func sum(families []*dto.MetricFamily, name string) (total float64) {
 // Attempts to tell places outside are counted, each result from 0.
 func TestWhatPlacesOutsideAreTold(t *testing.T) {
 	t.Parallel()
-	channels := func() []metrics.Channel { return []metrics.Channel{{Name: "deploys", Service: "slack"}, {Name: "ops", Service: "email", Failing: true}} }
+	channels := func() []metrics.Channel {
+		return []metrics.Channel{{Name: "deploys", Service: "slack"}, {Name: "ops", Service: "email", Failing: true}}
+	}
 	n, f := metrics.NewNotifications([]string{"slack"}, []string{"started"}, channels), metrics.NewForge([]string{"status"})
 	n.Attempt("slack", "started", "error")
 	f.Wrote("status", true)
