@@ -3,6 +3,8 @@ package desired
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -79,8 +81,11 @@ func filledIn(schema map[string]any, plain any) any {
 
 // copied keeps a default, which is always flat, from being filled in place.
 func copied(v any) any {
-	if m, ok := v.(map[string]any); ok && len(m) == 0 {
-		return map[string]any{}
+	switch v := v.(type) {
+	case map[string]any:
+		return maps.Clone(v)
+	case []any:
+		return slices.Clone(v)
 	}
 	return v
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -417,5 +418,21 @@ health: [{name: serves, http: {port: 80, body: '{release}'}}]
 		if err != want || (err == nil) != (read.Fleets["web"] != nil) || len(read.Rejected) > 0 {
 			t.Errorf("after %d: %v, %v", left, read.Rejected, err)
 		}
+	}
+}
+
+// Loads side by side share the schema, and write nothing of it: defaults that are lists among them.
+func TestLoadsSideBySide(t *testing.T) {
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			f := good(t, "fleets/web.yaml", smallest+"notify: [{channel: deploys}]\n")
+			f.Notify[0].On[0] = "mine"
+			f.Rollout.Drain.IgnorePeers = append(f.Rollout.Drain.IgnorePeers, netip.Prefix{})
+		})
+	}
+	group.Wait()
+	if f := good(t, "fleets/web.yaml", smallest+"notify: [{channel: deploys}]\n"); f.Notify[0].On[0] != desired.OnStarted {
+		t.Errorf("the default of the schema became %v", f.Notify[0].On)
 	}
 }
