@@ -56,8 +56,10 @@ func takeLock(lock *os.File) error {
 	return err
 }
 
-// Close unlocks the directory.
-func (d *stateDir) Close() error { return d.lock.Close() }
+// Close unlocks the directory, also where a process that is just being started has the file open for an instant.
+func (d *stateDir) Close() error {
+	return errors.Join(syscall.Flock(int(d.lock.Fd()), syscall.LOCK_UN), d.lock.Close())
+}
 
 // gitDir is where in an agent's state directory the accepted commit is kept.
 func gitDir(stateDir string) string { return filepath.Join(stateDir, "git") }
