@@ -108,7 +108,7 @@ func TestRehearsesFromWhatIsCommitted(t *testing.T) {
 		strings.Replace(small, "loadBalancers: [{targetGroup: small}]\n", "", 1): "what is committed has no load balancer",
 	} {
 		was["fleets/small.yaml"].Data = []byte(fleet)
-		if _, _, err := o.committed(newTeller(live.Options{Out: &out}), s); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := o.committed(tell, s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
