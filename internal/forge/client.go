@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -127,13 +126,9 @@ func (c *Client) stranger(what string) *Refusal {
 }
 
 func (c *Client) token() (string, error) {
-	text, err := os.ReadFile(c.Host.TokenFile)
-	token := strings.TrimSpace(string(text))
-	switch {
-	case err != nil:
+	token, err := outbound.Secret(c.Host.TokenFile)
+	if err != nil {
 		return "", &Refusal{Rights: true, Says: fmt.Sprintf("cannot read the token for %s: %v", c.Host.Name, err)}
-	case token == "" || strings.ContainsAny(token, "\r\n"):
-		return "", &Refusal{Rights: true, Says: fmt.Sprintf("there is no token for %s in %s: write one there, on one line", c.Host.Name, c.Host.TokenFile)}
 	}
 	return token, nil
 }

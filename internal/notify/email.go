@@ -17,6 +17,7 @@ import (
 
 	gomail "github.com/wneessen/go-mail"
 
+	"windlass/internal/outbound"
 	"windlass/internal/redact"
 )
 
@@ -120,7 +121,7 @@ func (e *email) client() (c *gomail.Client, password string, err error) {
 		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
 	}
 	if e.at.User != "" {
-		if password, err = secret(e.at.PasswordFile); err != nil {
+		if password, err = outbound.Secret(e.at.PasswordFile); err != nil {
 			return nil, "", err
 		}
 		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(e.at.User), gomail.WithPassword(password))

@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/mail"
 	"os"
@@ -121,7 +120,7 @@ func (e Entry) check(dir string) error {
 		if !filepath.IsAbs(*file) {
 			*file = filepath.Join(dir, *file)
 		}
-		if _, err := secret(*file); err != nil {
+		if _, err := outbound.Secret(*file); err != nil {
 			return err
 		}
 	}
@@ -134,30 +133,4 @@ func checkMail(a string) error {
 		return errors.New("it must be a mail address such as ops@example.com")
 	}
 	return nil
-}
-
-const mostSecret = 64 << 10
-
-// secret reads a file anew, so that what is renewed needs no restart.
-func secret(file string) (string, error) {
-	info, err := os.Stat(file)
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > mostSecret) { // a pipe might be waited for for ever
-		err = fmt.Errorf("%s is no file, or too long to be a secret", file)
-	}
-	var text []byte
-	if err == nil {
-		text, err = os.ReadFile(file)
-	}
-	if err != nil {
-		var at *fs.PathError
-		if errors.As(err, &at) { // no colon after the name of the file: what follows one named like a secret would be taken for it
-			err = fmt.Errorf("cannot read %s (%w)", file, at.Err)
-		}
-		return "", err
-	}
-	s := strings.TrimSpace(string(text))
-	if s == "" || strings.ContainsAny(s, "\r\n") {
-		return "", fmt.Errorf("%s must hold one line with the secret, and nothing else", file)
-	}
-	return s, nil
 }

@@ -55,7 +55,7 @@ func (g *googleChat) Traits() Traits {
 }
 
 func (g *googleChat) Say(ctx context.Context, m Message) (string, error) {
-	raw, err := secret(g.at.URLFile)
+	raw, err := outbound.Secret(g.at.URLFile)
 	if err != nil {
 		return "", unread(err)
 	}
@@ -100,7 +100,7 @@ func (t *teams) Traits() Traits {
 }
 
 func (t *teams) Say(ctx context.Context, m Message) (string, error) {
-	at, err := secret(t.at.URLFile)
+	at, err := outbound.Secret(t.at.URLFile)
 	if err != nil {
 		return "", unread(err)
 	}
@@ -154,11 +154,11 @@ func Sign(secret string, body []byte, at time.Time) string {
 }
 
 func (w *webhook) Say(ctx context.Context, m Message) (string, error) {
-	at, err := secret(w.at.URLFile)
+	at, err := outbound.Secret(w.at.URLFile)
 	if err != nil {
 		return "", unread(err)
 	}
-	key, err := secret(w.at.SecretFile)
+	key, err := outbound.Secret(w.at.SecretFile)
 	if err != nil {
 		return "", unread(err)
 	}

@@ -21,7 +21,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -454,22 +453,6 @@ func TestMailOverTLS(t *testing.T) {
 		}
 		if way == "starttls" && s.secured.Load() < 2 {
 			t.Error("it went in plain text")
-		}
-	}
-}
-
-func TestASecretIsALineInAFile(t *testing.T) {
-	t.Parallel()
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for file, want := range map[string]string{
-		t.TempDir(): "is no file", pipe: "is no file", secretFile(t, strings.Repeat("x", mostSecret)): "too long",
-		secretFile(t, " \n"): "must hold one line", secretFile(t, "one\ntwo"): "must hold one line",
-	} {
-		if s, err := secret(file); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %s", s, err, want)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (s *slack) Say(ctx context.Context, m Message) (string, error) {
 
 func (s *slack) call(ctx context.Context, method string, call slackCall) (slackAnswer, error) {
 	var answer slackAnswer
-	token, err := secret(s.at.TokenFile)
+	token, err := outbound.Secret(s.at.TokenFile)
 	if err != nil {
 		return answer, unread(err)
 	}
