@@ -217,9 +217,12 @@ func TestRequests(t *testing.T) {
 		if url, _ := c.FindOpen(t.Context(), "windlass/web-v2", "prod"); url != "" {
 			t.Errorf("%s: it takes %s for one into another branch", kind, url)
 		}
-		f.Propose("windlass/web-v2", "main")
+		for range 4 {
+			f.Propose("windlass/web-v2", "main")
+		}
+		f.Page = 2
 		if url, err := c.FindOpen(t.Context(), "windlass/web-v2", "main"); url != opened || err != nil {
-			t.Errorf("%s: it finds %q, %v beside one from a fork, want %q", kind, url, err, opened)
+			t.Errorf("%s: it finds %q, %v beside some from forks, want %q", kind, url, err, opened)
 		}
 		if got := f.Requests()[1]; !strings.HasPrefix(got.Title, "web: v2 é") || got.Body != "text" {
 			t.Errorf("%s: it opened %+v", kind, got)

@@ -113,7 +113,7 @@ func (c *Client) findListed(ctx context.Context, branch, into string) (string, e
 				return c.checked(one)
 			}
 		}
-		if len(all) < perPage {
+		if len(all) == 0 { // a page may be shorter than what is asked for, by the server's own settings
 			break
 		}
 	}

@@ -52,6 +52,7 @@ type Forge struct {
 	Kind forge.Kind
 	Path string // of the repository; empty: ops/deploy
 	URL  string
+	Page int           // most of a list that a Gitea answers at once, whatever it is asked for (its MAX_RESPONSE_ITEMS); 0: as it is asked for
 	Told chan struct{} // gets a value, if there is room, when something was written
 
 	mu          sync.Mutex
@@ -337,7 +338,21 @@ func (f *Forge) pulls(w http.ResponseWriter, r *http.Request, body map[string]an
 			found = append(found, f.shown(p))
 		}
 	}
+	if f.Kind == forge.Gitea {
+		found = f.onPage(r, found)
+	}
 	json.NewEncoder(w).Encode(found)
+}
+
+// onPage is the part of a list that a Gitea shows of it.
+func (f *Forge) onPage(r *http.Request, all []map[string]any) []map[string]any {
+	page, _ := strconv.Atoi(r.FormValue("page"))
+	size, _ := strconv.Atoi(r.FormValue("limit"))
+	if f.Page > 0 {
+		size = min(size, f.Page)
+	}
+	from := min(len(all), size*max(0, page-1))
+	return all[from:min(len(all), from+size)]
 }
 
 func (f *Forge) shown(p Request) map[string]any {

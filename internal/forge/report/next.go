@@ -72,6 +72,9 @@ func (b *book) next(now time.Time, open [lanes]time.Time) write {
 		if !ever {
 			continue
 		}
+		if l.At.After(now) { // the clock was set back
+			at = now
+		}
 		w := write{line: i + 1, at: latest(now, at, open[statuses]), failed: l.failed, rank: progress}
 		if l.Want.ends() {
 			w.rank = ending

@@ -446,6 +446,14 @@ func TestStatusesAreBounded(t *testing.T) {
 		if _, ever := l.due(true); ever {
 			t.Error("there is no bound")
 		}
+		for ahead, late := range map[time.Duration]bool{0: true, time.Hour: false} { // of the clock, before it was set back
+			l.At, l.Count = time.Now().Add(ahead), 1
+			b := book{Lines: []line{l}, retells: true}
+			if w := b.next(time.Now(), [lanes]time.Time{}); w.at.After(time.Now()) != late {
+				t.Errorf("told %v from now, the next is due at %v", ahead, w.at)
+			}
+		}
+		l.Count = mostTold
 		l.Want.State = forge.Failure
 		if _, ever := l.due(true); !ever {
 			t.Error("an ending has no room")
