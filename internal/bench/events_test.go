@@ -60,10 +60,10 @@ func (s *told) change(as func(*reconciler.Status)) {
 	s.changed = make(chan struct{})
 }
 
-// event is a change that a follower tells of by its number.
+// event is a change that a follower tells of by its number, at once: of those from progressing to waiting it tells few.
 func (s *told) event(i int) {
 	s.change(func(f *reconciler.Status) {
-		f.Phase, f.Reason = []plan.Phase{plan.PhaseProgressing, plan.PhaseWaiting}[i%2], fmt.Sprintf("event %d.", i)
+		f.Phase, f.Reason = []plan.Phase{plan.PhaseProgressing, plan.PhasePaused}[i%2], fmt.Sprintf("event %d.", i)
 	})
 }
 
@@ -126,6 +126,7 @@ type followed struct {
 	source *told
 	lines  *bufio.Scanner // of the process
 	events int
+	kill   func()
 }
 
 func newFollowed(b *testing.B, nodes, watchers int) *followed {
@@ -150,7 +151,8 @@ func newFollowed(b *testing.B, nodes, watchers int) *followed {
 	out, err := cmd.StdoutPipe()
 	check(b, err)
 	check(b, cmd.Start())
-	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	f.kill = func() { _ = cmd.Process.Kill() }
+	b.Cleanup(func() { f.kill(); _ = cmd.Wait() })
 	f.lines = bufio.NewScanner(out)
 	return f
 }
@@ -158,6 +160,8 @@ func newFollowed(b *testing.B, nodes, watchers int) *followed {
 // takes is how long the next event takes to the process's line.
 func (f *followed) takes(b *testing.B) time.Duration {
 	f.events++
+	end := time.AfterFunc(time.Minute, f.kill)
+	defer end.Stop()
 	began := time.Now()
 	f.source.event(f.events)
 	for f.lines.Scan() {
