@@ -20,6 +20,7 @@ const (
 	ByZone     Cause = "zone"     // too few others serve in its zone, or in its group by the group's own rules
 	ByProof    Cause = "proof"    // the version is to be proven first
 	ByBalancer Cause = "balancer" // a fault on the balancer's side
+	ByGate     Cause = "gate"     // something outside the fleet says no, not yet, or nothing
 )
 
 // A refusal is why something must not be done now; the zero value is none.
@@ -178,7 +179,7 @@ func (k *known) takeTurns() turns {
 			if !k.isToLeave(v) || v.rec.Spoiled != failed {
 				continue
 			}
-			if why := cmpRefusal(k.tooFew(), t.left.refuse(v)); !why.none() {
+			if why := cmpRefusal(k.tooFew(), k.gatedAgain(v), t.left.refuse(v)); !why.none() {
 				t.refused[v.Name] = why
 			} else {
 				t.left.spend(v)

@@ -343,7 +343,7 @@ func TestDecisions(t *testing.T) {
 	}{
 		"at rest": {atRest, decided}, "under way": {underWay, decided}, "pairs": {pairs, briefly}, "without balancers": {alone, briefly}, "fleets": {fleets, decided},
 		"groups": {groups, briefly}, "surely out": {surelyOut, decided}, "in flight": {inFlight, decided}, "forecasts": {forecasts, foreseen},
-		"drains": {drains, drainTold}, "zones": {zoned, briefly},
+		"drains": {drains, drainTold}, "zones": {zoned, briefly}, "gates": {gates, briefly},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -68,7 +68,7 @@ type ideal struct {
 }
 
 // arrive lets what is on its way come to its end: drains are over, who joins is healthy, jobs have ended well, and what was asked for is asked
-// for again where it shows no effect yet.
+// for again where it shows no effect yet. Gates stay as they are.
 func (w *ideal) arrive() {
 	for _, groups := range [][]actuators.GroupState{w.world.Groups, w.world.Former} {
 		for i := range groups {
@@ -90,6 +90,10 @@ func (w *ideal) arrive() {
 		}
 	}
 	w.world.Pruned.Busy = false
+	w.world.Gates = slices.Clone(w.world.Gates)
+	for i := range w.world.Gates {
+		w.world.Gates[i].Until = time.Time{} // what is foreseen takes no real time
+	}
 }
 
 // Copy returns a world that can be changed without w noticing, records apart: they are only ever replaced.

@@ -12,7 +12,7 @@ import (
 // Next decides what to do now. The same input gives the same plan, byte for byte.
 //
 // It is a pipeline of values. Each stage takes the ones before and changes none of them: what each node and group is (view.go, group.go),
-// how strong the fleet and each group are at their worst (tally.go), what is known of the version (verdict.go, wave.go, fact.go), who of
+// how strong the fleet and each group are at their worst (tally.go), what is known of the version (verdict.go, wave.go, fact.go, gate.go), who of
 // those under way gets it (trial.go), who of the claimed may leave (budget.go), what each node does next (idle.go; journey.go, with leave.go,
 // recheck.go, configure.go and return.go), who starts (start.go, prune.go), what else is written on records (spread, in fact.go), whether it
 // all stands still (progress.go), and how it is told (tell.go). What a step writes on its node is made in record.go.
@@ -36,7 +36,8 @@ type known struct {
 	tally    tally
 	verdict  verdict
 	wave     wave
-	blocked  string          // why nothing new starts on this fleet; empty: nothing
+	blocked  string // why nothing new starts on this fleet; empty: nothing
+	gates    weighing
 	untried  map[string]bool // nodes under way that do not get the wanted version yet
 	whenBack *budget         // what may be spent when those that are on their way back are; nil: nobody is whom others may follow
 }
@@ -47,6 +48,7 @@ func know(s *scene) *known {
 	k.tally = s.count(s.strayed(k.facts))
 	k.wave = waveOf(s.Fleet.Rollout, k.tally.size, k.verdict.proofs)
 	k.blocked = k.hindrance()
+	k.gates = k.weigh()
 	k.untried = k.awaitProof()
 	k.whenBack = k.following()
 	return k

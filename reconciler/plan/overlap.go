@@ -106,7 +106,7 @@ func (s *starter) claimsAhead(v *view, why refusal) bool {
 
 // awaitsTurn reports whether a claimed node that must not leave yet keeps its claim, since another that is away is about to finish.
 func (k *known) awaitsTurn(v *view, m *move, why refusal) bool {
-	if why.none() || v.rec.Spoiled || v.changed() || k.whenBack == nil || !k.claimed(v) || !k.whenBack.refuse(v).none() {
+	if why.none() || why.cause == ByGate || v.rec.Spoiled || v.changed() || k.whenBack == nil || !k.claimed(v) || !k.whenBack.refuse(v).none() {
 		return false
 	}
 	k.servesOn(v, m)

@@ -132,6 +132,7 @@ type Plan struct {
 	Sense     []Sense
 	Holds     []Hold
 	Expected  Expectation      // how long the way to what is wanted will take
+	Gates     []Gate           // as they count now
 	Notes     []string         // what makes drains slower or less sure than they could be, and what to do; one line each
 	Halt      *actuators.Halt  // the verdict in force on the wanted version; nil: none
 	Facts     []actuators.Fact // what must outlive the nodes it is about: to be seen by the next plan

@@ -188,8 +188,15 @@ func (k *known) inHand() (preparing, repairing int) {
 
 // beginAll begins with the candidates in their order until a limit is met.
 func (s *starter) beginAll(candidates []candidate) {
-	room, held := s.unprovenRoom(), false
+	room, held, gated := s.unprovenRoom(), false, false
 	for _, c := range candidates {
+		if why := s.gated(c.view); !why.none() && c.class != unfinished {
+			if !gated {
+				s.holdFleet(why)
+			}
+			gated = true
+			continue
+		}
 		if !s.wave.proven() && room <= 0 && !s.hasPlace(c.view) {
 			if !held {
 				s.holdFleet(refusal{ByProof, s.whyUnproven()})

@@ -8,13 +8,16 @@ import (
 	"windlass/actuators"
 )
 
-// awaitProof returns the nodes under way for something else that do not get the wanted version yet: it is not proven, and as many as may be
-// lost to it get it before them (law 11). They finish what they are at, or go back. Nodes that serve nobody as they are come first.
+// awaitProof returns the nodes under way for something else that do not get the wanted version yet: a gate holds its first node, or it is not
+// proven, and as many as may be lost to it get it before them (law 11). They finish what they are at, or go back. Nodes that serve nobody as they are come first.
 func (k *known) awaitProof() map[string]bool {
 	if k.wave.proven() || !k.mayChange() {
 		return nil
 	}
 	room, others := k.wave.unproven, []*view{}
+	if !k.gates.start.none() {
+		room = 0
+	}
 	for i := range k.views {
 		v := &k.views[i]
 		switch {
@@ -64,5 +67,5 @@ func (k *known) turnOf(v *view) int {
 
 // refuseUntried is the refusal of a node that waits for the wanted version to be proven.
 func (k *known) refuseUntried() refusal {
-	return refusal{ByProof, k.whyUnproven()}
+	return cmpRefusal(k.gates.start, refusal{ByProof, k.whyUnproven()})
 }

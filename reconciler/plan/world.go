@@ -33,6 +33,7 @@ type World struct {
 	Now        time.Time
 	Agent      Agent
 	Inventory  Source
+	Gates      []Gate                 // in the order in which their refusals are told
 	Groups     []actuators.GroupState // those the fleet file names, in its order; shorter: not read since the file changed
 	Former     []actuators.GroupState // those only records name
 	GroupsRead time.Time              // when the newest reading of the groups arrived

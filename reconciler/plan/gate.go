@@ -1,0 +1,124 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A Gate is what something outside the fleet says about going on, as it was last read. The zero value was never read, and holds.
+//
+// Law: a gate holds what has not begun, and nothing else. It takes nothing away and turns no journey back; it keeps no node out of service whose
+// version is proven on this fleet, and no revert to what was proven here, unless Reverts says so. An open one counts until Until and no longer.
+type Gate struct {
+	Name    string // unique in the fleet: "windows"
+	Stops   Stops
+	Reverts bool // it holds back a revert as well
+	State   GateState
+	Digest  string    // of the version it speaks of; empty: of any
+	Reason  string    // for people: why it holds, or lets pass
+	Since   time.Time // when it came to this state; zero: never read
+	Until   time.Time // when it is to be asked again; zero: it says so by itself
+}
+
+// Stops says what a gate holds back.
+type Stops string
+
+const (
+	StopsNext  Stops = "next"  // each node that is not under way; the zero value is that as well
+	StopsStart Stops = "start" // the first node: a rollout that began goes on
+)
+
+// A GateState is what a gate says.
+type GateState int
+
+const (
+	GateUnread GateState = iota // nobody knows: it holds
+	GateOpen
+	GateWait // not yet: it opens by itself
+	GateShut // no: somebody has to do something
+)
+
+// GateStates are all of them.
+var GateStates = [...]GateState{GateUnread, GateOpen, GateWait, GateShut}
+
+func (s GateState) String() string {
+	return [...]string{"unread", "open", "wait", "shut"}[s]
+}
+
+// At is the gate as it counts at an instant for a version: what it says of another one, or said too long ago, is not read.
+func (g Gate) At(now time.Time, digest string) Gate {
+	stale := g.State == GateOpen && !g.Until.IsZero() && !now.Before(g.Until)
+	switch {
+	case g.Digest != "" && g.Digest != digest:
+		g.State, g.Reason, g.Since, g.Until = GateUnread, "it was not asked about this version yet", time.Time{}, time.Time{}
+	case stale:
+		g.State, g.Reason = GateUnread, "it is asked again"
+	case g.State == GateUnread:
+		g.Reason = cmp.Or(g.Reason, "it was not asked yet")
+	}
+	return g
+}
+
+// holds is why the gate holds, for people; empty: it does not.
+func (g Gate) holds() string {
+	if g.State == GateOpen {
+		return ""
+	}
+	return fmt.Sprintf("gate %s: %s", g.Name, g.Reason)
+}
+
+// A weighing is what all gates say together, of a node that may be held.
+type weighing struct {
+	next  refusal // why no other node begins
+	start refusal // why nothing begins that has not begun: no node gets the wanted version
+}
+
+// weigh asks each gate whether it holds now. It is the one place that does.
+func (k *known) weigh() (w weighing) {
+	for _, g := range k.Gates {
+		why := g.At(k.Now, k.Version.Digest).holds()
+		switch {
+		case why == "", !g.Reverts && k.rollsBack(), g.Stops == StopsStart && k.begun():
+			continue
+		case g.Stops == StopsStart:
+			w.start = cmpRefusal(w.start, refusal{ByGate, why})
+		}
+		w.next = cmpRefusal(w.next, refusal{ByGate, why})
+	}
+	return w
+}
+
+// begun reports whether some node has the wanted version, or had it, or was to get it.
+func (k *known) begun() bool {
+	return slices.ContainsFunc(k.views, func(v view) bool {
+		return k.Is(v.rec.On) || k.Is(v.rec.Proven) || k.Is(v.rec.Previous) || k.tries(&v)
+	})
+}
+
+// gated is why a node does not begin. One that serves nobody gets what is proven on the fleet, and what was begun on it goes on: a gate keeps
+// nobody out.
+func (k *known) gated(v *view) refusal {
+	if !v.serving && (k.verdict.proofs > 0 || k.tries(v) || k.Is(v.rec.On)) {
+		return refusal{}
+	}
+	return k.gates.next
+}
+
+// gatedAgain is why a claimed node does not leave after all. One that left a group, or failed, goes on.
+func (k *known) gatedAgain(v *view) refusal {
+	if v.rec.Spoiled || !k.claimed(v) {
+		return refusal{}
+	}
+	return k.gated(v)
+}
+
+// toldGates are the gates as they count now.
+func (k *known) toldGates() []Gate {
+	told := make([]Gate, len(k.Gates))
+	for i, g := range k.Gates {
+		told[i] = g.At(k.Now, k.Version.Digest)
+	}
+	return told
+}
