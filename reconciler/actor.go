@@ -16,20 +16,21 @@ import (
 
 // Deps are what an actor needs of the world. All are set, but History and Decide, which may be nil.
 type Deps struct {
-	Agent     plan.Agent
-	Inventory Inventory
-	Balancer  Balancer
-	Host      Host
-	Prober    Prober
-	Sensor    Sensor
-	History   History
-	Observer  Observer
-	Log       *slog.Logger
-	Interval  time.Duration   // how often the node set and the balancers are read when nothing moves
-	Refresh   time.Duration   // how often the record and the checks of an idle node are
-	ReadOnly  bool            // look and plan, start nothing
-	Decide    Decider         // nil: plan.Next
-	Kept      map[string]Kept // by fleet: what an earlier start knew; may be nil
+	Agent       plan.Agent
+	Inventory   Inventory
+	Balancer    Balancer
+	Host        Host
+	Prober      Prober
+	Sensor      Sensor
+	History     History
+	Gatekeepers []Gatekeeper // in the order in which refusals are told
+	Observer    Observer
+	Log         *slog.Logger
+	Interval    time.Duration   // how often the node set and the balancers are read when nothing moves
+	Refresh     time.Duration   // how often the record and the checks of an idle node are
+	ReadOnly    bool            // look and plan, start nothing
+	Decide      Decider         // nil: plan.Next
+	Kept        map[string]Kept // by fleet: what an earlier start knew; may be nil
 }
 
 // A Decider decides what to do, and keeps nothing of the world it is given. It is plan.Next, except where a simulation plants a bug to see
@@ -60,6 +61,7 @@ type actor struct {
 	meta      meta
 	nodes     map[string]*node // by identity
 	order     []*node          // sorted by name
+	gates     []*gate
 	found     plan.Source
 	problems  []string
 	groups    []actuators.GroupState
@@ -298,6 +300,9 @@ func (a *actor) take(o order) {
 	if old.Fleet == nil || old.Version != o.want.Version || old.Fleet.Retry != o.want.Fleet.Retry || (old.Fleet.Paused == nil) != (o.want.Fleet.Paused == nil) {
 		a.progress = time.Now()
 	}
+	if old.Fleet != o.want.Fleet || old.Version != o.want.Version || old.Released != o.want.Released {
+		a.hangGates()
+	}
 	a.forgetDenials()
 	a.exclude()
 	a.held = a.holdings()
@@ -343,7 +348,7 @@ func (a *actor) world() plan.World {
 	w := plan.World{
 		Now: time.Now(), Agent: a.Agent, Inventory: a.found,
 		Groups: a.groups, Former: a.former, GroupsRead: a.read, Took: a.timed.took(), Progress: a.progress, Verdict: a.verdict, Facts: a.plan.Facts,
-		RollCall: a.rollCall.ended, Pruned: a.pruned,
+		RollCall: a.rollCall.ended, Pruned: a.pruned, Gates: a.shownGates(),
 		Nodes: slices.Grow(a.shown[:0], len(a.order)),
 	}
 	if a.meta.awaits != "" && w.Inventory.Err == "" {

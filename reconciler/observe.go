@@ -24,6 +24,7 @@ func (a *actor) observe(ctx context.Context) {
 	if a.met() && !now.Before(a.groupsDue()) && !a.tasks.busy(taskGroups, "") {
 		a.readGroups(ctx)
 	}
+	a.readGates(ctx, now)
 	a.readHosts(ctx, now)
 	for _, n := range a.order {
 		a.probe(ctx, n, now)
@@ -162,6 +163,7 @@ func (a *actor) nextDue(now time.Time) time.Time {
 	if a.met() && !a.tasks.busy(taskGroups, "") {
 		due = earlier(due, a.groupsDue())
 	}
+	due = a.gatesDue(due)
 	for _, n := range a.order {
 		due = a.dueBefore(n, due)
 	}

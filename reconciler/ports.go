@@ -6,6 +6,7 @@ import (
 	"windlass/actuators"
 	"windlass/desired"
 	"windlass/health"
+	"windlass/reconciler/plan"
 )
 
 // An Inventory finds the machines of a fleet.
@@ -72,4 +73,13 @@ type Prober interface {
 type History interface {
 	// Contains reports whether revision is the accepted head or one of its ancestors. An error means it could not be told.
 	Contains(ctx context.Context, revision string) (bool, error)
+}
+
+// A Gatekeeper reads one gate: something outside a fleet that has a word in going on.
+//
+// Laws: Gate says whether a fleet has the gate, by which name and what it stops, without asking anybody; its State is unread then. Read says what the
+// gate says of exactly what is wanted, changes nothing, and never guesses: what it cannot tell is an error, and holds. It ends by its context's deadline.
+type Gatekeeper interface {
+	Gate(f *desired.Fleet) (g plan.Gate, has bool)
+	Read(ctx context.Context, want plan.Want) (plan.Gate, error)
 }

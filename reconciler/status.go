@@ -57,6 +57,7 @@ type Status struct {
 	Seen      time.Time // when it was last completely known who belongs and who serves; zero: never
 	Checks    []string  // by name
 	Rollout   Rollout
+	Gates     []plan.Gate      // what things outside it say about going on
 	Expected  plan.Expectation // of the way to what is wanted
 	Ends      time.Time        // when that way is expected to end; zero: nothing moves
 	Took      plan.Took        // how long stages took lately

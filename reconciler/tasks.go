@@ -18,6 +18,7 @@ const (
 	taskRenew     taskKind = "renew"
 	taskStep      taskKind = "step"
 	taskHistory   taskKind = "history"
+	taskGate      taskKind = "gate"
 )
 
 // tasks are the calls to the outside that are in flight, each at most once per kind and subject. A task runs apart and ends
