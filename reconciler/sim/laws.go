@@ -21,14 +21,15 @@ type laws struct {
 	original map[string]string          // machine/group → its place before anybody touched it
 	born     map[string]time.Time       // machine → when it appeared
 	field    fieldLaws
-	rivals   int // other agents that may each take one node too (law 18)
+	words    map[string][]word // by agent and gate
+	rivals   int               // other agents that may each take one node too (law 18)
 }
 
 func newLaws() *laws {
 	return &laws{
 		proven: map[string]bool{}, halted: map[string]map[string]bool{}, out: map[string]bool{}, back: map[string]time.Time{},
 		attempts: map[string]map[string]bool{}, haltedAt: map[string]time.Time{}, repairs: map[string]repairs{}, original: map[string]string{}, born: map[string]time.Time{},
-		field: newFieldLaws(),
+		field: newFieldLaws(), words: map[string][]word{},
 	}
 }
 

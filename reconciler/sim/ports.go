@@ -227,6 +227,7 @@ func (w *World) write(p *ports, m *machine, old string, r actuators.NodeRecord) 
 	}
 	w.laws.fieldWriting(w, m, r)
 	w.laws.writing(w, p, m, r)
+	w.laws.gated(w, p, m, r)
 	w.laws.quiet(w, m, r)
 	w.laws.blames(w, m, r)
 	if m.record.Stage != r.Stage {

@@ -73,6 +73,7 @@ func newWorld(ctx context.Context, seed uint64, story Story) *World {
 	}
 	w.wild, w.field = newWild(story), newField()
 	w.fleet = w.file("v1")
+	w.gates.began = w.now()
 	spare := 0
 	if story.Wild.On && !story.Field.On && story.Groups > 0 {
 		spare = 1
@@ -205,6 +206,11 @@ func (d *director) begin(ctx context.Context, rival int) *running {
 		Inventory: p, Balancer: p, Host: p, Prober: p, Sensor: p, Observer: silent{}, Decide: d.decide,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Interval: 30 * time.Second, Refresh: 5 * time.Minute,
 	}
+	if d.world.story.Gates.On {
+		for _, name := range gateNames {
+			deps.Gatekeepers = append(deps.Gatekeepers, gatekeeper{p, name})
+		}
+	}
 	heard := d.hearer != nil && rival == 0
 	if heard {
 		deps.Observer, deps.Kept = hears{hearer: d.hearer}, d.hearer.Kept()
@@ -318,7 +324,7 @@ func (d *director) calm(ctx context.Context) {
 	w.wildCalm()
 	w.fieldCalm()
 	w.fleet = w.file(w.story.Last)
-	w.field.committed = w.now()
+	w.field.committed, w.gates.committed = w.now(), w.now()
 	w.fleet.Paused = nil
 	for _, m := range w.machines {
 		m.cut, m.haunted = false, false
@@ -398,6 +404,7 @@ func (d *director) settledLocked() string {
 	for _, m := range w.alive() {
 		switch {
 		case m.sick || m.record.Stage == actuators.Leaving && (m.record.Spoiled || !w.serves(m)) && d.excused(m):
+		case w.story.Gates.On && m.record.Stage == actuators.Leaving && d.excused(m): // waits with what it was to leave, unproven, for a place
 		case halted && m.record.Stage == actuators.Configuring && m.record.On.Digest != digest && !m.job.Running: // waits for another version
 		case halted && m.record.Stage == actuators.Configuring && !m.job.Running && (w.story.Wild.On || w.served(digest)): // waits for a place that another holds
 		case halted && m.record.Stage == actuators.Leaving && m.record.Spoiled && m.record.On.Digest != digest && !w.inRotation(m): // the same
@@ -505,7 +512,7 @@ func (w *World) nth(i int) *machine {
 func (w *World) change(e Event, m *machine) bool {
 	switch e.What {
 	case "commit":
-		w.fleet = w.file(e.To)
+		w.fleet, w.gates.committed = w.file(e.To), w.now()
 		return true
 	case "attributes":
 		w.groups[0].delay = time.Duration(w.roll("attributes").IntN(300)) * time.Second

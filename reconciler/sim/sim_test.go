@@ -112,6 +112,7 @@ func TestReplay(t *testing.T) {
 	}
 	for seed := uint64(1); seed <= 10; seed++ {
 		replay(t, seed, playField)
+		replay(t, seed, playGated)
 	}
 }
 

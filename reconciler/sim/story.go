@@ -40,6 +40,7 @@ type Story struct {
 	Wild     Wild
 	Field    Field
 	Traffic  Traffic
+	Gates    Gates
 }
 
 // An Event is something that happens to the world at an instant.

@@ -34,6 +34,7 @@ type World struct {
 	log      []string
 	wild     wild
 	field    field
+	gates    gates
 }
 
 // A machine is a server of the fleet.
