@@ -35,12 +35,17 @@ func (d *Description) Read(file string, text []byte, into any) Errors {
 	if len(errors) > 0 {
 		return atMost(maxErrors, sorted(errors))
 	}
-	filled, err := json.Marshal(filledIn(d.schema().tree, document.plain()))
+	return d.schema().decode(document, into)
+}
+
+// decode puts a valid document into the value that into points to, with the defaults of what is left out.
+func (s schema) decode(document *value, into any) Errors {
+	filled, err := json.Marshal(filledIn(s.tree, document.plain()))
 	if err == nil {
 		err = json.Unmarshal(filled, into)
 	}
 	if err != nil {
-		return Errors{errorAt(Position{file, 1, 1}, "%s cannot be understood: %v", d.schema().about, err)}
+		return Errors{errorAt(Position{document.at.File, 1, 1}, "%s cannot be understood: %v", s.about, err)}
 	}
 	return nil
 }

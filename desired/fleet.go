@@ -31,6 +31,8 @@ type Fleet struct {
 	Unproven      string // why no check can name the release; empty when one does
 	Rollout       Rollout
 	Notify        []Notification // who hears of its rollouts
+	Windows       *Windows       // when its nodes may be changed; nil: at any time
+	RepoWindows   *Windows       `json:"-"` // the same of all fleets; both hold
 
 	Path string // of the fleet file in the repo, for messages
 }

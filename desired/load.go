@@ -63,6 +63,10 @@ type loader struct {
 	documents  map[string]document
 	contents   map[string][]byte
 	warnings   []Error
+
+	windows       *Windows // of the repo
+	windowsErrors Errors
+	windowsRead   bool
 }
 
 // A document is the parsed file; without root it could not be parsed.
@@ -207,6 +211,9 @@ func (l *loader) build(c *candidate) error {
 	for i := range files {
 		c.fleet.Configure.Files[i].From = files[i].path
 		c.fleet.Configure.Files[i].Content = files[i].content
+	}
+	if err := l.addWindows(c); err != nil {
+		return err
 	}
 	c.errors = append(c.errors, impossible(c.document, c.fleet)...)
 	c.checkTemplates(l.ended)

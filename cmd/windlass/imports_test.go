@@ -15,13 +15,14 @@ const module = "windlass"
 // mayKnow says which parts of the module each part may import (docs/architecture.md). A part is a path
 // below the module, its sub-packages included unless they have a line of their own.
 var mayKnow = map[string][]string{
-	"desired":         {},
+	"desired":         {"desired/window"},
 	"health":          {},
 	"actuators":       {"desired", "health"},
 	"reconciler/plan": {"desired", "health", "actuators"},
 	"reconciler":      {"desired", "health", "actuators", "reconciler/plan"},
 	"reconciler/sim":  {"desired", "health", "actuators", "reconciler/plan", "reconciler"},
 
+	"desired/window":  {},
 	"desired/gitrepo": {"desired", "internal/durable", "internal/redact"},
 	"health/probe":    {"desired", "health", "actuators", "internal/redact"},
 	"actuators/elb":   {"desired", "actuators", "internal/awsapi"},
