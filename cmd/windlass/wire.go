@@ -160,7 +160,8 @@ func joined(o agentOptions, me plan.Agent, hosts *host.Host, repo *gitrepo.Repo,
 	aws := &cloud{observe: events.AWSRequest}
 	deps := reconciler.Deps{
 		Agent: me, Inventory: aws, Balancer: aws, Host: hosts, Prober: probe.New(hosts), Sensor: hosts,
-		History: repo, Observer: events, Log: log, Interval: o.interval, Refresh: o.refresh,
+		Gatekeepers: []reconciler.Gatekeeper{reconciler.Windows{Repo: true}, reconciler.Windows{}},
+		History:     repo, Observer: events, Log: log, Interval: o.interval, Refresh: o.refresh,
 	}
 	return deps
 }
