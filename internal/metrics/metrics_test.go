@@ -49,7 +49,8 @@ func rolling() reconciler.Status {
 		Name: "web-live", Phase: plan.PhaseProgressing, Ready: true,
 		Desired:   reconciler.Desired{Release: "v2", Revision: "3f2a9c1d4b5e6f708192a3b4c5d6e7f801234567"},
 		InService: 2, Floor: 3, Size: 4,
-		Seen: noon.Add(-5 * time.Second), Checks: []string{"up", "serves"},
+		Gates: []plan.Gate{{Name: "windows", State: plan.GateOpen, Since: noon.Add(-time.Hour)}},
+		Seen:  noon.Add(-5 * time.Second), Checks: []string{"up", "serves"},
 		Nodes:   []reconciler.Node{node("web-1", plan.InService, "v2"), node("web-2", plan.Draining, "v1"), drifted, foreign},
 		Rollout: reconciler.Rollout{Started: noon.Add(-5 * time.Minute), LastProgress: noon.Add(-30 * time.Second), Planned: 3, Completed: 1},
 	}
@@ -61,6 +62,7 @@ func paused() reconciler.Status {
 		Name: "db", Phase: plan.PhasePaused, Ready: true, PausedAt: noon.Add(-time.Hour), Rejected: &desired.Rejection{},
 		Desired:   reconciler.Desired{Release: "v2", Revision: "aa"},
 		InService: 1, Floor: 1, Size: 3,
+		Gates: []plan.Gate{{Name: "windows.yaml", State: plan.GateWait, Since: noon.Add(-10 * time.Minute)}, {Name: "windows"}},
 		Nodes: []reconciler.Node{node("db-1", plan.InService, "v2"), lost, lost},
 	}
 }

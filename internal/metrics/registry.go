@@ -147,7 +147,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	o.gauge(buildInfo, 1, label(c.build.Version), short(c.build.Revision), runtime.Version())
 	o.repo(c.git())
 	for _, status := range snapshot.Fleets {
-		o.fleet(status)
+		o.fleet(status, snapshot.At)
 	}
 	c.events.follow(snapshot.Fleets)
 	c.events.each(func(v prometheus.Collector) { v.Collect(ch) })

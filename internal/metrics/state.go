@@ -25,6 +25,9 @@ var (
 	fleetSeen      = desc("windlass_reconcile_last_success_timestamp_seconds", "When it was last completely known who belongs to the fleet and who serves; 0 when it never was.", "fleet")
 	fleetRejected  = desc("windlass_revision_rejected", "1 while the newest file of the fleet is not in force.", "fleet")
 
+	gateState = desc("windlass_gate_state", "1 for what a gate of the fleet says about going on: unread, open, wait or shut.", "fleet", "gate", "state")
+	gateWait  = desc("windlass_gate_wait_seconds", "For how long a gate of the fleet has held, as of now; 0 while it is open.", "fleet", "gate")
+
 	nodeInfo  = desc("windlass_node_info", "What is on the node as far as is known.", "fleet", "node", "release")
 	nodeSince = desc("windlass_node_state_timestamp_seconds", "When the node came into the state it is in.", "fleet", "node", "state")
 
@@ -37,7 +40,7 @@ var (
 
 var stateDescs = []*prometheus.Desc{
 	fleetInfo, fleetSync, fleetPhase, fleetNodes, fleetInService, fleetFloor, fleetPaused, fleetDrift, fleetSeen, fleetRejected,
-	nodeInfo, nodeSince, rolloutStart, rolloutProgress, rolloutPlanned, rolloutCompleted, rolloutExpected,
+	gateState, gateWait, nodeInfo, nodeSince, rolloutStart, rolloutProgress, rolloutPlanned, rolloutCompleted, rolloutExpected,
 }
 
 // out is where one scrape's series go.
@@ -67,7 +70,7 @@ func one(yes bool) float64 {
 	return 0
 }
 
-func (o out) fleet(s reconciler.Status) {
+func (o out) fleet(s reconciler.Status, now time.Time) {
 	name := label(s.Name)
 	o.gauge(fleetInfo, 1, name, label(s.Desired.Release), short(s.Desired.Revision))
 	for _, status := range syncStatuses {
@@ -83,9 +86,23 @@ func (o out) fleet(s reconciler.Status) {
 	if s.Ready && s.Desired.Revision != "" {
 		o.gauge(fleetSeen, max(0, seconds(s.Seen)), name)
 	}
+	o.gates(name, s.Gates, now)
 	o.nodes(name, s.Nodes)
 	o.rollout(name, s.Rollout)
 	o.since(rolloutExpected, s.Ends, name)
+}
+
+func (o out) gates(fleet string, gates []plan.Gate, now time.Time) {
+	for _, g := range gates {
+		gate, held := label(g.Name), 0.0
+		if g.State != plan.GateOpen && !g.Since.IsZero() {
+			held = max(0, now.Sub(g.Since).Seconds())
+		}
+		o.gauge(gateWait, held, fleet, gate)
+		for _, state := range plan.GateStates {
+			o.gauge(gateState, one(state == g.State), fleet, gate, state.String())
+		}
+	}
 }
 
 func (o out) nodes(fleet string, nodes []reconciler.Node) {

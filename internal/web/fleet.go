@@ -26,9 +26,20 @@ type Fleet struct {
 	Size      int            `json:"size"`
 	Nodes     []Node         `json:"nodes"`
 	Excluded  []Exclusion    `json:"excluded,omitempty"` // nodes that the file says to leave alone; not among the others
+	Gates     []Gate         `json:"gates,omitempty"`    // what things outside the fleet say about going on
 	Plan      Plan           `json:"plan"`
 	Rollout   Rollout        `json:"rollout"`
 	Expected  *Expected      `json:"expected,omitempty"` // of nodes that lack what is wanted; null: none does
+}
+
+// A Gate is something outside the fleet that has a word in going on.
+type Gate struct {
+	Name   string    `json:"name"`
+	Stops  string    `json:"stops"` // start: the first node of a rollout; next: each node
+	State  string    `json:"state"` // open, wait, shut or unread; all but open hold
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"` // when it is asked again
 }
 
 // Expected is how long the way to what is wanted will take, if all goes as it went.
@@ -155,6 +166,9 @@ func (c *censor) fleet(s reconciler.Status) Fleet {
 		Nodes: each(s.Nodes, c.node),
 		Excluded: each(s.Excluded, func(e desired.Exclusion) Exclusion {
 			return Exclusion{Name: name(e.Name), Reason: c.line(e.Reason)}
+		}),
+		Gates: each(s.Gates, func(g plan.Gate) Gate {
+			return Gate{Name: name(g.Name), Stops: string(g.Stops), State: g.State.String(), Reason: c.line(g.Reason), Since: utc(g.Since), Until: utc(g.Until)}
 		}),
 		Plan:    Plan{Steps: each(s.Steps, c.step), Holds: each(s.Holds, func(h plan.Hold) string { return c.line(h.String()) }), WakeAt: utc(s.WakeAt)},
 		Rollout: c.rollout(s.Rollout), Expected: fromExpectation(s.Expected, s.Ends),

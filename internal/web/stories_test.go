@@ -110,6 +110,7 @@ func progressing() reconciler.Status {
 	s.Steps = []reconciler.Step{{Node: "web-4", Kind: "drain", Reason: "v1.4.1 → v1.4.2", Since: all[3].Since, Deadline: all[3].Deadline}}
 	s.Holds = []plan.Hold{{Node: "web-5", Reason: "hold: 7 of 8 in service, floor is 7 (maxUnavailable 1)"}}
 	s.WakeAt = noon.Add(8 * time.Second)
+	s.Gates = []plan.Gate{{Name: "windows", State: plan.GateOpen, Stops: plan.StopsNext, Reason: "until Mon 2026-03-02 16:00 CET", Since: noon.Add(-2 * time.Hour), Until: noon.Add(27 * time.Hour)}}
 	s.Rollout = reconciler.Rollout{
 		Trigger: reconciler.TriggerCommit, Revision: revision, Release: "v1.4.2",
 		Started: noon.Add(-5 * time.Minute), LastProgress: noon.Add(-12 * time.Second), Planned: 8, Completed: 3,
@@ -141,6 +142,10 @@ func rejected() reconciler.Status {
 	s := idle()
 	s.Name, s.Phase, s.Reason = "web-staging", plan.PhaseIdle, "8 of 8 in service with v1.4.2"
 	s.Excluded = []desired.Exclusion{{Name: "web-9", Reason: "disk swap"}, {Name: "web-10", Reason: "incident 4711"}}
+	s.Gates = []plan.Gate{
+		{Name: "windows.yaml", State: plan.GateWait, Stops: plan.StopsStart, Reason: "denied by '2026-03-01' (UTC): the sale; opens Mon 2026-03-02 00:00 UTC", Since: noon.Add(-time.Hour), Until: noon.Add(12 * time.Hour)},
+		{Name: "windows", Reason: "it was not asked yet"},
+	}
 	at := func(l, c int) desired.Position {
 		return desired.Position{File: "fleets/web-staging.yaml", Line: l, Column: c}
 	}
@@ -158,6 +163,7 @@ func hostile(text string) reconciler.Status {
 	s.Desired.Release, s.Desired.Revision = text, text
 	s.Releases = map[string]int{text: 1}
 	s.Holds = []plan.Hold{{Node: text, Reason: text}}
+	s.Gates = []plan.Gate{{Name: text, Reason: text}}
 	s.Excluded = []desired.Exclusion{{Name: text, Reason: text}}
 	s.Steps = []reconciler.Step{{Node: text, Kind: text, Reason: text}}
 	s.Rejected = &desired.Rejection{Path: text, Revision: text, Errors: desired.Errors{{Position: desired.Position{File: text}, Message: text}}}

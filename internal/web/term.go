@@ -124,9 +124,19 @@ func (p printer) figures(f Fleet) {
 	if r := f.Rollout; !r.Started.IsZero() && r.Planned > 0 {
 		p.line(none, "  rollout     ", "%s %d of %d%s%s", Bar(r.Completed, r.Planned, 20), r.Completed, r.Planned, f.other(), p.pace(f))
 	}
+	for _, g := range f.Gates {
+		p.line(gateColour(g), "  gate        ", "%s: %s, %s", g.Name, g.State, g.Reason)
+	}
 	if f.Expected != nil {
 		p.line(none, "  expected    ", "%s", f.Expected.Says)
 	}
+}
+
+func gateColour(g Gate) colour {
+	if g.State == plan.GateOpen.String() {
+		return none
+	}
+	return yellow
 }
 
 func (p printer) commit(d Desired) string {

@@ -52,6 +52,7 @@ func TestTextFitsTheTerminal(t *testing.T) {
 func TestTextOfAnotherProcessIsNotTrusted(t *testing.T) {
 	const evil = "\x1b]0;owned\x07\r\n\u202e"
 	fleets := []web.Fleet{{Name: evil, Phase: evil, Reason: evil, Desired: web.Desired{Release: evil, Revision: evil}, Releases: map[string]int{evil: 1}, Excluded: []web.Exclusion{{Name: evil, Reason: evil}},
+		Gates: []web.Gate{{Name: evil, State: evil, Reason: evil}},
 		Nodes: []web.Node{{Name: evil, State: evil, Release: evil, Reason: evil, Tail: evil}},
 		Plan:  web.Plan{Holds: []string{evil}, Steps: []web.Step{{Node: evil, Kind: evil, Reason: evil}}},
 	}}
