@@ -28,11 +28,37 @@ func BenchmarkPlanning(b *testing.B) {
 			})
 		}
 	}
+	b.Run("Gates", measureGates)
 	b.Run("Foresee", func(b *testing.B) {
 		const nodes = 100
 		took := usual(b, 3, func() { plan.Foresee(wanted("v2"), servingWorld(nodes)) })
 		table.note(fmt.Sprintf("foresee a rollout of %d nodes", nodes), millis(took))
 	})
+}
+
+// measureGates plans 200 fleets of 50 nodes in mid-rollout, with five gates each and without, by turns.
+func measureGates(b *testing.B) {
+	const fleets, most = 200, 1.1
+	without := rollingWorld(50)
+	with := without
+	for i := range 5 {
+		with.Gates = append(with.Gates, plan.Gate{Name: fmt.Sprint("gate-", i), State: plan.GateOpen, Reason: "open", Since: noon, Until: noon.Add(time.Hour)})
+	}
+	var took [2][]time.Duration
+	for b.Loop() {
+		for range 15 {
+			for i, w := range []plan.World{without, with} {
+				began := time.Now()
+				for range fleets {
+					plan.Next(wanted("v1"), w)
+				}
+				took[i] = append(took[i], time.Since(began))
+			}
+		}
+	}
+	a, g := halfway(took[0]), halfway(took[1])
+	ratio := float64(g) / float64(a)
+	table.add("plan 200 fleets of 50 nodes in mid-rollout, with 5 gates each : without", fmt.Sprintf("%s : %s = %.2f", millis(g), millis(a), ratio), "≤ 1.10", ratio <= most)
 }
 
 // usual is the median of some tries.
