@@ -115,11 +115,11 @@ const asIs = "as-in-the-repo"
 // FleetFile is where Files has the fleet.
 func FleetFile(f *desired.Fleet) string { return "fleets/" + f.Name + ".yaml" }
 
-// Used are the texts of the files that the fleet is made of, by path.
+// Used are the texts of the files that the fleet is made of, by path. The repo's windows are production's, and not among them.
 func Used(tree fs.FS, loaded desired.Tree, f *desired.Fleet) (map[string]string, error) {
 	used := map[string]string{}
 	for name, users := range loaded.Uses {
-		if !slices.Contains(users, f.Name) {
+		if !slices.Contains(users, f.Name) || name == desired.WindowsFile {
 			continue
 		}
 		content, err := fs.ReadFile(tree, name)
@@ -183,6 +183,9 @@ func overlay(f *desired.Fleet, g Ground, base string) object {
 	}
 	if len(f.LoadBalancers) > 0 {
 		out["loadBalancers"] = balancers(f, g)
+	}
+	if f.Windows != nil {
+		out["windows"] = object{"rules": []object{{"allow": "Mon-Sun"}}}
 	}
 	return out
 }

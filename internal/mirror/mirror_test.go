@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	example "windlass/deploy-repo-example"
 	"windlass/desired"
@@ -15,7 +16,8 @@ import (
 func repo(fleet string) fstest.MapFS {
 	return fstest.MapFS{
 		"fleets/shop.yaml": {Data: []byte(fleet)},
-		"base/all.yaml":    {Data: []byte("ssh: {user: deploy, sudo: true}\nrollout: {bake: 5m, canary: {bake: 10m}}\n")},
+		"base/all.yaml":    {Data: []byte("ssh: {user: deploy, sudo: true}\nrollout: {bake: 5m, canary: {bake: 10m}}\nwindows: {rules: [{deny: '2000-01-01/2999-12-31'}]}\n")},
+		"windows.yaml":     {Data: []byte("rules: [{deny: '2000-01-01/2999-12-31'}]\n")},
 		"files/shop.conf":  {Data: []byte("listen 8080\ndatabase postgres://shop@db.example.com:5432/shop\n")},
 	}
 }
@@ -123,6 +125,9 @@ func TestLeadsNowhereElse(t *testing.T) {
 	if got.Rollout.Bake != mostBake || got.Rollout.Canary.Bake != mostCanaryBake || got.Rollout.Attempts != 2 {
 		t.Errorf("its pace is %+v", got.Rollout)
 	}
+	if got.RepoWindows != nil || !got.Windows.At(time.Now()).Open {
+		t.Errorf("its windows are %+v, and the repo's %+v", got.Windows, got.RepoWindows)
+	}
 }
 
 // A file that names addresses only since the nodes were made leads to no other machines either.
@@ -179,6 +184,7 @@ func TestNotesTellWhatIsDifferent(t *testing.T) {
 		"drains: at most 1 s, the deregistration delay of the balancers here, and none settles",
 		"rollout: bakes for 500ms instead of 5m0s",
 		"rollout: the canary bakes for 1s instead of 10m0s",
+		"windows: none, nodes are changed at any time",
 		"sudo stands in: you are root (step restart, ssh.sudo)",
 		"systemctl stands in: no systemd (step restart)",
 		"frobnicate is not installed here (step restart)",

@@ -75,6 +75,9 @@ func paceNotes(f *desired.Fleet, g Ground) []Note {
 	if c := f.Rollout.Canary; c != nil && c.Bake > mostCanaryBake {
 		notes = append(notes, notef("rollout: the canary bakes for %v instead of %v", mostCanaryBake, c.Bake))
 	}
+	if f.Windows != nil || f.RepoWindows != nil {
+		notes = append(notes, "windows: none, nodes are changed at any time")
+	}
 	return notes
 }
 
