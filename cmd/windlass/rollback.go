@@ -172,7 +172,7 @@ func (w *wayBack) change(ctx context.Context, tip string) (change, error) {
 	return c, err
 }
 
-// files are those that the fleet uses in either version, as the whole repo names them.
+// files are those that the fleet uses in either version, as the whole repo names them, but for the windows of all fleets.
 func (w *wayBack) files(now, then version) []string {
 	all := map[string]bool{}
 	for name := range now.texts {
@@ -181,10 +181,11 @@ func (w *wayBack) files(now, then version) []string {
 	for name := range then.texts {
 		all[w.inRepo(name)] = true
 	}
+	delete(all, w.inRepo(desired.WindowsFile))
 	return slices.Sorted(maps.Keys(all))
 }
 
-// outcome checks that the commit brings back this fleet, and changes no other.
+// outcome checks that the commit brings back this fleet, and changes no other, nor the windows of all.
 func (w *wayBack) outcome(ctx context.Context, c change, now, then version) (rolls []string, err error) {
 	after, err := w.at(ctx, c.made)
 	if err != nil {
@@ -201,6 +202,9 @@ func (w *wayBack) outcome(ctx context.Context, c change, now, then version) (rol
 		if _, broken := after.tree.Rejected[name]; after.tree.Fleets[name] == nil && !broken {
 			others = append(others, name)
 		}
+	}
+	if after.texts[desired.WindowsFile] != now.texts[desired.WindowsFile] {
+		others = append(others, desired.WindowsFile)
 	}
 	switch {
 	case len(others) > 0:
