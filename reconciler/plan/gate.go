@@ -90,11 +90,9 @@ func (k *known) weigh() (w weighing) {
 	return w
 }
 
-// begun reports whether some node has the wanted version, or had it, or was to get it.
+// begun reports whether some node has the wanted version, or was to get it. One that had it before tells of another rollout.
 func (k *known) begun() bool {
-	return slices.ContainsFunc(k.views, func(v view) bool {
-		return k.Is(v.rec.On) || k.Is(v.rec.Proven) || k.Is(v.rec.Previous) || k.tries(&v)
-	})
+	return slices.ContainsFunc(k.views, func(v view) bool { return k.Is(v.rec.On) || k.tries(&v) })
 }
 
 // gated is why a node does not begin. One that serves nobody gets what is proven on the fleet, and what was begun on it goes on: a gate keeps

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ func gates() []situation {
 		gate("open for v2", plan.Gate{State: plan.GateOpen, Digest: version("v2").Digest}),
 		gate("waits", plan.Gate{State: plan.GateWait, Until: start.Add(time.Hour)}),
 		gate("waits with the start", plan.Gate{State: plan.GateWait, Stops: plan.StopsStart}),
+		gate("waits with the start, for reverts as well", plan.Gate{State: plan.GateWait, Stops: plan.StopsStart, Reverts: true}),
 		gate("shut, for reverts as well", plan.Gate{State: plan.GateShut, Reverts: true}),
 	}
 	has := func(r *actuators.NodeRecord, release, before string) {
@@ -50,15 +52,25 @@ func gates() []situation {
 			gone(0, "", time.Hour).do(w, f)
 		}},
 		{"web-1 is out with v1", gone(0, "", time.Hour).do},
+		{"web-1 has what never was proven there, and drifted", func(w *plan.World, _ *desired.Fleet) {
+			w.Nodes[0].Host.Record.On, w.Nodes[0].Health = version("v2"), checks(plan.WatchIdle, "v2", health.Contradicted)
+		}},
 		{"web-1 has what never was proven there", func(w *plan.World, _ *desired.Fleet) { w.Nodes[0].Host.Record.On = version("v2") }},
 	}
-	return append(crossed([]string{"v2"}, nodes, said), crossed([]string{"v0"}, []twist{
+	unproven := []twist{
+		{"web-1 bakes v2", under(0, actuators.Verified).do},
+		{"web-1 has v2, which never was proven, and is claimed", func(w *plan.World, f *desired.Fleet) {
+			leaves.do(w, f)
+			w.Nodes[0].Host.Record.On = version("v2")
+		}},
+	}
+	return slices.Concat(crossed([]string{"v2"}, nodes, said), crossed([]string{"v3"}, unproven, said), crossed([]string{"v0"}, []twist{
 		{"all had v0 before", func(w *plan.World, _ *desired.Fleet) {
 			for i := range w.Nodes {
 				has(&w.Nodes[i].Host.Record, "v1", "v0")
 			}
 		}},
-	}, said)...)
+	}, said))
 }
 
 // A gate tells of itself as it counts now.

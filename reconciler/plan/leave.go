@@ -8,7 +8,8 @@ import (
 
 // leaving takes a claimed node out of its groups, or gives it back unchanged.
 func (k *known) leaving(v *view, m *move, refused refusal, sure recheck) {
-	onward := v.rec.Spoiled || k.isToGet(v) || k.untried[v.Name] && v.rotation != member && !v.rec.Known()
+	stays := v.changed() && !k.gatedAgain(v).none()
+	onward := v.rec.Spoiled || k.isToGet(v) && !stays || k.untried[v.Name] && v.rotation != member && !v.rec.Known()
 	switch {
 	case k.othersTook(v):
 		m.do(Restore, "somebody else takes it out: "+k.said(v), k.toIdle(v))
@@ -31,8 +32,11 @@ func (k *known) leaving(v *view, m *move, refused refusal, sure recheck) {
 
 // whyBack is why a node with something that was never proven there does not leave after all.
 func (k *known) whyBack(v *view) string {
-	if k.untried[v.Name] {
+	switch {
+	case k.untried[v.Name]:
 		return k.refuseUntried().why
+	case k.isToGet(v):
+		return k.gated(v).why
 	}
 	return v.rec.On.Release + " is wanted again"
 }

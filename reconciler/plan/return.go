@@ -84,7 +84,7 @@ func in(g group, id string, places []actuators.Membership) []actuators.Membershi
 // returning sees a verified node back into service and through its bake.
 func (k *known) returning(v *view, m *move) {
 	switch {
-	case k.isToGet(v):
+	case k.isToGet(v) && k.gated(v).none():
 		m.status.State = Draining
 		m.do(Leave, k.Version.Release+" is wanted now", k.toLeave(v)) // law 10
 	case !k.inPlace(v):

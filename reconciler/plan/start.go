@@ -190,7 +190,7 @@ func (k *known) inHand() (preparing, repairing int) {
 func (s *starter) beginAll(candidates []candidate) {
 	room, held, gated := s.unprovenRoom(), false, false
 	for _, c := range candidates {
-		if why := s.gated(c.view); !why.none() && c.class != unfinished {
+		if why := s.gated(c.view); !why.none() && (c.class != unfinished || c.drifted()) {
 			if !gated {
 				s.holdFleet(why)
 			}
