@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -168,7 +169,7 @@ func (c *censor) fleet(s reconciler.Status) Fleet {
 			return Exclusion{Name: name(e.Name), Reason: c.line(e.Reason)}
 		}),
 		Gates: each(s.Gates, func(g plan.Gate) Gate {
-			return Gate{Name: name(g.Name), Stops: string(g.Stops), State: g.State.String(), Reason: c.line(g.Reason), Since: utc(g.Since), Until: utc(g.Until)}
+			return Gate{Name: name(g.Name), Stops: string(cmp.Or(g.Stops, plan.StopsNext)), State: g.State.String(), Reason: c.line(g.Reason), Since: utc(g.Since), Until: utc(g.Until)}
 		}),
 		Plan:    Plan{Steps: each(s.Steps, c.step), Holds: each(s.Holds, func(h plan.Hold) string { return c.line(h.String()) }), WakeAt: utc(s.WakeAt)},
 		Rollout: c.rollout(s.Rollout), Expected: fromExpectation(s.Expected, s.Ends),
