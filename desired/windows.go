@@ -3,10 +3,11 @@ package desired
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 
-	_ "time/tzdata" // the rules of time zones are the same on every machine
+	_ "time/tzdata" // for machines that have no rules of time zones
 
 	"windlass/desired/window"
 )
@@ -75,7 +76,7 @@ func (w *Windows) understand(document *value, path ...any) Errors {
 	}
 	var all Errors
 	var err error
-	if w.zone, err = window.ParseZone(w.Timezone); err != nil {
+	if w.zone, err = zoneOf(w.Timezone); err != nil {
 		return Errors{errorAt(place("timezone").at, "%s is %q; %v", keyPath(append(path[:len(path):len(path)], "timezone")...), shorten(w.Timezone), err)}
 	}
 	var wrong []window.Error
@@ -93,6 +94,18 @@ func (w *Windows) understand(document *value, path ...any) Errors {
 	return all
 }
 
+// zones are those that were read, by name. What is read of one later compares as another, for it remembers what time it is there.
+var zones sync.Map
+
+func zoneOf(name string) (*time.Location, error) {
+	zone, err := window.ParseZone(name)
+	if err != nil {
+		return nil, err
+	}
+	first, _ := zones.LoadOrStore(name, zone)
+	return first.(*time.Location), nil
+}
+
 // windowsSchema is the part of the fleet file's schema that describes its windows, of which the repo's are another.
 var windowsSchema = sync.OnceValue(func() schema {
 	tree := theSchema().part("#/properties/windows")
@@ -108,6 +121,7 @@ func (l *loader) repoWindows() (*Windows, Errors, error) {
 	var wrong problem
 	switch {
 	case errors.Is(err, notThere):
+		l.warnMisnamed()
 	case errors.As(err, &wrong):
 		l.windowsErrors = Errors{errorAt(Position{WindowsFile, 1, 1}, "the file %s", wrong)}
 	case err != nil:
@@ -117,6 +131,14 @@ func (l *loader) repoWindows() (*Windows, Errors, error) {
 	}
 	l.windowsRead = true
 	return l.windows, l.windowsErrors, nil
+}
+
+// warnMisnamed warns of a file that somebody may take for windows.yaml.
+func (l *loader) warnMisnamed() {
+	const misnamed = "windows.yml"
+	if _, err := fs.Lstat(l.tree, misnamed); err == nil {
+		l.warnings = append(l.warnings, errorAt(Position{misnamed, 1, 1}, "the file is not read; if it says when nodes may be changed, rename it to %s", WindowsFile))
+	}
 }
 
 func parseWindows(text []byte) (*Windows, Errors) {

@@ -1,6 +1,7 @@
 package desired_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -57,5 +58,28 @@ func TestABrokenFileOfTheReposWindowsRejectsEveryFleet(t *testing.T) {
 				t.Errorf("%s: fleet %s: %v", name, fleet, r.Errors)
 			}
 		}
+	}
+}
+
+// A file that is nearly called so does not go unnoticed, and one that cannot be read is no file that is not there.
+func TestOtherFilesOfTheReposWindows(t *testing.T) {
+	tree := load(t, "windows.yml", "rules: [{deny: '2026-12-24'}]\n", "fleets/web.yaml", smallest)
+	if len(tree.Fleets) != 1 || len(tree.Warnings) == 0 || !strings.HasPrefix(tree.Warnings[len(tree.Warnings)-1].Error(), "windows.yml:1:1: the file is not read; ") {
+		t.Errorf("it warns of %v", tree.Warnings)
+	}
+	tree = load(t, "windows.yaml/a", "", "fleets/web.yaml", smallest)
+	if len(tree.Rejected) != 1 {
+		t.Errorf("of a directory: %v, %v", tree.Fleets, tree.Rejected)
+	}
+}
+
+// What two commits say alike compares alike, whenever they were read: a zone remembers what time it is there.
+func TestWindowsOfTwoReadingsCompare(t *testing.T) {
+	zone := func() uintptr {
+		f := good(t, "fleets/web.yaml", smallest+"windows: {timezone: Europe/Berlin, rules: [{deny: '2026-12-24'}]}\n")
+		return reflect.ValueOf(f.Windows).Elem().FieldByName("zone").Pointer()
+	}
+	if zone() != zone() {
+		t.Error("each has a zone of its own")
 	}
 }
