@@ -48,8 +48,12 @@ func timedBefore(took plan.Took) timed {
 	return t
 }
 
-// foretell keeps what is expected of the rollout's end once two nodes have shown how long one takes.
-func (r *rollout) foretell(e plan.Expectation, now time.Time) {
+// foretell keeps what is expected of the rollout's end once two nodes have shown how long one takes. While a gate holds nobody can tell.
+func (r *rollout) foretell(e plan.Expectation, holds []plan.Hold, now time.Time) {
+	if slices.ContainsFunc(holds, func(h plan.Hold) bool { return h.Cause == plan.ByGate }) {
+		r.foretold = time.Time{}
+		return
+	}
 	if r.Completed >= 2 && r.Completed < r.Planned && r.foretold.IsZero() && e.Nodes > 0 {
 		r.foretold, r.foretoldAt = now.Add(e.Left), now
 	}

@@ -83,20 +83,20 @@ func TestTheEndOfARolloutIsForetold(t *testing.T) {
 func TestWhoMisjudgesWhat(t *testing.T) {
 	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	r := rollout{Rollout: Rollout{Planned: 4, Completed: 1}}
-	if r.foretell(plan.Expectation{Nodes: 3, Left: time.Minute}, at); !r.foretold.IsZero() {
+	if r.foretell(plan.Expectation{Nodes: 3, Left: time.Minute}, nil, at); !r.foretold.IsZero() {
 		t.Error("foretold after one node")
 	}
 	r.Completed = 4
-	if r.foretell(plan.Expectation{Nodes: 1, Left: time.Minute}, at); !r.foretold.IsZero() {
+	if r.foretell(plan.Expectation{Nodes: 1, Left: time.Minute}, nil, at); !r.foretold.IsZero() {
 		t.Error("foretold when it is over")
 	}
 	r.Completed = 2
-	r.foretell(plan.Expectation{}, at)
+	r.foretell(plan.Expectation{}, nil, at)
 	if _, foretold := r.misjudged(at.Add(time.Minute)); foretold {
 		t.Error("foretold by nobody")
 	}
-	r.foretell(plan.Expectation{Nodes: 2, Left: time.Minute}, at)
-	r.foretell(plan.Expectation{Nodes: 2, Left: time.Hour}, at.Add(time.Second))
+	r.foretell(plan.Expectation{Nodes: 2, Left: time.Minute}, nil, at)
+	r.foretell(plan.Expectation{Nodes: 2, Left: time.Hour}, nil, at.Add(time.Second))
 	for took, want := range map[time.Duration]float64{time.Minute: 0, 2 * time.Minute: 0.5, 30 * time.Second: 1} {
 		if ratio, foretold := r.misjudged(at.Add(took)); ratio != want || !foretold {
 			t.Errorf("misjudged by %v (%t), want %v", ratio, foretold, want)
@@ -105,6 +105,11 @@ func TestWhoMisjudgesWhat(t *testing.T) {
 	if ratio, foretold := r.misjudged(at); foretold {
 		t.Errorf("over at once, and misjudged by %v", ratio)
 	}
+	r.foretell(plan.Expectation{Nodes: 2, Left: time.Minute}, []plan.Hold{{Cause: plan.ByGate}}, at)
+	if _, foretold := r.misjudged(at.Add(time.Minute)); foretold {
+		t.Error("a gate was foretold")
+	}
+	r.foretell(plan.Expectation{Nodes: 2, Left: time.Minute}, nil, at)
 	r.Paused = time.Second
 	if _, foretold := r.misjudged(at.Add(time.Minute)); foretold {
 		t.Error("a pause was foretold")

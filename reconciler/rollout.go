@@ -44,7 +44,7 @@ func (r *rollout) advance(a *actor, now time.Time) {
 		r.Completed = completed
 	}
 	r.Planned = max(r.Planned, r.Completed+lacking)
-	r.foretell(a.plan.Expected, now)
+	r.foretell(a.plan.Expected, a.plan.Holds, now)
 	switch {
 	case a.plan.Phase == plan.PhaseHalted:
 		r.end(a, ResultHalted, seen)
