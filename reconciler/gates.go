@@ -19,9 +19,11 @@ type gate struct {
 	shown plan.Gate // as plans see it
 	last  plan.Gate // the newest reading, of whatever was wanted then
 	next  time.Time // when it is read again
+	asked time.Time // when it was read last, by the wall clock
 }
 
-// hangGates takes the gates that the fleet has by its file. None was read: what was said of another file, or of another version, is no word on this one.
+// hangGates takes the gates that the fleet has by its file, with what can be told at once: what was read for another file, or of another version, is
+// no word on this one.
 func (a *actor) hangGates() {
 	old := a.gates
 	a.gates = nil
@@ -43,10 +45,10 @@ func (a *actor) hangGates() {
 	}
 }
 
-// readGates reads the gates that are due, apart from the loop.
+// readGates reads the gates that are due, apart from the loop; all of them after the clock was set back.
 func (a *actor) readGates(ctx context.Context, now time.Time) {
 	for _, g := range a.gates {
-		if !now.Before(g.next) && !a.tasks.busy(taskGate, g.shown.Name) {
+		if (!now.Before(g.next) || now.Before(g.asked)) && !a.tasks.busy(taskGate, g.shown.Name) {
 			a.readGate(ctx, g)
 		}
 	}
@@ -54,6 +56,7 @@ func (a *actor) readGates(ctx context.Context, now time.Time) {
 
 func (a *actor) readGate(ctx context.Context, g *gate) {
 	want := a.want
+	g.asked = time.Now().Round(0)
 	a.tasks.begin(ctx, taskGate, g.shown.Name, gateDeadline, func(ctx context.Context) func() {
 		read, err := g.Read(ctx, want)
 		return func() { g.take(read, err, time.Now()) } // of no effect where it was replaced

@@ -77,7 +77,7 @@ type History interface {
 
 // A Gatekeeper reads one gate: something outside a fleet that has a word in going on.
 //
-// Laws: Gate says whether a fleet has the gate, by which name and what it stops, without asking anybody; its State is unread then. Read says what the
+// Laws: Gate says whether a fleet has the gate, by which name, what it stops, and what can be told of its State without asking anybody. Read says what the
 // gate says of exactly what is wanted, changes nothing, and never guesses: what it cannot tell is an error, and holds. It ends by its context's deadline.
 type Gatekeeper interface {
 	Gate(f *desired.Fleet) (g plan.Gate, has bool)

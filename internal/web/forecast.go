@@ -47,6 +47,7 @@ func Foresee(seen reconciler.Sight, release string) Forecast {
 
 // forecastOf is the forecast of what is seen, if that were wanted.
 func forecastOf(want plan.Want, seen reconciler.Sight) Forecast {
+	seen.World.Gates = reconciler.WindowsOf(want.Fleet, seen.World.Now)
 	f := plan.Foresee(want, seen.World)
 	c := newCensor()
 	out := Forecast{

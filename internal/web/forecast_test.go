@@ -56,6 +56,32 @@ func sighted(t *testing.T) reconciler.Sight {
 	return s
 }
 
+// A forecast of another release is of what its windows would say of that one, and not of what they say of the one in force.
+func TestAForecastKnowsWhatWindowsWouldSay(t *testing.T) {
+	t.Parallel()
+	const emergency = "emergency: {release: v2, reason: CVE, by: ann}}"
+	for _, c := range []struct {
+		windows, release string
+		now              plan.Gate
+		held             bool
+	}{
+		{"{rules: [{deny: '2000-01-01/2999-12-31'}], " + emergency, "v2", plan.Gate{State: plan.GateShut, Reason: "closed"}, false},
+		{"{rules: [{deny: '2000-01-01/2999-12-31'}], " + emergency, "v3", plan.Gate{State: plan.GateOpen}, true},
+		{"{rules: [{deny: '2000-01-01'}], " + emergency, "v3", plan.Gate{State: plan.GateOpen, Digest: "of another"}, false},
+	} {
+		s := sighted(t)
+		tree, err := desired.Load(fstest.MapFS{"fleets/web.yaml": {Data: []byte(webFile + "windows: " + c.windows + "\n")}})
+		if err != nil || tree.Fleets["web"] == nil {
+			t.Fatal(tree.Rejected, err)
+		}
+		c.now.Name = "windows"
+		s.Want.Fleet, s.World.Gates = tree.Fleets["web"], []plan.Gate{c.now}
+		if f := web.Foresee(s, c.release); (len(f.Nodes) == 0) != c.held {
+			t.Errorf("of %s, with %s: it visits %v and is %s, %s", c.release, c.windows, f.Nodes, f.Phase, f.Reason)
+		}
+	}
+}
+
 func TestShapeOfAForecast(t *testing.T) {
 	t.Parallel()
 	golden(t, "forecast.json", encoded(t, web.Foresee(sighted(t), "v2")))
