@@ -79,7 +79,7 @@ func TestWindowsOfTwoReadingsCompare(t *testing.T) {
 		f := good(t, "fleets/web.yaml", smallest+"windows: {timezone: Europe/Berlin, rules: [{deny: '2026-12-24'}]}\n")
 		return reflect.ValueOf(f.Windows).Elem().FieldByName("zone").Pointer()
 	}
-	if zone() != zone() {
+	if first, second := zone(), zone(); first != second {
 		t.Error("each has a zone of its own")
 	}
 }
