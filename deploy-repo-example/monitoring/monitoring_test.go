@@ -156,6 +156,7 @@ var exported = []string{
 	"windlass_fleet_paused_timestamp_seconds",
 	"windlass_fleet_phase",
 	"windlass_fleet_sync_status",
+	"windlass_gate_state",
 	"windlass_git_errors_total",
 	"windlass_git_head_commit_timestamp_seconds",
 	"windlass_git_head_info",
