@@ -404,7 +404,6 @@ func (d *director) settledLocked() string {
 	for _, m := range w.alive() {
 		switch {
 		case m.sick || m.record.Stage == actuators.Leaving && (m.record.Spoiled || !w.serves(m)) && d.excused(m):
-		case w.story.Gates.On && m.record.Stage == actuators.Leaving && d.excused(m): // waits with what it was to leave, unproven, for a place
 		case halted && m.record.Stage == actuators.Configuring && m.record.On.Digest != digest && !m.job.Running: // waits for another version
 		case halted && m.record.Stage == actuators.Configuring && !m.job.Running && (w.story.Wild.On || w.served(digest)): // waits for a place that another holds
 		case halted && m.record.Stage == actuators.Leaving && m.record.Spoiled && m.record.On.Digest != digest && !w.inRotation(m): // the same
