@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"time"
 )
@@ -35,6 +36,17 @@ type Fleet struct {
 	RepoWindows   *Windows       `json:"-"` // the same of all fleets; both hold
 
 	Path string // of the fleet file in the repo, for messages
+}
+
+// Same reports whether two files say the same.
+func (f *Fleet) Same(other *Fleet) bool {
+	if f == nil || other == nil {
+		return f == other
+	}
+	a, b := *f, *other
+	a.Windows, a.RepoWindows = a.Windows.written(), a.RepoWindows.written()
+	b.Windows, b.RepoWindows = b.Windows.written(), b.RepoWindows.written()
+	return reflect.DeepEqual(a, b)
 }
 
 // A Notification says what a channel hears of a fleet. Channels are the agent's; one that it does not know is no error.

@@ -65,6 +65,16 @@ func (w *Windows) At(now time.Time) window.Verdict { return w.set.At(now) }
 // Clock is an instant by the windows' own clock, for people.
 func (w *Windows) Clock(t time.Time) string { return t.In(w.zone).Format("Mon 2006-01-02 15:04 MST") }
 
+// written is what the file says, without what was made of it. A time.Location remembers what time it is there, so that two readings of one may differ.
+func (w *Windows) written() *Windows {
+	if w == nil {
+		return nil
+	}
+	said := *w
+	said.zone, said.set = nil, nil
+	return &said
+}
+
 // understand makes w of use, or says what is wrong with it, which document holds below path.
 func (w *Windows) understand(document *value, path ...any) Errors {
 	place := func(keys ...any) *value {
@@ -76,7 +86,7 @@ func (w *Windows) understand(document *value, path ...any) Errors {
 	}
 	var all Errors
 	var err error
-	if w.zone, err = zoneOf(w.Timezone); err != nil {
+	if w.zone, err = window.ParseZone(w.Timezone); err != nil {
 		return Errors{errorAt(place("timezone").at, "%s is %q; %v", keyPath(append(path[:len(path):len(path)], "timezone")...), shorten(w.Timezone), err)}
 	}
 	var wrong []window.Error
@@ -92,18 +102,6 @@ func (w *Windows) understand(document *value, path ...any) Errors {
 		all = append(all, errorAt(at.at, "%s: %s", keyPath(append(path[:len(path):len(path)], keys...)...), e.Text))
 	}
 	return all
-}
-
-// zones are those that were read, by name. What is read of one later compares as another, for it remembers what time it is there.
-var zones sync.Map
-
-func zoneOf(name string) (*time.Location, error) {
-	zone, err := window.ParseZone(name)
-	if err != nil {
-		return nil, err
-	}
-	first, _ := zones.LoadOrStore(name, zone)
-	return first.(*time.Location), nil
 }
 
 // windowsSchema is the part of the fleet file's schema that describes its windows, of which the repo's are another.

@@ -1,7 +1,6 @@
 package desired_test
 
 import (
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -70,16 +69,5 @@ func TestOtherFilesOfTheReposWindows(t *testing.T) {
 	tree = load(t, "windows.yaml/a", "", "fleets/web.yaml", smallest)
 	if len(tree.Rejected) != 1 {
 		t.Errorf("of a directory: %v, %v", tree.Fleets, tree.Rejected)
-	}
-}
-
-// What two commits say alike compares alike, whenever they were read: a zone remembers what time it is there.
-func TestWindowsOfTwoReadingsCompare(t *testing.T) {
-	zone := func() uintptr {
-		f := good(t, "fleets/web.yaml", smallest+"windows: {timezone: Europe/Berlin, rules: [{deny: '2026-12-24'}]}\n")
-		return reflect.ValueOf(f.Windows).Elem().FieldByName("zone").Pointer()
-	}
-	if first, second := zone(), zone(); first != second {
-		t.Error("each has a zone of its own")
 	}
 }

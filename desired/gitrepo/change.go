@@ -1,7 +1,6 @@
 package gitrepo
 
 import (
-	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,7 +20,7 @@ func versionAfter(before desired.Version, fleet *desired.Fleet, commit *object.C
 		Fleet: fleet, Revision: commit.Hash.String(), Committed: dateOf(commit),
 		Change: commitOf(commit),
 	}
-	if before.Change.Revision != "" && !before.Released && reflect.DeepEqual(before.Fleet, fleet) {
+	if before.Change.Revision != "" && !before.Released && before.Fleet.Same(fleet) {
 		version.Change = before.Change
 	}
 	return version

@@ -154,7 +154,7 @@ func effectOn(fleet string, p desired.Proposal) Effect {
 		return EffectNew
 	case is.Fleet.Digest(desired.DigestAlgorithm) != was.Fleet.Digest(desired.DigestAlgorithm):
 		return EffectRolls
-	case !reflect.DeepEqual(is.Fleet, was.Fleet):
+	case !is.Fleet.Same(was.Fleet):
 		return EffectTuned
 	}
 	return ""
