@@ -9,8 +9,9 @@ import (
 
 // A Gate is what something outside the fleet says about going on, as it was last read. The zero value was never read, and holds.
 //
-// Law: a gate holds what has not begun, and nothing else. It takes nothing away and turns no journey back; it keeps no node out of service whose
-// version is proven on this fleet, and no revert to what was proven here, unless Reverts says so. An open one counts until Until and no longer.
+// Law: a gate holds what has not begun, and nothing else. It takes nothing away and turns no journey back, but that of a node on which nothing was
+// changed yet: it serves again with what it had. It keeps no node out of service whose version is proven on this fleet, and holds no revert to what
+// was proven here, unless Reverts says so. An open one counts until Until and no longer.
 type Gate struct {
 	Name    string // unique in the fleet: "windows"
 	Stops   Stops
