@@ -35,6 +35,7 @@ type Ground struct {
 	SSHPort int
 	Ports   map[int]int // by port of a node: where it is to be had on the node's address
 	Check   string      // a command that every node must pass besides, at the first attempt; empty: none
+	Step    string      // a step that every node runs after the file's own; empty: none
 }
 
 // A Note is one thing that is different here, for people.
@@ -178,14 +179,30 @@ func overlay(f *desired.Fleet, g Ground, base string) object {
 		"apiVersion": desired.APIVersion, "kind": desired.Kind, "name": f.Name, "base": path.Join("..", base),
 		"nodes": nodeSet(f, g), "ssh": object{"port": g.SSHPort}, "health": checks(f, g), "rollout": pace(f, g),
 	}
-	if v, rehearsed := f.Configure.Vars[RehearsalVar]; rehearsed {
-		out["configure"] = object{"vars": object{RehearsalVar: v}}
+	if configure := configured(f, g); len(configure) > 0 {
+		out["configure"] = configure
 	}
 	if len(f.LoadBalancers) > 0 {
 		out["loadBalancers"] = balancers(f, g)
 	}
 	if f.Windows != nil {
 		out["windows"] = object{"rules": []object{{"allow": "Mon-Sun"}}}
+	}
+	return out
+}
+
+// configured is what a rehearsal has otherwise.
+func configured(f *desired.Fleet, g Ground) object {
+	out := object{}
+	if v, rehearsed := f.Configure.Vars[RehearsalVar]; rehearsed {
+		out["vars"] = object{RehearsalVar: v}
+	}
+	if g.Step != "" {
+		var steps []object
+		for _, s := range f.Configure.Activate {
+			steps = append(steps, object{"name": s.Name, "run": s.Run, "timeout": s.Timeout.String()})
+		}
+		out["activate"] = append(steps, object{"name": "rehearsal", "run": g.Step})
 	}
 	return out
 }

@@ -152,15 +152,19 @@ func TestSavedAddressesLeadNowhereElse(t *testing.T) {
 	}
 }
 
-func TestRehearsalsHaveACheckMoreAndOneAttempt(t *testing.T) {
+func TestRehearsalsHaveACheckAndAStepMoreAndOneAttempt(t *testing.T) {
 	t.Parallel()
 	files := repo(shop)
 	tree, f := load(t, files)
 	g := ground(f, 2)
-	g.Check = "test -e /ready"
+	g.Check, g.Step = "test -e /ready", "true # the last"
 	got, _ := here(t, tree, files, f, g)
 	if last := got.Health[len(got.Health)-1]; last.Command == nil || last.Command.Run != g.Check || got.Rollout.Attempts != 1 {
 		t.Errorf("the last check is %+v, attempts %d", last, got.Rollout.Attempts)
+	}
+	own := len(f.Configure.Activate)
+	if steps := got.Configure.Activate; len(steps) != own+1 || steps[own].Run != g.Step || !slices.Equal(steps[:own], f.Configure.Activate) {
+		t.Errorf("the steps are %+v", steps)
 	}
 }
 

@@ -77,6 +77,7 @@ const (
 	dummyArchive = cage.Dir + "/dummy.tar.gz"
 	pagesFile    = cage.Dir + "/pages.json"
 	failFile     = cage.Dir + "/fail" // while it is there, the rehearsal's check fails
+	holdFile     = cage.Dir + "/hold" // while it is there, the rehearsal's step goes on
 )
 
 // dummy is the archive that is had instead of a release: it is empty but for a word.

@@ -26,6 +26,7 @@ import (
 type MirrorOptions struct {
 	Nodes   int    // default: as many as the fleet expects, at most mirror.MostNodes
 	Check   string // a command that every node must pass besides the fleet's checks; empty: none
+	Step    string // one that every node runs after the fleet's steps; empty: none
 	Network bool   // cages reach public addresses, and none that the deploy repo names for a node
 }
 
@@ -77,7 +78,7 @@ func (m *Mirror) openDir(context.Context) error { return m.openTemporary("windla
 
 // openNodes makes the cages side by side.
 func (m *Mirror) openNodes(ctx context.Context) error {
-	m.ground = mirror.Ground{Nodes: mirror.Nodes(m.fleet, m.options.Nodes), SSHPort: m.sshPort, Ports: map[int]int{}, Check: m.options.Check}
+	m.ground = mirror.Ground{Nodes: mirror.Nodes(m.fleet, m.options.Nodes), SSHPort: m.sshPort, Ports: map[int]int{}, Check: m.options.Check, Step: m.options.Step}
 	var work errgroup.Group
 	m.onClose(func() error {
 		var failures []error
@@ -182,15 +183,23 @@ func (m *Mirror) tellPages(ctx context.Context) error {
 	if err != nil || bytes.Equal(pages, m.pages) {
 		return err
 	}
+	if err := m.onNodes(ctx, "cat >"+pagesFile+".new && mv "+pagesFile+".new "+pagesFile, string(pages)); err != nil {
+		return err
+	}
+	m.pages = pages
+	return nil
+}
+
+// onNodes runs a script on each node that is up, with input.
+func (m *Mirror) onNodes(ctx context.Context, script, input string) error {
 	for _, n := range m.Nodes {
 		if n.cage == nil {
 			continue
 		}
-		if err := n.run(ctx, m, "cat >"+pagesFile+".new && mv "+pagesFile+".new "+pagesFile, string(pages)); err != nil {
+		if err := n.run(ctx, m, script, input); err != nil {
 			return err
 		}
 	}
-	m.pages = pages
 	return nil
 }
 

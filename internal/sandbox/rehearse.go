@@ -22,6 +22,7 @@ type misfortune struct {
 	name   string
 	moment func(web.Fleet) bool // of the rollout at which it strikes; nil: before it begins
 	strike func(context.Context, *Mirror, web.Fleet) error
+	holds  bool // nodes stay in mid-step until it has struck: steps may be over before anybody sees them
 	passes bool // the rollout goes on to its end
 }
 
@@ -41,6 +42,7 @@ func misfortunes() []misfortune {
 			strike: func(_ context.Context, m *Mirror, f web.Fleet) error {
 				return m.node(nodeIn(f, plan.Configuring)).Kill()
 			},
+			holds: true,
 		},
 		{
 			name:   "the agent is killed",
@@ -48,7 +50,7 @@ func misfortunes() []misfortune {
 			strike: func(_ context.Context, m *Mirror, _ web.Fleet) error {
 				return errors.Join(m.Agent.Kill(), m.Agent.Start())
 			},
-			passes: true,
+			holds: true, passes: true,
 		},
 		{
 			name: "the balancer throttles",
@@ -315,6 +317,11 @@ func (m *Mirror) suffer(ctx context.Context, what misfortune, after Saved) (stri
 			return "", err
 		}
 	}
+	if what.holds {
+		if err := m.onNodes(ctx, "touch "+holdFile, ""); err != nil {
+			return "", err
+		}
+	}
 	revision, err := m.Save(ctx, after, "rehearsed: "+what.name)
 	if err != nil {
 		return "", err
@@ -330,6 +337,11 @@ func (m *Mirror) suffer(ctx context.Context, what misfortune, after Saved) (stri
 			return "", fmt.Errorf("the rollout halted before: %s", f.Reason)
 		}
 		if err := what.strike(ctx, m, f); err != nil {
+			return "", err
+		}
+	}
+	if what.holds {
+		if err := m.onNodes(ctx, "rm "+holdFile, ""); err != nil {
 			return "", err
 		}
 	}

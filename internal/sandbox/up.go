@@ -22,7 +22,7 @@ import (
 
 // UpOptions say what Up is about.
 type UpOptions struct {
-	MirrorOptions // but for Check
+	MirrorOptions // but for Check and Step
 
 	Dir      string // of the deploy repo
 	Fleet    string // may be left out where there is one
@@ -44,7 +44,7 @@ func Up(ctx context.Context, o UpOptions, show live.Options) (err error) {
 	}
 	o.Fleet, o.Nodes = s.Fleet.Name, cmp.Or(o.Nodes, mirror.Size(s.Fleet))
 	if o.Rehearse {
-		o.Check = "test ! -e " + failFile
+		o.Check, o.Step = "test ! -e "+failFile, "while test -e "+holdFile+"; do sleep 0.05; done"
 		return o.rehearse(ctx, s, tell)
 	}
 	return o.mirror(ctx, s, seen, tell)
@@ -213,7 +213,7 @@ func show(ctx context.Context, a *Agent, tell *teller) error {
 // differences tells what is not as in production, all of it.
 func (t *teller) differences(f *desired.Fleet, o MirrorOptions) {
 	t.say("%s", t.paint(bold, fmt.Sprintf("windlass up: fleet %s on %d caged nodes of this machine", f.Name, o.Nodes)))
-	notes := o.notes(f, mirror.Ground{Nodes: mirror.Nodes(f, o.Nodes), Check: o.Check})
+	notes := o.notes(f, mirror.Ground{Nodes: mirror.Nodes(f, o.Nodes), Check: o.Check, Step: o.Step})
 	if len(notes) > 0 {
 		t.say("what is different from the file:")
 	}

@@ -486,3 +486,15 @@ func TestCagesWithANetworkHaveAProxy(t *testing.T) {
 		}
 	}
 }
+
+// What strikes while steps run has them wait for it: they may be over before anybody sees them.
+func TestNodesStayInMidStepForWhatStrikesThere(t *testing.T) {
+	t.Parallel()
+	in := func(s plan.State) web.Fleet { return web.Fleet{Nodes: []web.Node{{Name: "web-1", State: s}}} }
+	for _, m := range misfortunes() {
+		midStep := m.moment != nil && m.moment(in(plan.Configuring)) && !m.moment(in(plan.Draining))
+		if m.holds != midStep {
+			t.Errorf("%s: holds %t, strikes in mid-step %t", m.name, m.holds, midStep)
+		}
+	}
+}
