@@ -20,6 +20,7 @@ type Expectation struct {
 	Each    time.Duration // what one of them takes after the canary
 	Parts   []Part        // of that, in their order
 	Untimed []State       // stages that nobody has timed yet, and that are left out
+	Cut     string        // which gate closes before that, and until when it is open; empty: none does
 }
 
 // A Part is what takes so long.
@@ -43,6 +44,9 @@ func (e Expectation) String() string {
 	}
 	if len(e.Untimed) > 0 {
 		said += "; not timed yet: " + strings.ReplaceAll(strings.Join(words(e.Untimed), ", "), "_", " ")
+	}
+	if e.Cut != "" {
+		said += "; " + e.Cut + ", and what has not begun then waits"
 	}
 	return said
 }
@@ -91,6 +95,9 @@ func (k *known) expect(moves []*move) Expectation {
 	e.Parts, e.Untimed = k.parts(k.Fleet.Rollout.Bake)
 	e.Each = sum(e.Parts)
 	e.Left = k.schedule(under, waiting, e.Each)
+	if waiting > 0 {
+		e.Cut = k.cut(e.Left - e.Each) // the last node has begun by then
+	}
 	return e
 }
 

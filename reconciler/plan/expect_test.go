@@ -19,6 +19,11 @@ func TestWhatIsExpected(t *testing.T) {
 	canary := func(_ *plan.World, f *desired.Fleet) {
 		f.Rollout.Canary = &desired.Canary{Nodes: 1, Bake: 2 * time.Minute}
 	}
+	open := func(stops plan.Stops, long time.Duration) func(*plan.World, *desired.Fleet) {
+		return func(w *plan.World, _ *desired.Fleet) {
+			w.Gates = append(w.Gates, plan.Gate{Name: "windows", Stops: stops, State: plan.GateOpen, Reason: "for " + long.String(), Until: start.Add(long)})
+		}
+	}
 	with := func(did ...func(*plan.World, *desired.Fleet)) []twist {
 		twists := []twist{behind("", web)}
 		for _, do := range did {
@@ -50,6 +55,18 @@ func TestWhatIsExpected(t *testing.T) {
 		{"a network load balancer", []twist{behind("", actuators.Rules{Protocol: "TCP", Network: true, Delay: 5 * time.Minute})}, nil,
 			"about 21m for 4 nodes, each 5m10s: settle 2m0s, drain 3m0s, bake 10s; not timed yet: configuring, verifying, joining"},
 		{"one node is left and drains since 10 s", with(proven, func(w *plan.World, f *desired.Fleet) {
+			drained("", 10*time.Second, actuators.TargetDraining).do(w, f)
+			w.Nodes[0].Host.Record.StageAt = start.Add(-10 * time.Second)
+			f.Nodes.Exclude = []desired.Exclusion{{Name: "web-2", Reason: "-"}, {Name: "web-3", Reason: "-"}}
+		}), timed, "about 1m30s for 1 node: settle 20s, drain 20s, steps 30s, verify 2s, join 18s, bake 10s"},
+		{"a window closes before the last begins", with(open(plan.StopsNext, 3*time.Minute), open(plan.StopsNext, 4*time.Minute)), timed,
+			"about 6m40s for 4 nodes, each 1m40s: settle 20s, drain 20s, steps 30s, verify 2s, join 18s, bake 10s; " +
+				"gate windows is open for 3m0s, and what has not begun then waits"},
+		{"a window closes after the last began", with(open(plan.StopsNext, 5*time.Minute)), timed,
+			"about 6m40s for 4 nodes, each 1m40s: settle 20s, drain 20s, steps 30s, verify 2s, join 18s, bake 10s"},
+		{"a window lets a rollout finish", with(open(plan.StopsStart, 3*time.Minute)), timed,
+			"about 6m40s for 4 nodes, each 1m40s: settle 20s, drain 20s, steps 30s, verify 2s, join 18s, bake 10s"},
+		{"a window closes, and the one node left has begun", with(open(plan.StopsNext, time.Minute), proven, func(w *plan.World, f *desired.Fleet) {
 			drained("", 10*time.Second, actuators.TargetDraining).do(w, f)
 			w.Nodes[0].Host.Record.StageAt = start.Add(-10 * time.Second)
 			f.Nodes.Exclude = []desired.Exclusion{{Name: "web-2", Reason: "-"}, {Name: "web-3", Reason: "-"}}

@@ -91,9 +91,31 @@ func (k *known) weigh() (w weighing) {
 	return w
 }
 
-// begun reports whether some node has the wanted version, or was to get it. One that had it before tells of another rollout.
+// cut is what the first gate says that closes within so long and holds the nodes that have not begun by then; empty: none does.
+func (k *known) cut(left time.Duration) string {
+	end, says := k.Now.Add(left), ""
+	for _, g := range k.Gates {
+		if g.State != GateOpen || g.Stops == StopsStart || g.Until.IsZero() || !g.Until.Before(end) || !g.Reverts && k.rollsBack() {
+			continue
+		}
+		end, says = g.Until, fmt.Sprintf("gate %s is open %s", g.Name, g.Reason)
+	}
+	return says
+}
+
+// begun reports whether some node came to the wanted version in this rollout, or was to. Where it comes back to what nodes had before, one that still has it
+// says nothing, but where it came back from what others are still to leave.
 func (k *known) begun() bool {
-	return slices.ContainsFunc(k.views, func(v view) bool { return k.Is(v.rec.On) || k.tries(&v) })
+	leaving := map[string]bool{}
+	if k.rollsBack() {
+		for i := range k.views {
+			leaving[k.views[i].rec.On.Digest] = !k.Is(k.views[i].rec.On)
+		}
+		leaving[""] = false
+	}
+	return slices.ContainsFunc(k.views, func(v view) bool {
+		return k.tries(&v) || k.Is(v.rec.On) && (len(leaving) == 0 || leaving[v.rec.Previous.Digest])
+	})
 }
 
 // gated is why a node does not begin. One that serves nobody gets what is proven on the fleet, and what was begun on it goes on: a gate keeps

@@ -70,6 +70,18 @@ func gates() []situation {
 				has(&w.Nodes[i].Host.Record, "v1", "v0")
 			}
 		}},
+		{"web-2 still has v0", func(w *plan.World, _ *desired.Fleet) {
+			has(&w.Nodes[0].Host.Record, "v1", "v0")
+			for i := range w.Nodes[1:] {
+				has(&w.Nodes[i+1].Host.Record, "v0", "v-1")
+			}
+		}},
+		{"web-2 came back to v0", func(w *plan.World, _ *desired.Fleet) {
+			has(&w.Nodes[0].Host.Record, "v1", "v0")
+			for i := range w.Nodes[1:] {
+				has(&w.Nodes[i+1].Host.Record, "v0", "v1")
+			}
+		}},
 	}, said))
 }
 
