@@ -6,7 +6,7 @@ import (
 )
 
 // RecordSchema is the newest record schema this version reads and the one it writes.
-const RecordSchema = 2
+const RecordSchema = 3
 
 // ClaimTime is how long a claim lasts from its last renewal, by the node's clock (law 18).
 const ClaimTime = 30 * time.Second
@@ -35,7 +35,7 @@ type NodeRecord struct {
 	Taken    []Membership `json:"taken,omitempty"`  // what the node left and must be given back; only a finished add clears it
 	Places   []Membership `json:"places,omitempty"` // where it was when last proven, in the groups the fleet named then
 	Halts    []Halt       `json:"halts,omitempty"`  // verdicts on digests, newest last; any copy binds the whole fleet
-	Facts    []Fact       `json:"facts,omitempty"`  // of other nodes, sorted by instance; any copy binds. Since schema 2
+	Facts    []Fact       `json:"facts,omitempty"`  // sorted; any copy binds. Since schema 2
 }
 
 // A Version names a configuration and where it came from.
@@ -88,19 +88,29 @@ type Halt struct {
 	At       time.Time `json:"at"` // by that node's clock
 }
 
-// A Fact is what must survive the node it is about, and the agent that learned it: it is copied to the other nodes' records.
+// A Fact is what must survive the node it is about, or was learned on, and the agent that learned it: it is copied to the other nodes' records, and any
+// copy binds. Which of its fields a fact has is said by its kind. Those but Away are of schema 3.
 type Fact struct {
-	Kind     FactKind `json:"kind"`
-	Node     string   `json:"node"`     // its name
-	Instance string   `json:"instance"` // its instance id, else its machine id
-	Release  string   `json:"release"`  // what it was to get
+	Kind     FactKind  `json:"kind"`
+	ID       string    `json:"id,omitempty"`       // tells a pause from others
+	Node     string    `json:"node,omitempty"`     // of Away: its name
+	Instance string    `json:"instance,omitempty"` // of Away: its instance id, else its machine id
+	Release  string    `json:"release,omitempty"`  // what it was to get; what was proven
+	By       string    `json:"by,omitempty"`       // who said so; bounded, hostile text
+	Reason   string    `json:"reason,omitempty"`   // bounded, hostile text
+	At       time.Time `json:"at,omitzero"`        // by the agent's clock: since when it is so
+	Until    time.Time `json:"until,omitzero"`     // by the agent's clock: to when; zero: there is no end yet
+	Ended    bool      `json:"ended,omitempty"`    // it outranks every copy of the same kind and ID that is not
 }
 
 // A FactKind says what a fact is.
 type FactKind string
 
-// Away is the fact that windlass took a node out of service, and it is not back.
-const Away FactKind = "away"
+const (
+	Away   FactKind = "away"   // windlass took a node out of service, and it is not back
+	Paused FactKind = "paused" // somebody asked that nothing new begins
+	Whole  FactKind = "whole"  // every node of the fleet had the release and had proven it, without a halt of it, from At to Until
+)
 
 // Known reports whether the record says anything about what is on the host.
 func (r NodeRecord) Known() bool { return r.On.Digest != "" }

@@ -22,7 +22,7 @@ const (
 	MaxHalts       = 32      // NodeRecord.Halts; drop the oldest first
 	MaxFacts       = 32      // NodeRecord.Facts
 	MaxErrorBytes  = 4 << 10 // Try.Error
-	MaxReasonBytes = 512     // Halt.Reason
+	MaxReasonBytes = 512     // Halt.Reason, Fact.By, Fact.Reason
 )
 
 var (
@@ -101,6 +101,9 @@ func canonical(r NodeRecord) NodeRecord {
 	for i := range r.Halts {
 		r.Halts[i].Reason = fitText(r.Halts[i].Reason, MaxReasonBytes)
 	}
+	for i := range r.Facts {
+		r.Facts[i].By, r.Facts[i].Reason = fitText(r.Facts[i].By, MaxReasonBytes), fitText(r.Facts[i].Reason, MaxReasonBytes)
+	}
 	return r
 }
 
@@ -112,6 +115,9 @@ func utc(r NodeRecord) NodeRecord {
 	}
 	for i := range r.Halts {
 		r.Halts[i].At = r.Halts[i].At.UTC()
+	}
+	for i := range r.Facts {
+		r.Facts[i].At, r.Facts[i].Until = r.Facts[i].At.UTC(), r.Facts[i].Until.UTC()
 	}
 	return r
 }
@@ -152,6 +158,7 @@ func check(r NodeRecord, fleet string) error {
 		checkList("places", r.Places, MaxMemberships, checkMembership),
 		checkList("halts", r.Halts, MaxHalts, checkHalt),
 		is(r.Schema >= 2 || len(r.Facts) == 0, "facts", r.Facts),
+		is(r.Schema >= 3 || !slices.ContainsFunc(r.Facts, func(f Fact) bool { return f.Kind != Away }), "facts", r.Facts),
 		checkList("facts", r.Facts, MaxFacts, checkFact),
 	)
 }
@@ -213,11 +220,29 @@ func checkHalt(h Halt) error {
 
 func checkFact(f Fact) error {
 	return cmp.Or(
-		is(f.Kind == Away, "fact.kind", f.Kind),
-		is(tokenPattern.MatchString(f.Node), "fact.node", f.Node),
-		is(tokenPattern.MatchString(f.Instance), "fact.instance", f.Instance),
+		checkFactKind(f),
+		matches(tokenPattern, "fact.id", f.ID),
+		matches(tokenPattern, "fact.node", f.Node),
+		matches(tokenPattern, "fact.instance", f.Instance),
 		matches(releasePattern, "fact.release", f.Release),
+		checkText("fact.by", f.By, MaxReasonBytes),
+		checkText("fact.reason", f.Reason, MaxReasonBytes),
+		checkTime("fact.at", f.At),
+		checkTime("fact.until", f.Until),
 	)
+}
+
+// checkFactKind refuses a fact without what one of its kind is about.
+func checkFactKind(f Fact) error {
+	switch f.Kind {
+	case Away:
+		return cmp.Or(is(f.Node != "", "fact.node", f.Node), is(f.Instance != "", "fact.instance", f.Instance))
+	case Paused:
+		return cmp.Or(is(f.ID != "", "fact.id", f.ID), is(!f.At.IsZero(), "fact.at", f.At))
+	case Whole:
+		return cmp.Or(is(f.Release != "", "fact.release", f.Release), is(!f.At.IsZero(), "fact.at", f.At))
+	}
+	return is(false, "fact.kind", f.Kind)
 }
 
 func checkList[T any](where string, list []T, most int, check func(T) error) error {

@@ -26,7 +26,8 @@ func fullRecord() actuators.NodeRecord {
 		Taken:  []actuators.Membership{{Group: "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/web/73e2", ID: "10.0.1.11", Port: 8080, Zone: "all"}, {Group: "classic/web-internal", ID: "i-0abc"}},
 		Places: []actuators.Membership{{Group: "classic/web-internal", ID: "i-1"}},
 		Halts:  []actuators.Halt{{Digest: "sha256:bad", Release: "v1.4.1", Revision: "aa", Node: "web-1", Reason: "check serves failed", At: at}},
-		Facts:  []actuators.Fact{{Kind: actuators.Away, Node: "web-2", Instance: "i-0def", Release: "v1.4.3"}},
+		Facts: []actuators.Fact{{Kind: actuators.Away, Node: "web-2", Instance: "i-0def", Release: "v1.4.3"},
+			{Kind: actuators.Paused, ID: "p-1", By: "ana", Reason: "disk swap", At: at, Until: at, Ended: true}, {Kind: actuators.Whole, Release: "v1.4.1", At: at}},
 	}
 }
 
@@ -140,8 +141,8 @@ func TestRecordBounds(t *testing.T) {
 			func(r *actuators.NodeRecord) { r.Halts = slices.Repeat(r.Halts, actuators.MaxHalts+1) }},
 		"places": {func(r *actuators.NodeRecord) { r.Places = slices.Repeat(r.Places, actuators.MaxMemberships) },
 			func(r *actuators.NodeRecord) { r.Places = slices.Repeat(r.Places, actuators.MaxMemberships+1) }},
-		"facts": {func(r *actuators.NodeRecord) { r.Facts = slices.Repeat(r.Facts, actuators.MaxFacts) },
-			func(r *actuators.NodeRecord) { r.Facts = slices.Repeat(r.Facts, actuators.MaxFacts+1) }},
+		"facts": {func(r *actuators.NodeRecord) { r.Facts = slices.Repeat(r.Facts[:1], actuators.MaxFacts) },
+			func(r *actuators.NodeRecord) { r.Facts = slices.Repeat(r.Facts[:1], actuators.MaxFacts+1) }},
 		"first schema":  {func(r *actuators.NodeRecord) { r.Schema, r.Facts = 1, nil }, func(r *actuators.NodeRecord) { r.Schema, r.Facts = 0, nil }},
 		"newest schema": {func(r *actuators.NodeRecord) { r.Schema = actuators.RecordSchema }, func(r *actuators.NodeRecord) { r.Schema = actuators.RecordSchema + 1 }},
 		"first year":    {func(r *actuators.NodeRecord) { r.StageAt = time.Unix(0, 0) }, func(r *actuators.NodeRecord) { r.StageAt = time.Unix(-1, 0) }},
@@ -203,11 +204,12 @@ func TestRecordOfTheMostBytes(t *testing.T) {
 func TestRecordIsWrittenInUTC(t *testing.T) {
 	r, zone := fullRecord(), time.FixedZone("", 3600)
 	r.StageAt, r.Try.At, r.Halts[0].At, r.Claim.Expires = r.StageAt.In(zone), r.Try.At.In(zone), r.Halts[0].At.In(zone), r.Claim.Expires.In(zone)
+	r.Facts[1].At, r.Facts[1].Until = r.Facts[1].At.In(zone), r.Facts[1].Until.In(zone)
 	b, err := actuators.EncodeRecord(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(b), "+01:00") || strings.Count(string(b), "03:04:05.6Z") != 4 || !strings.Contains(string(b), "<é>") {
+	if strings.Contains(string(b), "+01:00") || strings.Count(string(b), "03:04:05.6Z") != 7 || !strings.Contains(string(b), "<é>") {
 		t.Errorf("written as %s", b)
 	}
 	if r.Claim.Expires.Location() != zone || r.Halts[0].At.Location() != zone {
@@ -237,7 +239,7 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"too large":               string(full) + strings.Repeat(" ", actuators.MaxRecordBytes),
 		"two records":             string(full) + string(full),
 		"an unknown key":          swap(`"stage"`, `"stge"`),
-		"no schema":               swap(`"schema": 2`, `"schema": 0`),
+		"no schema":               swap(`"schema": 3`, `"schema": 0`),
 		"another fleet":           swap(`"web-live"`, `"web-test"`),
 		"an unknown stage":        swap(`"configuring"`, `"launching"`),
 		"a shell in a release":    swap(`"release": "v1.4.2"`, `"release": "v1;reboot"`),
@@ -248,7 +250,14 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"a year out of reach":     swap(`"stageAt": "2030`, `"stageAt": "9030`),
 		"a negative count":        swap(`"failures": 2`, `"failures": -2`),
 		"a port out of range":     swap(`8080`, `80800`),
-		"facts before their time": swap(`"schema": 2`, `"schema": 1`),
+		"facts before their time": swap(`"schema": 3`, `"schema": 1`),
+		"a pause before its time": swap(`"schema": 3`, `"schema": 2`),
+		"a fact of no kind":       swap(`"kind": "away"`, `"kind": "astray"`),
+		"nobody is away":          swap(`"node": "web-2",`, ``),
+		"a pause without id":      swap(`"id": "p-1",`, ``),
+		"whole without a release": swap(`"kind": "whole",
+   "release": "v1.4.1"`, `"kind": "whole"`),
+		"a reason for a terminal": swap(`"reason": "disk swap"`, `"reason": "\u001b[2J"`),
 		"an unknown fact":         swap(`"away"`, `"home"`),
 		"a fact of no machine":    swap(`"i-0def"`, `""`),
 		"a fact of nobody":        swap(`"node": "web-2"`, `"node": ""`),
@@ -269,7 +278,7 @@ func TestDecodeRecordRefuses(t *testing.T) {
 }
 
 func TestDecodeRecordStopsAtNewerSchema(t *testing.T) {
-	b := `{"schema": 3, "fleet": "web-live", "hologram": true}`
+	b := `{"schema": 4, "fleet": "web-live", "hologram": true}`
 	if _, err := actuators.DecodeRecord([]byte(b), "web-live"); !errors.Is(err, actuators.ErrNewerSchema) {
 		t.Errorf("got %v", err)
 	}
