@@ -238,7 +238,9 @@ func parseRevoked(text string) (keySet, []error) {
 
 func same(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
 
-// shown is a part of a file as an error shows it.
+const mostShown = 80
+
+// shown is a part of a file, or of an object, as an error shows it.
 func shown(text string) string {
 	text = strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f || c == '\uFFFD' {
@@ -246,8 +248,8 @@ func shown(text string) string {
 		}
 		return c
 	}, text)
-	if len(text) > 40 {
-		return strings.ToValidUTF8(text[:40], "") + "…"
+	if len(text) > mostShown {
+		return strings.ToValidUTF8(text[:mostShown], "") + "…"
 	}
 	return text
 }

@@ -1,0 +1,265 @@
+package trust_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"windlass/desired/trust"
+)
+
+// A verdict is what is made of one object: by windlass, and by git itself.
+type verdict struct {
+	name    string
+	files   files
+	commit  string // raw; or
+	tag     string
+	want    trust.Reason // empty: it counts
+	differs string       // why git says something else; empty: it says the same
+}
+
+const (
+	hour = time.Hour
+	day  = 24 * hour
+	year = 365 * day
+)
+
+// Objects that the real tools made are judged as git judges them, but where a rule of ours is stricter or git's answer changes by itself.
+func TestAgreesWithGit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	rows := append(append(sshCommits(w), certificates(w)...), append(gpgCommits(w), append(oddCommits(w), tags(w)...)...)...)
+	if len(rows) < 40 {
+		t.Errorf("only %d objects", len(rows))
+	}
+	for _, c := range rows {
+		kind, raw := "commit", c.commit
+		if c.tag != "" {
+			kind, raw = "tag", c.tag
+		}
+		t.Run(c.name, func(t *testing.T) {
+			w := *w
+			w.t = t
+			keys := c.files.read(t)
+			verify := keys.Tag
+			if kind == "commit" {
+				verify = func(raw []byte, now time.Time) (trust.Signer, error) { return keys.Commit(raw, now) }
+			}
+			who, err := verify([]byte(raw), noon)
+			if got := reasonOf(t, err); got != c.want {
+				t.Errorf("windlass: %q (%v), want %q", got, err, c.want)
+			}
+			if err == nil && (who.Name == "" || who.Key == "") {
+				t.Errorf("signed by %+v", who)
+			}
+			t.Logf("windlass: %v %v", who, err)
+			if git := w.gitSays(kind, w.store(kind, raw), c.files, noon); git == (c.want == "") != (c.differs == "") {
+				t.Errorf("git says %t, and that is to differ: %q", git, c.differs)
+			}
+		})
+	}
+}
+
+func sshCommits(w *world) []verdict {
+	ann, bob, eve := w.sshKey("ann", "-t", "ed25519"), w.sshKey("bob", "-t", "rsa", "-b", "2048"), w.sshKey("eve", "-t", "ed25519")
+	carl, weak := w.sshKey("carl", "-t", "ecdsa"), w.sshKey("weak", "-t", "rsa", "-b", "1024")
+	c := w.commit(noon)
+	by := func(key string, args ...string) string { return signed(c, w.bySSH(key, c, args...)) }
+	allowed := func(lines ...string) files { return files{trust.AllowedSigners: strings.Join(lines, "\n") + "\n"} }
+	line := func(key, options string) string { return "ann@example.org " + options + w.public(key) + " her laptop" }
+	all := allowed("# who may sign", "", line(ann, ""), line(bob, ""), line(carl, ""))
+	until := func(at time.Time) files {
+		return allowed(line(ann, `valid-before="`+at.Format("20060102150405")+`Z" `))
+	}
+	since := func(at time.Time) files { return allowed(line(ann, `valid-after="`+at.Format("200601021504")+`Z" `)) }
+	return []verdict{
+		{name: "ed25519", files: all, commit: by(ann)},
+		{name: "RSA of 2048 bits", files: all, commit: by(bob)},
+		{name: "ECDSA", files: all, commit: by(carl)},
+		{name: "the other hash", files: all, commit: by(ann, "-O", "hashalg=sha256")},
+		{name: "not signed", files: all, commit: c, want: trust.Unsigned},
+		{name: "unknown SSH key", files: all, commit: by(eve), want: trust.UnknownKey},
+		{name: "revoked SSH key", files: files{trust.AllowedSigners: line(ann, ""), trust.RevokedKeys: "# lost\n" + w.public(ann) + "\n"}, commit: by(ann), want: trust.Revoked},
+		{name: "another key is revoked", files: files{trust.AllowedSigners: line(ann, ""), trust.RevokedKeys: w.public(bob) + "\n"}, commit: by(ann)},
+		{name: "signed as a file", files: all, commit: signed(c, w.run(c, "ssh-keygen", "-q", "-Y", "sign", "-n", "file", "-f", ann)+"\n"), want: trust.NotAllowed},
+		{name: "listed for files alone", files: allowed(line(ann, `namespaces="file" `)), commit: by(ann), want: trust.NotAllowed},
+		{name: "listed for git among others", files: allowed(line(ann, `namespaces="file,g?t" `)), commit: by(ann)},
+		{name: "listed for all but git", files: allowed(line(ann, `namespaces="*,!git" `)), commit: by(ann), want: trust.NotAllowed},
+		{name: "one principal, for files and for git", files: allowed(line(ann, `namespaces="file" `), line(ann, `Namespaces="git" `)), commit: by(ann)},
+		{name: "listed for files first, under another name", files: allowed(strings.Replace(line(ann, `namespaces="file" `), "ann@", "a@", 1), line(ann, "")), commit: by(ann),
+			differs: "git asks for the first line's principal alone; any line that fits counts here, whatever the order"},
+		{name: "the line ran out", files: until(noon.Add(-1 * time.Second)), commit: by(ann), want: trust.Expired},
+		{name: "the line's last second", files: until(noon), commit: by(ann)},
+		{name: "not yet", files: since(noon.Add(time.Minute)), commit: by(ann), want: trust.Expired},
+		{name: "from this minute on", files: since(noon), commit: by(ann)},
+		{name: "RSA of 1024 bits", files: allowed(line(weak, ""), line(ann, "")), commit: by(weak), want: trust.Weak, differs: "short RSA keys are refused"},
+		{name: "another message", files: all, commit: strings.Replace(by(ann), "deploy", "destroy", 1), want: trust.Bad},
+		{name: "another author", files: all, commit: strings.Replace(by(ann), "author Ann", "author Eve", 1), want: trust.Bad},
+		{name: "Windows' ends of lines in a signature", files: all, commit: signed(c, strings.ReplaceAll(w.bySSH(ann, c), "\n", "\r\n")), want: trust.Malformed},
+		{name: "text before a signature", files: all, commit: signed(c, "Version: 1\n"+w.bySSH(ann, c)), want: trust.Malformed},
+		{name: "Windows' ends of lines in the file", files: files{trust.AllowedSigners: line(ann, "") + "\r\n"}, commit: by(ann)},
+	}
+}
+
+// certificates are commits signed by keys that an authority vouches for.
+func certificates(w *world) (all []verdict) {
+	authority, other := w.sshKey("authority", "-t", "ed25519"), w.sshKey("other", "-t", "ed25519")
+	listed := func(principals string) files {
+		return files{trust.AllowedSigners: principals + " cert-authority " + w.public(authority) + "\n"}
+	}
+	c, n := w.commit(noon), 0
+	add := func(name string, f files, want trust.Reason, by string, args ...string) {
+		n++
+		key := w.sshKey(fmt.Sprintf("holder-%d", n), "-t", "ed25519")
+		w.run("", "ssh-keygen", append([]string{"-q", "-s", by, "-I", "id"}, append(args, key+".pub")...)...)
+		all = append(all, verdict{name: name, files: f, want: want, commit: signed(c, w.bySSH(key+"-cert.pub", c))})
+		if name == "only the bare key is listed" {
+			all[len(all)-1].files = files{trust.AllowedSigners: "ann@example.org " + w.public(key) + "\n"}
+		}
+	}
+	const always, ann = "always:forever", "ann@example.org"
+	add("certificate", listed("*@example.org"), "", authority, "-n", ann, "-V", always)
+	add("certificate for several", listed(ann), "", authority, "-n", "bob@example.org,"+ann, "-V", always)
+	add("certificate for somebody else", listed(ann), trust.NotAllowed, authority, "-n", "eve@example.org", "-V", always)
+	add("certificate for an excluded name", listed("*@example.org,!eve@example.org"), trust.NotAllowed, authority, "-n", "eve@example.org", "-V", always)
+	add("host's certificate", listed(ann), trust.NotAllowed, authority, "-h", "-n", ann, "-V", always)
+	add("certificate that ran out", listed(ann), trust.NotAllowed, authority, "-n", ann, "-V", "20250101000000:20260101000000")
+	add("certificate of that time", listed(ann), "", authority, "-n", ann, "-V", "20260101000000:20260701000000")
+	add("certificate of an unknown authority", listed(ann), trust.UnknownKey, other, "-n", ann, "-V", always)
+	add("only the bare key is listed", nil, trust.UnknownKey, authority, "-n", ann, "-V", always)
+	plain := w.bySSH(authority, c)
+	return append(all, verdict{name: "the authority itself", files: listed(ann), commit: signed(c, plain), want: trust.NotAllowed})
+}
+
+func gpgCommits(w *world) []verdict {
+	c := w.commit(noon)
+	by := func(key string, at time.Time, args ...string) string { return signed(c, w.byGPG(key, c, at, args...)) }
+	ring := func(blocks ...string) files { return files{trust.Keyring: strings.Join(blocks, "\n")} }
+
+	ann := w.gpgKey(noon.Add(-year), "Ann <annie@example.org>", "ed25519", "never")
+	bob, eve := w.gpgKey(noon.Add(-year), "Bob <bob@example.org>", "rsa2048", "never"), w.gpgKey(noon.Add(-year), "Eve <eve@example.com>", "ed25519", "never")
+	fast := w.gpgKey(noon.Add(time.Minute), "Fast <fast@example.com>", "ed25519", "never")
+	weak := w.gpgKey(noon.Add(-year), "Weak <weak@example.org>", "rsa1024", "never")
+	annAndBob := ring("# two in one block\n"+w.export(ann, bob), w.export(weak))
+
+	short := w.gpgKey(noon.Add(-10*day), "Short <short@example.org>", "ed25519", "20260531T000000")
+	inTime := w.commit(noon.Add(-5 * day))
+	beforeExpiry := signed(inTime, w.byGPG(short, inTime, noon.Add(-5*day)))
+	late := signed(c, w.byGPG(short, c, noon.Add(-5*day)))
+	expired := w.export(short)
+	w.gpg(noon, "", "--quick-set-expire", short, "1y")
+	renewed := w.export(short)
+	afterRenewal := by(short, noon)
+
+	sub := w.gpgKey(noon.Add(-year), "Sub <ann@example.org>", "ed25519", "never")
+	old := w.export(sub)
+	w.gpg(noon.Add(-hour), "", "--quick-add-key", sub, "ed25519", "sign")
+	withSubkey := w.export(sub)
+	bySubkey := by(sub, noon)
+
+	revoked := func(name, reason string) (key, export, armored string) {
+		key = w.gpgKey(noon.Add(-year), name+" <"+name+"@example.org>", "ed25519", "never")
+		before := w.commit(noon.Add(-5 * day))
+		armored = signed(before, w.byGPG(key, before, noon.Add(-5*day)))
+		export = w.export(key)
+		answers := "y\n" + reason + "\n\ny\n"
+		certificate := w.run(answers, "gpg", "--no-tty", "--command-fd", "0", "--pinentry-mode", "loopback", "--passphrase", "", "--faked-system-time",
+			noon.Add(-day).Format("20060102T150405")+"!", "--armor", "--gen-revoke", key)
+		w.gpg(noon, certificate, "--import")
+		return key, export + "\n" + w.export(key), armored
+	}
+	_, compromised, byCompromised := revoked("lost", "1")
+	_, superseded, bySuperseded := revoked("former", "2")
+	_, unreasoned, byUnreasoned := revoked("gone", "0")
+
+	return []verdict{
+		{name: "GPG", files: annAndBob, commit: by(ann, noon)},
+		{name: "GPG, RSA", files: annAndBob, commit: by(bob, noon)},
+		{name: "GPG, SHA-1", files: annAndBob, commit: by(bob, noon, "--digest-algo", "SHA1")},
+		{name: "unknown GPG key", files: ring(w.export(bob)), commit: by(eve, noon), want: trust.UnknownKey},
+		{name: "subkey", files: ring(withSubkey), commit: bySubkey},
+		{name: "subkey that the export lacks", files: ring(old), commit: bySubkey, want: trust.Stale},
+		{name: "subkey in the second of two exports", files: ring(old, withSubkey), commit: bySubkey},
+		{name: "another GPG message", files: annAndBob, commit: strings.Replace(by(ann, noon), "deploy", "destroy", 1), want: trust.Bad},
+		{name: "key expired since", files: ring(expired), commit: beforeExpiry, differs: "a signature that was good when it was made does not turn bad by itself"},
+		{name: "expired key, dated back", files: ring(expired), commit: late, want: trust.Expired},
+		{name: "renewed key", files: ring(expired, renewed), commit: afterRenewal},
+		{name: "renewed key, exports in the other order", files: ring(renewed, expired), commit: afterRenewal},
+		{name: "signed before the key was renewed", files: ring(renewed), commit: beforeExpiry},
+		{name: "revoked as compromised", files: ring(compromised), commit: byCompromised, want: trust.Revoked},
+		{name: "revoked as superseded", files: ring(superseded), commit: bySuperseded, differs: "it was signed before its key was put out of use"},
+		{name: "revoked without a reason", files: ring(unreasoned), commit: byUnreasoned, want: trust.Revoked},
+		{name: "a clock that is a minute ahead", files: annAndBob, commit: by(ann, noon.Add(time.Minute))},
+		{name: "a key from a minute ahead", files: ring(w.export(fast)), commit: by(fast, noon.Add(2*time.Minute)),
+			differs: "git refuses until the clocks agree; minutes are nobody's bad will"},
+		{name: "a clock that is an hour ahead", files: annAndBob, commit: by(ann, noon.Add(hour)), want: trust.Future, differs: "git does not look at when a signature was made"},
+		{name: "signature that has run out", files: annAndBob, commit: by(ann, noon.Add(-2*day), "--default-sig-expire", "1d"), want: trust.Expired},
+		{name: "signature with a demand", files: annAndBob, commit: by(ann, noon, "--sig-notation", "!team@example.org=ops"), want: trust.NotAllowed},
+		{name: "GPG, RSA of 1024 bits", files: annAndBob, commit: by(weak, noon), want: trust.Weak, differs: "short RSA keys are refused"},
+		{name: "GPG, RIPEMD-160", files: annAndBob, commit: by(bob, noon, "--digest-algo", "RIPEMD160"), want: trust.Weak, differs: "the library knows no RIPEMD-160, which nobody should sign with"},
+		{name: "wrong checksum", files: annAndBob, commit: wrongSum(by(ann, noon)), want: trust.Malformed},
+		{name: "cut short", files: annAndBob, commit: strings.Replace(by(ann, noon), " -----END PGP SIGNATURE-----\n", "", 1), want: trust.Malformed,
+			differs: "gpg does without the end of a signature"},
+	}
+}
+
+// wrongSum changes the checksum of a signature's armor.
+func wrongSum(commit string) string {
+	at := strings.LastIndex(commit, "\n =") + len("\n =")
+	return commit[:at] + base64.StdEncoding.EncodeToString([]byte{1, 2, 3}) + commit[at+4:]
+}
+
+// oddCommits are such as git itself does not write, but stores.
+func oddCommits(w *world) (all []verdict) {
+	ann := w.sshKey("odd", "-t", "ed25519")
+	f := files{trust.AllowedSigners: "ann@example.org " + w.public(ann) + "\n"}
+	add := func(name, raw string) {
+		all = append(all, verdict{name: name, files: f, commit: signed(raw, w.bySSH(ann, raw))})
+	}
+	c := w.commit(noon)
+	swap := func(old, with string) string { return strings.ReplaceAll(c, old, with) }
+	add("unknown headers", headed(headed(c, "encoding", "ISO-8859-1"), "change-id", "one\ntwo"))
+	add("Latin-1", strings.Replace(headed(c, "encoding", "ISO-8859-1"), "deploy", "d\xe9ploiement", 1))
+	add("a zone of -0000", swap("+0000", "-0000"))
+	add("a zone of +0545", swap("+0000", "+0545"))
+	add("nobody's name", swap("Ann <", " <"))
+	add("no message", strings.TrimSuffix(c, "deploy\n"))
+	add("no newline at the end", strings.TrimSuffix(c, "\n"))
+	add("a long header", headed(c, "note", strings.Repeat("x", 200_000)))
+	inner := w.tag(w.store("commit", c), "commit", "v1", noon)
+	add("a merged tag, signed itself", headed(c, "mergetag", inner+w.bySSH(ann, inner)))
+	add("two merged tags", headed(headed(c, "mergetag", inner+w.bySSH(ann, inner)), "mergetag", inner))
+	return append(all,
+		verdict{name: "only a merged tag is signed", files: f, commit: headed(c, "mergetag", inner+w.bySSH(ann, inner)), want: trust.Unsigned},
+		verdict{name: "a signature in the message", files: f, commit: c + "\ngpgsig " + w.bySSH(ann, c), want: trust.Unsigned},
+		verdict{name: "an empty signature", files: f, commit: headed(c, "gpgsig", ""), want: trust.Unsigned},
+		verdict{name: "a signature for SHA-256 alone", files: f, commit: headed(c, "gpgsig-sha256", w.bySSH(ann, c)), want: trust.Unsigned},
+		verdict{name: "x509", files: f, commit: signed(c, "-----BEGIN SIGNED MESSAGE-----\nMIAGCSqGSIb3DQEHAqCAMIACAQEx\n-----END SIGNED MESSAGE-----\n"), want: trust.X509},
+		verdict{name: "no signature that is known", files: f, commit: signed(c, "signed: Ann\n"), want: trust.Malformed},
+	)
+}
+
+func tags(w *world) []verdict {
+	ssh, gpg := w.sshKey("tagger", "-t", "ed25519"), w.gpgKey(noon.Add(-year), "Tagger <tagger@example.org>", "ed25519", "never")
+	f := files{trust.AllowedSigners: "ann@example.org " + w.public(ssh) + "\n", trust.Keyring: w.export(gpg)}
+	commit := w.store("commit", w.commit(noon))
+	plain := w.tag(commit, "commit", "v1.4.2", noon)
+	bySSH := plain + w.bySSH(ssh, plain)
+	outer := w.tag(w.store("tag", plain), "tag", "v1.4.2", noon)
+	tree := w.tag(w.tree, "tree", "v1.4.2", noon)
+	old := strings.Replace(plain, fmt.Sprintf("tagger Ann <ann@example.org> %d +0000\n", noon.Unix()), "", 1)
+	certificate := plain + "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUTest\n-----END CERTIFICATE-----\n"
+	return []verdict{
+		{name: "tag, SSH", files: f, tag: bySSH},
+		{name: "tag, GPG", files: f, tag: plain + w.byGPG(gpg, plain, noon)},
+		{name: "tag, not signed", files: f, tag: plain, want: trust.Unsigned},
+		{name: "tag of a tag", files: f, tag: outer + w.bySSH(ssh, outer)},
+		{name: "tag of a tree", files: f, tag: tree + w.bySSH(ssh, tree)},
+		{name: "another tag's text", files: f, tag: strings.Replace(bySSH, "release", "malware", 1), want: trust.Bad},
+		{name: "tag that says not when", files: f, tag: old + w.byGPG(gpg, old, noon), want: trust.Malformed},
+		{name: "tag with a certificate in its notes", files: f, tag: certificate, want: trust.Unsigned},
+		{name: "signed tag with a certificate in its notes", files: f, tag: certificate + w.bySSH(ssh, certificate)},
+	}
+}
