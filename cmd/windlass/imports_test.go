@@ -23,6 +23,7 @@ var mayKnow = map[string][]string{
 	"reconciler/sim":  {"desired", "health", "actuators", "reconciler/plan", "reconciler"},
 
 	"desired/window":  {},
+	"desired/trust":   {},
 	"desired/gitrepo": {"desired", "internal/durable", "internal/redact"},
 	"health/probe":    {"desired", "health", "actuators", "internal/redact"},
 	"actuators/elb":   {"desired", "actuators", "internal/awsapi"},
