@@ -49,7 +49,8 @@ var mayKnow = map[string][]string{
 	"internal/cage":            {},
 	"internal/mirror":          {"desired"},
 
-	"internal/web/access":        {"desired"},
+	"internal/web/access":        {"desired", "internal/tries"},
+	"internal/tries":             {},
 	"internal/scaffold":          {"desired", "deploy-repo-example"},
 	"internal/outbound":          {"internal/redact"},
 	"internal/notify/notifytest": {},

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"windlass/internal/tries"
 )
 
 // A User is who makes a request. The zero User is nobody, and may change nothing.
@@ -68,8 +70,8 @@ func (g *Gate) admit(r *http.Request) (*account, *refusal) {
 	if !given {
 		return nil, &refusal{status: http.StatusUnauthorized, says: "say who you are: give user and password", ask: true}
 	}
-	from := address(r.RemoteAddr)
-	if wait := g.tries.wait(from); wait > 0 {
+	from := tries.Address(r.RemoteAddr)
+	if wait := g.tries.Wait(from); wait > 0 {
 		return nil, tooMany(wait)
 	}
 	return g.prove(r.Context(), now, name, password, from)
@@ -93,11 +95,11 @@ func (g *Gate) prove(ctx context.Context, now *version, name, password string, f
 	if known && g.proofs.has(right) { // by a request that came along with this one
 		return of, nil
 	}
-	if wait := g.tries.wait(from); wait > 0 {
+	if wait := g.tries.Wait(from); wait > 0 {
 		return nil, tooMany(wait)
 	}
 	if err := bcrypt.CompareHashAndPassword([]byte(of.hash), []byte(password)); err != nil || !known {
-		g.tries.fail(from)
+		g.tries.Fail(from)
 		return nil, &refusal{status: http.StatusUnauthorized, says: "wrong user or password", ask: true}
 	}
 	g.proofs.add(right)
@@ -123,7 +125,7 @@ func (g *Gate) turn(ctx context.Context) *refusal {
 func tooMany(wait time.Duration) *refusal {
 	return &refusal{
 		status: http.StatusTooManyRequests, retry: wait,
-		says: fmt.Sprintf("%d wrong passwords came from this address: try again in %.0f s", mostTries, math.Ceil(wait.Seconds())),
+		says: fmt.Sprintf("%d wrong passwords came from this address: try again in %.0f s", tries.Most, math.Ceil(wait.Seconds())),
 	}
 }
 

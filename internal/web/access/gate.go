@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"windlass/internal/tries"
 )
 
 // Options are what a gate needs.
@@ -23,7 +25,7 @@ type Gate struct {
 	options Options
 	inForce atomic.Pointer[version]
 	proofs  *proofs
-	tries   *tries
+	tries   *tries.Tries
 	hashing chan struct{} // holds one: who has it may hash
 
 	mu      sync.Mutex // of one look at the file
@@ -46,7 +48,7 @@ func Open(o Options) (*Gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use --web-config %s: %w", o.File, err)
 	}
-	g := &Gate{options: o, proofs: newProofs(), tries: newTries(), hashing: make(chan struct{}, 1), seen: seen}
+	g := &Gate{options: o, proofs: newProofs(), tries: tries.New(), hashing: make(chan struct{}, 1), seen: seen}
 	g.inForce.Store(first)
 	return g, nil
 }

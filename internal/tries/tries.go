@@ -1,4 +1,4 @@
-package access
+package tries
 
 import (
 	"net/netip"
@@ -6,14 +6,16 @@ import (
 	"time"
 )
 
+// Most is how many tries of an address may fail in a minute.
+const Most = 10
+
 const (
-	mostTries     = 10 // that failed, of an address in
-	tryWindow     = time.Minute
-	mostAddresses = 1000 // that are remembered at once: in a minute, hardly more can be hashed
+	window        = time.Minute
+	mostAddresses = 1000 // that are remembered at once
 )
 
-// Tries counts how often each address gave wrong credentials.
-type tries struct {
+// Tries counts those that failed, address by address. New makes one; its methods may be called side by side.
+type Tries struct {
 	mu     sync.Mutex
 	failed map[netip.Prefix]*failures
 }
@@ -23,35 +25,36 @@ type failures struct {
 	until time.Time // when they are forgotten
 }
 
-func newTries() *tries { return &tries{failed: map[netip.Prefix]*failures{}} }
+// New returns Tries of which none has failed.
+func New() *Tries { return &Tries{failed: map[netip.Prefix]*failures{}} }
 
-// wait is how long the address is not listened to any more; 0: it is.
-func (t *tries) wait(from netip.Prefix) time.Duration {
+// Wait is how long the address is not listened to any more; 0: it is.
+func (t *Tries) Wait(from netip.Prefix) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := t.failed[from]
-	if f == nil || f.count < mostTries {
+	if f == nil || f.count < Most {
 		return 0
 	}
 	return max(0, time.Until(f.until))
 }
 
-// fail counts a failed try.
-func (t *tries) fail(from netip.Prefix) {
+// Fail counts a failed try. Of more addresses than are remembered, the one that would be forgotten next is forgotten.
+func (t *Tries) Fail(from netip.Prefix) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
 	f := t.failed[from]
 	if f == nil || !now.Before(f.until) {
 		t.makeRoom(now)
-		f = &failures{until: now.Add(tryWindow)}
+		f = &failures{until: now.Add(window)}
 		t.failed[from] = f
 	}
 	f.count++
 }
 
 // makeRoom forgets what is over, and when that is nothing what will be over next.
-func (t *tries) makeRoom(now time.Time) {
+func (t *Tries) makeRoom(now time.Time) {
 	if len(t.failed) < mostAddresses {
 		return
 	}
@@ -68,8 +71,8 @@ func (t *tries) makeRoom(now time.Time) {
 	}
 }
 
-// address is what counts as one address: of IPv6 the network of 64 bits, of which whoever has one has all.
-func address(remote string) netip.Prefix {
+// Address is what counts as one address, of what a connection calls its other end: of IPv6 the network of 64 bits, of which whoever has one has all.
+func Address(remote string) netip.Prefix {
 	from, _ := netip.ParseAddrPort(remote) // what is none is one address as well
 	ip := from.Addr().Unmap().WithZone("")
 	bits := 32
