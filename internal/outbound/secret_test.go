@@ -36,3 +36,22 @@ func TestASecretIsALineInAFile(t *testing.T) {
 		t.Errorf("%q, %v", s, err)
 	}
 }
+
+func TestSecretsAreLinesOfAFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "secrets")
+	for text, want := range map[string]string{
+		"one\n": "one", " one \r\n\n\ttwo": "one two", "\n \n": "between 1 and 2", "": "between 1 and 2", "a\nb\nc": "between 1 and 2",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all, err := outbound.Secrets(file, 2)
+		if got := strings.Join(all, " "); err == nil && got != want || err != nil && (got != "" || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %q, %v, want %s", text, got, err, want)
+		}
+	}
+	if _, err := outbound.Secrets(file+".none", 2); err == nil || !strings.Contains(err.Error(), "cannot read "+file+".none (no such file") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
