@@ -37,6 +37,8 @@ type Repo struct {
 	// holder changes what mu guards.
 	pass chan struct{}
 
+	woken chan struct{} // holds one when Run is to poll at once
+
 	proposals proposals
 
 	mu      sync.Mutex
@@ -66,7 +68,7 @@ func open(options Options, load loader) (*Repo, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Repo{options: options, remote: remote, keeper: keeper{options.Dir}, load: load, pass: make(chan struct{}, 1)}
+	r := &Repo{options: options, remote: remote, keeper: keeper{options.Dir}, load: load, pass: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
 	r.proposals.turn = make(chan struct{}, 1)
 	r.stats = Stats{Branch: options.Branch, Path: options.Path, Errors: map[Reason]int{}}
 	for _, reason := range Reasons() {

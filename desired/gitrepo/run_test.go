@@ -29,7 +29,7 @@ func (s script) play(t *testing.T, interval, length time.Duration) (polls []time
 			polls = append(polls, time.Since(start))
 			return desired.State{Revision: now.revision, Problem: now.problem}, now.err
 		}
-		err := loop(ctx, interval, desired.State{}, poll, func(state desired.State) { delivered = append(delivered, state) })
+		err := loop(ctx, newPacer(interval, nil), desired.State{}, poll, func(state desired.State) { delivered = append(delivered, state) })
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("loop ended with %v", err)
 		}
@@ -118,7 +118,7 @@ func TestDeliversWhatWasAcceptedWhileGitIsSilent(t *testing.T) {
 					time.Sleep(test.silence)
 					return desired.State{Revision: "new"}, nil
 				}
-				_ = loop(ctx, time.Second, desired.State{Revision: test.kept}, poll, func(state desired.State) {
+				_ = loop(ctx, newPacer(time.Second, nil), desired.State{Revision: test.kept}, poll, func(state desired.State) {
 					got = append(got, time.Since(start).String()+" "+state.Revision)
 				})
 				if !slices.Equal(got, test.want) {
@@ -126,5 +126,98 @@ func TestDeliversWhatWasAcceptedWhileGitIsSilent(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// awake runs a loop whose polls take a while and end in an error when fail says so, and returns when they began, from the start on.
+func awake(t *testing.T, took, length time.Duration, fail func() error, wake func(ctx context.Context, wake func())) (polls []time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), length)
+		defer cancel()
+		r := &Repo{woken: make(chan struct{}, 1)}
+		go wake(ctx, r.Wake)
+		poll := func(context.Context) (desired.State, error) {
+			polls = append(polls, time.Since(start))
+			time.Sleep(took)
+			return desired.State{}, fail()
+		}
+		_ = loop(ctx, newPacer(10*time.Minute, r.woken), desired.State{}, poll, func(desired.State) {})
+		synctest.Wait()
+	})
+	return polls
+}
+
+func never() error { return nil }
+
+// at wakes at times since the start.
+func at(times ...time.Duration) func(context.Context, func()) {
+	return func(_ context.Context, wake func()) {
+		start := time.Now()
+		for _, then := range times {
+			time.Sleep(time.Until(start.Add(then)))
+			wake()
+		}
+	}
+}
+
+func TestAWakePollsAtOnce(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for name, test := range map[string]struct{ wakes, polls []time.Duration }{
+		"while it waits":                 {[]time.Duration{5000 * ms}, []time.Duration{0, 5000 * ms}},
+		"right after another poll":       {[]time.Duration{101 * ms}, []time.Duration{0, 101 * ms}},
+		"during a poll":                  {[]time.Duration{50 * ms}, []time.Duration{0, 100 * ms}},
+		"several together":               {[]time.Duration{5000 * ms, 5000 * ms, 5001 * ms}, []time.Duration{0, 5000 * ms, 6000 * ms}},
+		"one after the other in time":    {[]time.Duration{5000 * ms, 6500 * ms}, []time.Duration{0, 5000 * ms, 6500 * ms}},
+		"one after the other, too early": {[]time.Duration{5000 * ms, 5500 * ms, 5700 * ms}, []time.Duration{0, 5000 * ms, 6000 * ms}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if polls := awake(t, 100*ms, time.Minute, never, at(test.wakes...)); !slices.Equal(polls, test.polls) {
+				t.Errorf("polls at %v, want %v", polls, test.polls)
+			}
+		})
+	}
+}
+
+// storm wakes all the time.
+func storm(ctx context.Context, wake func()) {
+	for sleep(ctx, 10*time.Millisecond) == nil {
+		wake()
+	}
+}
+
+func TestAStormOfWakesIsNoStormOfPolls(t *testing.T) {
+	t.Parallel()
+	polls := awake(t, 0, time.Minute, never, storm)
+	if len(polls) < 55 || len(polls) > 61 {
+		t.Errorf("%d polls in a minute of pushes, want one a second", len(polls))
+	}
+	slow := awake(t, 7*time.Second, time.Minute, never, storm)
+	if len(slow) < 8 || len(slow) > 10 {
+		t.Errorf("%d polls in a minute of pushes, want one after the other, 7 s each", len(slow))
+	}
+}
+
+// TestWakesDoNotShortenAnOutageForEver: a server that is down is not asked once a second by everybody who pushes elsewhere.
+func TestWakesDoNotShortenAnOutageForEver(t *testing.T) {
+	t.Parallel()
+	polls := awake(t, 0, time.Hour, func() error { return errors.New("down") }, storm)
+	if len(polls) < 15 || len(polls) > 25 {
+		t.Errorf("%d polls in an hour of an outage", len(polls))
+	}
+	if last := polls[len(polls)-1] - polls[len(polls)-2]; last < longestPause*8/10 {
+		t.Errorf("after an hour it is still asked every %s", last)
+	}
+	asked := 0
+	polls = awake(t, 0, 3*time.Minute, func() error {
+		if asked++; asked <= 6 {
+			return errors.New("down")
+		}
+		return nil
+	}, storm)
+	if last := polls[len(polls)-1] - polls[len(polls)-2]; last > 1100*time.Millisecond {
+		t.Errorf("after the outage it is woken after %s", last)
 	}
 }
