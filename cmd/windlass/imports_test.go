@@ -51,6 +51,7 @@ var mayKnow = map[string][]string{
 
 	"internal/web/access":        {"desired", "internal/tries"},
 	"internal/tries":             {},
+	"internal/hook":              {"internal/outbound", "internal/tries"},
 	"internal/scaffold":          {"desired", "deploy-repo-example"},
 	"internal/outbound":          {"internal/redact"},
 	"internal/notify/notifytest": {},
