@@ -79,6 +79,18 @@ func (g *Gate) TLS() *tls.Config {
 	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return g.inForce.Load().tls, nil }}
 }
 
+// TLSForAll is how TLS is spoken where no client certificate is wanted: as TLS says, but for that. Nil: plain HTTP.
+func (g *Gate) TLSForAll() *tls.Config {
+	if g.inForce.Load().tls == nil {
+		return nil
+	}
+	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		c := g.inForce.Load().tls.Clone()
+		c.ClientAuth, c.ClientCAs, c.VerifyPeerCertificate = tls.NoClientCert, nil, nil
+		return c, nil
+	}}
+}
+
 // Problem is why the newest version of the file is not in force; empty: it is.
 func (g *Gate) Problem() string {
 	g.mu.Lock()
