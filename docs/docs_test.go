@@ -238,6 +238,7 @@ func series() map[string][]string {
 	found := map[string][]string{}
 	registry := metrics.NewRegistry(metrics.Build{}, metrics.NewEvents(), nobody{}, func() metrics.Git { return metrics.Git{} })
 	registry.MustRegister(metrics.WebConfig(func() string { return "" }), metrics.NewNotifications(nil, nil, func() []metrics.Channel { return nil }))
+	registry.MustRegister(metrics.NewWebhooks[string, string](nil, nil))
 	registry.MustRegister(metrics.NewForge(nil).Collectors(func() []string { return nil })...)
 	descs := make(chan *prometheus.Desc)
 	go func() {

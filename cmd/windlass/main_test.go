@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 			"told":      awaitTold,
 			"back":      goBack,
 			"says":      awaitSaid,
+			"hook":      sendHook,
 			"plain":     schemed("http"), "secured": schemed("https"),
 		},
 	})

@@ -28,6 +28,8 @@ type agentOptions struct {
 	stateDir                   string
 	listen, logFormat, accepts string // of run only
 	webConfig, forges, notify  string // as well
+	webhookListen              string // and these
+	webhookSecretFile          string
 }
 
 // shared defines the flags that run and plan have in common.
@@ -64,10 +66,15 @@ func (o *agentOptions) check() error {
 		return fmt.Errorf("--refresh %v is too short: give at least %v", o.refresh, leastRefresh)
 	case o.logFormat != "" && o.logFormat != "text" && o.logFormat != "json":
 		return fmt.Errorf("--log-format %q is unknown: give text or json", o.logFormat)
+	case o.webhookListen != "" && o.webhookSecretFile == "":
+		return fmt.Errorf("--webhook-listen without a secret would listen to anybody: give --webhook-secret-file")
+	case o.webhookListen == "" && o.webhookSecretFile != "":
+		return fmt.Errorf("give --webhook-listen as well: nothing else reads --webhook-secret-file")
 	}
 	for _, file := range []struct{ flag, path string }{
 		{"ssh-key", o.sshKey}, {"ssh-known-hosts", o.sshKnownHosts}, {"git-ssh-key", o.gitSSHKey}, {"git-known-hosts", o.gitKnownHosts},
 		{"git-token-file", o.gitTokenFile}, {"web-config", o.webConfig}, {"forges", o.forges}, {"notify", o.notify},
+		{"webhook-secret-file", o.webhookSecretFile},
 	} {
 		if err := readable(file.path); err != nil {
 			return fmt.Errorf("%w; correct --%s", err, file.flag)

@@ -20,10 +20,14 @@ name instances or load balancers need any.
 
 With --web-config everything is served on any address. Where it names users, whoever asks for more than /healthz and /readyz has to
 give user and password. On an address that is not loopback it has to name users and TLS, or to require client certificates. While
-the agent runs, a version of the file that is broken, or that would let in everybody again, changes nothing.`,
+the agent runs, a version of the file that is broken, or that would let in everybody again, changes nothing.
+
+With --webhook-listen a push is seen at once rather than at the next --interval. Webhooks prove themselves by the secret of
+--webhook-secret-file and by nothing else: users and client certificates of --web-config are not asked for there, its TLS is spoken.`,
 		Example: `  windlass run --repo https://git.example.com/ops/deploy --git-token-file /etc/windlass/token --ssh-key /etc/windlass/id_ed25519
   windlass run --config /etc/windlass/windlass.yaml --log-format json
-  windlass run --config /etc/windlass/windlass.yaml --listen 0.0.0.0:9190 --web-config /etc/windlass/web.yaml`,
+  windlass run --config /etc/windlass/windlass.yaml --listen 0.0.0.0:9190 --web-config /etc/windlass/web.yaml
+  windlass run --config /etc/windlass/windlass.yaml --webhook-listen 127.0.0.1:9191 --webhook-secret-file /etc/windlass/webhook-secret`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
@@ -46,6 +50,8 @@ the agent runs, a version of the file that is broken, or that would let in every
 	f.StringVar(&o.webConfig, "web-config", "", "`file` with TLS and users for --listen, in the format of Prometheus's exporter-toolkit; taken anew when it changes")
 	f.StringVar(&o.forges, "forges", "", "`file` that says which host is a GitHub, a GitLab or a Gitea, and whose token is used there: commits of the deploy repo are told what becomes of them")
 	f.StringVar(&o.notify, "notify", "", "`file` with the channels (Slack, Google Chat, Teams, mail, Alertmanager, webhooks) that fleets name under notify; read at the start")
+	f.StringVar(&o.webhookListen, "webhook-listen", "", "`address` for webhooks of the deploy repo's forge, POST /hooks/git and nothing else; a push is then seen at once")
+	f.StringVar(&o.webhookSecretFile, "webhook-secret-file", "", "`file` with the secret that webhooks prove to know, or with one in each line; read at each of them")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.accepts, "accept-revision", "", "`commit` whose rewritten history a person has accepted")
 	return configurable(cmd)

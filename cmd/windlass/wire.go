@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -38,7 +39,8 @@ type agent struct {
 	gate     *access.Gate // nil: no --web-config
 	pages    forge.Pages
 	forge    forgeReport
-	told     *notices // nil: no --notify
+	told     *notices  // nil: no --notify
+	hooks    *webhooks // nil: no --webhook-listen
 	core     *reconciler.Agent
 	source   *sight
 	handler  http.Handler
@@ -74,6 +76,9 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 		return a, err
 	}
 	if err = a.listen(); err != nil {
+		return a, err
+	}
+	if a.hooks, err = openWebhooks(o, a.repo.Wake, log); err != nil {
 		return a, err
 	}
 	if a.told, err = openNotices(o.notify); err != nil {
@@ -127,6 +132,9 @@ func (a *agent) join(me plan.Agent) error {
 	if a.told != nil {
 		series.MustRegister(a.told.series)
 	}
+	if a.hooks != nil {
+		series.MustRegister(a.hooks.series)
+	}
 	options := web.Options{
 		Addr: a.listener.Addr().String(), Access: a.gate, Source: source, Metrics: metrics.Handler(series), Sight: a.core.Sight,
 		Propose: a.repo.Propose, Earlier: a.repo.Earlier,
@@ -172,12 +180,20 @@ func (a *agent) run(ctx context.Context) error {
 	defer cancel()
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
-	served := make(chan error, 1)
-	secured := a.secured()
+	served, heard := make(chan error, 1), make(chan error, 1)
+	secured, securedForAll := a.secured()
 	go func() {
 		defer cancel()
 		served <- web.Serve(serving, a.listener, a.handler, secured, a.log)
 	}()
+	go func() {
+		err := a.hooks.serve(serving, securedForAll)
+		if err != nil {
+			cancel()
+		}
+		heard <- err
+	}()
+	a.hooks.tell(securedForAll)
 	a.log.Info("listening", "addr", a.listener.Addr().String(), "tls", secured != nil)
 	tellSupervisor(daemon.SdNotifyReady, a.log)
 	states := make(chan desired.State)
@@ -199,15 +215,15 @@ func (a *agent) run(ctx context.Context) error {
 	polling.Wait()
 	stopServing()
 	keeping.Wait()
-	return <-served
+	return errors.Join(<-served, <-heard)
 }
 
-// secured is how TLS is spoken; nil: not at all.
-func (a *agent) secured() *tls.Config {
+// secured is how TLS is spoken, and how with those who have no client certificate; nil: not at all.
+func (a *agent) secured() (with, forAll *tls.Config) {
 	if a.gate == nil {
-		return nil
+		return nil, nil
 	}
-	return a.gate.TLS()
+	return a.gate.TLS(), a.gate.TLSForAll()
 }
 
 // poll passes on what git says, and tells the log.
@@ -236,6 +252,7 @@ func (a *agent) tell(s desired.State) {
 
 // Close closes what was opened, the last first.
 func (a *agent) Close() {
+	a.hooks.close()
 	if a.listener != nil {
 		a.listener.Close()
 	}

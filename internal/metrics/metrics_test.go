@@ -404,8 +404,10 @@ func TestWhatPlacesOutsideAreTold(t *testing.T) {
 	n, f := metrics.NewNotifications([]string{"slack"}, []string{"started"}, channels), metrics.NewForge([]string{"status"})
 	n.Attempt("slack", "started", "error")
 	f.Wrote("status", true)
+	w := metrics.NewWebhooks([]string{"github"}, []string{"accepted", "bad_signature"})
+	w.Request("github", "accepted")
 	told := prometheus.NewPedanticRegistry()
-	told.MustRegister(n)
+	told.MustRegister(n, w)
 	told.MustRegister(f.Collectors(func() []string { return []string{"it is down"} })...)
 	golden(t, "outside.prom", exposition(t, told))
 }
