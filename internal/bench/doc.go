@@ -1,6 +1,6 @@
 // Package bench measures how fast windlass is and what it costs: a rolling release beside the shell loop that people write for one
 // (rolling.sh), what a node costs in small and in large fleets, what the rate of changes costs, how long rollouts take whose drains end
-// early, what channels that hang cost them, an idle pass, planning, memory, the way from a push to the first drain, and from a change to its line in a follower, a deploy
+// early, what channels that hang cost them, an idle pass, planning, memory, the way from a push to the first drain, with a webhook and without, and from a change to its line in a follower, a deploy
 // from a clone beside git alone, the size of the binary. `make bench` runs it and prints
 // one table; with BEFORE=REVISION (.ci/before) it has a column for what an earlier revision costs.
 //

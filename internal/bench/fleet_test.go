@@ -63,10 +63,17 @@ type realFleet struct {
 	logins           atomic.Int64 // connections that sshds let in
 	listings         atomic.Int64 // of the deploy repo's references
 	fetches          atomic.Int64 // of its objects
+	pushed           func()       // told of each push; nil: nobody is
 }
 
 // startFleet returns when the agent has adopted every node. The end of the benchmark ends it.
 func startFleet(b *testing.B) *realFleet {
+	b.Helper()
+	return startFleetAt(b, interval)
+}
+
+// startFleetAt is startFleet with an agent that polls at an interval and has more arguments.
+func startFleetAt(b *testing.B, interval time.Duration, args ...string) *realFleet {
 	b.Helper()
 	if sshdtest.Path() == "" {
 		b.Skip("left out: sshd is not installed (package openssh-server)")
@@ -78,7 +85,7 @@ func startFleet(b *testing.B) *realFleet {
 	f := &realFleet{user: me.Username}
 	f.Fleet, err = sandbox.Start(b.Context(), sandbox.Options{
 		Executable: executable, Dir: b.TempDir(), Nodes: nodes, Rate: 1, Delay: time.Nanosecond, Startup: time.Nanosecond, Interval: interval,
-		User: f.user, SSH: f.serveSSH,
+		User: f.user, SSH: f.serveSSH, AgentArgs: args,
 	})
 	check(b, err)
 	b.Cleanup(func() { check(b, f.Close()) })

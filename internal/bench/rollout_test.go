@@ -125,6 +125,9 @@ func (f *realFleet) rollByAgent(b *testing.B, release string) (rollout, time.Dur
 	_, err := f.Repo.Commit(b.Context(), release)
 	check(b, err)
 	pushed := time.Now()
+	if f.pushed != nil {
+		f.pushed()
+	}
 	f.await(b, release)
 	events := f.logged(b, pushed)
 	var r rollout
