@@ -20,7 +20,30 @@ const asListed = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKe
 // completes has a shell complete a command's arguments from what the agent knows: fleets, and after a fleet its releases where they are
 // asked for. An agent that cannot be asked completes nothing.
 func completes(cmd *cobra.Command, at *agentAddress, releases bool) {
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cmd.ValidArgsFunction = asked(at, func(ctx context.Context, c *client, args []string) []string {
+		switch {
+		case len(args) == 0:
+			return c.fleetNames(ctx)
+		case len(args) == 1 && releases:
+			return c.releases(ctx, args[0])
+		}
+		return nil
+	})
+}
+
+// completesFrom has a shell complete --from with fleets other than the one that is deployed.
+func completesFrom(cmd *cobra.Command, at *agentAddress) {
+	err := cmd.RegisterFlagCompletionFunc("from", asked(at, func(ctx context.Context, c *client, args []string) []string {
+		return slices.DeleteFunc(c.fleetNames(ctx), func(name string) bool { return slices.Contains(args, name) })
+	}))
+	if err != nil {
+		panic(err) // the flag is defined
+	}
+}
+
+// asked completes with what words finds out from the agent.
+func asked(at *agentAddress, words func(context.Context, *client, []string) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 		defer cancel()
 		if err := cmd.PreRunE(cmd, args); err != nil {
@@ -31,14 +54,7 @@ func completes(cmd *cobra.Command, at *agentAddress, releases bool) {
 			return nil, asListed
 		}
 		defer c.close()
-		var words []string
-		switch {
-		case len(args) == 0:
-			words = c.fleetNames(ctx)
-		case len(args) == 1 && releases:
-			words = c.releases(ctx, args[0])
-		}
-		return words, asListed
+		return words(ctx, c, args), asListed
 	}
 }
 

@@ -37,12 +37,13 @@ type deployOptions struct {
 	gitTokenFile          string
 	gitSSHKey             string
 	gitKnownHosts         string
+	from                  string // the fleet that says the release; empty: it is named
 }
 
 func newDeploy() *cobra.Command {
 	var o deployOptions
 	cmd := &cobra.Command{
-		Use:   "deploy FLEET RELEASE",
+		Use:   "deploy FLEET (RELEASE | --from FLEET)",
 		Short: "Commit a release for a fleet, push it, and follow it to its end",
 		Long: `Commit a release for a fleet, push it, and follow it to its end. In a clone of the deploy repo this changes the release: line of the
 fleet's file and nothing else, on top of what the remote's branch has now. Your index, work tree, branch and uncommitted changes stay as
@@ -50,24 +51,35 @@ they are. It is done by your own git, with your name, your signature and your pr
 
 Before anything is committed, the agent says what it would do, and you are asked.
 
+With --from the release is the one that every node of another fleet has proven, as the agent says: web-staging's, say, for web-live.
+Where that fleet is halted, on its way or short of nodes, nothing is pushed.
+
 ` + endings,
 		Example: `  windlass deploy web-live v1.4.3
+  windlass deploy web-live --from web-staging                 # what is proven there
   windlass deploy web-live v1.4.3 --yes --timeout 1h          # in a pipeline
   windlass deploy web-live v1.4.3 --yes --repo https://git.example.com/ops/deploy --git-token-file token --author 'CI <ci@example.com>'
   windlass deploy web-live v1.4.3 --pr --forges ~/forges.yaml # ask for it in a pull request
   windlass deploy web-live v1.4.3 --message 'web: urgent fix' --no-follow`,
-		Args: exactly("a fleet", "a release"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return exactly("a fleet")(cmd, args)
+			}
+			return atMost(2)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := desired.CheckRelease(args[1]); err != nil {
+			d := newDeployment(o, args[0], cmd)
+			if err := d.takeRelease(args[1:], cmd.CommandPath()); err != nil {
 				return err
 			}
-			d := newDeployment(o, args[0], cmd)
-			d.release, d.prepare = args[1], d.change
+			d.prepare = d.change
 			return d.run(cmd.Context())
 		},
 	}
+	cmd.Flags().StringVar(&o.from, "from", "", "`fleet` that has proven the release, in place of its name")
 	o.define(cmd)
 	completes(cmd, &o.at, true)
+	completesFrom(cmd, &o.at)
 	cmd.Flags().BoolVar(&o.inBase, "in-base", false, "change the release where a base says it, for every fleet that has it from there")
 	return configurable(cmd)
 }
@@ -98,6 +110,7 @@ type deployment struct {
 	in             io.Reader
 	out, stderr    io.Writer
 
+	proof   proof // of the release; zero: it was named
 	clone   checkout
 	agent   *client
 	prepare func(ctx context.Context, tip string) (change, error) // what is committed on top of a commit
@@ -105,6 +118,22 @@ type deployment struct {
 
 func newDeployment(o deployOptions, fleet string, cmd *cobra.Command) *deployment {
 	return &deployment{deployOptions: o, fleet: fleet, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+}
+
+// takeRelease takes the release that is named, unless a fleet is to say it.
+func (d *deployment) takeRelease(named []string, command string) error {
+	switch {
+	case d.from == d.fleet:
+		return fmt.Errorf("--from %s is the fleet that is deployed: name the one that has proven the release", d.from)
+	case d.from != "" && len(named) > 0:
+		return fmt.Errorf("release %s and --from %s are two answers to one question: give one of them", named[0], d.from)
+	case d.from != "":
+		return nil
+	case len(named) == 0:
+		return fmt.Errorf("name a release, or with --from a fleet that has proven one; see %s --help", command)
+	}
+	d.release = named[0]
+	return desired.CheckRelease(d.release)
 }
 
 func (d *deployment) run(ctx context.Context) (err error) {
@@ -117,6 +146,12 @@ func (d *deployment) run(ctx context.Context) (err error) {
 	defer d.agent.close()
 	if err := d.aim(ctx); err != nil {
 		return err
+	}
+	if d.from != "" {
+		if d.proof, err = d.agent.proven(ctx, d.from); err != nil {
+			return fmt.Errorf("nothing was pushed: %w", err)
+		}
+		d.release = d.proof.release
 	}
 	if d.path = path.Clean(d.path); !fs.ValidPath(d.path) {
 		return fmt.Errorf("--path %s is not inside the deploy repo: name a directory relative to its root", d.path)
@@ -180,6 +215,9 @@ func (d *deployment) deploy(ctx context.Context, c change) (string, error) {
 // tell tells what is about to be committed, and what the agent would do.
 func (d *deployment) tell(out io.Writer, c change, f web.Forecast) {
 	fmt.Fprintf(out, "%s: %s → %s\n", d.fleet, web.Line(c.was), d.release)
+	if d.from != "" {
+		fmt.Fprintf(out, "  from      %s\n", d.proof)
+	}
 	for _, fleet := range c.rolls {
 		if fleet != d.fleet {
 			fmt.Fprintf(out, "  as well   fleet %s, which has its release from %s\n", web.Line(fleet), web.Line(c.holder))
@@ -295,6 +333,9 @@ func (d *deployment) commit(ctx context.Context, c change) (string, error) {
 func (d *deployment) subject(c change) string {
 	if strings.TrimSpace(d.message) != "" {
 		return d.message
+	}
+	if d.from != "" {
+		return fmt.Sprintf("%s: %s from %s (was %s)", d.fleet, d.release, d.from, c.was)
 	}
 	return fmt.Sprintf("%s: %s (was %s)", d.fleet, d.release, c.was)
 }

@@ -94,6 +94,7 @@ func TestDeployCommand(t *testing.T) {
 
 	ada.ends(ada.begins("deploy", "web", "v3", "--yes"), 3, "web: halted: v3 is halted", "500, want 200", "web: v2 → v3 halted at 0 of 3, took ")
 	w.sees("the halt", func(f web.Fleet) bool { return f.Phase == plan.PhaseHalted })
+	ada.ends(ada.begins("deploy", "live", "--from", "web", "--yes"), 1, "nothing was pushed: fleet web has not proven v3 on every node: halted, ")
 
 	letGo = w.hold("activate")
 	first := bob.begins("deploy", "web", "v2", "--yes")
@@ -107,7 +108,26 @@ func TestDeployCommand(t *testing.T) {
 	w.arrives(w.gits("-C", filepath.Join(w.Dir, "deploy.git"), "rev-parse", "main"), "v2")
 	w.kept(2)
 	ada.ends(ada.begins("deploy", "web", "v3", "--yes"), 1, "nodes     none for now: the fleet would be halted, v3 is halted", "nothing was pushed, as nothing would come of it: v3 is halted")
+
+	w.gits("-C", ada.dir, "pull", "-q")
+	check(t, os.WriteFile(filepath.Join(ada.dir, "fleets", "live.yaml"), []byte(liveFile), 0o644))
+	for _, command := range []string{"add .", "commit -q -m live", "push -q"} {
+		w.gits(append([]string{"-C", ada.dir}, strings.Fields(command)...)...)
+	}
+	w.eventually("the agent knows another fleet", func() bool { return strings.Contains(w.get("/api/v1/fleets"), `"name": "live"`) })
+	ada.ends(ada.begins("deploy", "live", "--from", "web", "--yes", "--no-follow"), 0, "live: v1 → v2", "  from      web: v2 is proven on all of its 3 nodes, since ", "pushed commit ")
 }
+
+// liveFile is a fleet that nobody reaches: what is deployed to it ends with the push.
+const liveFile = `apiVersion: windlass/v1
+kind: Fleet
+name: live
+release: v1
+nodes: {static: [{name: live-1, address: 127.0.0.1}, {name: live-2, address: 127.0.0.2}]}
+ssh: {user: nobody, port: 1}
+configure: {activate: [{name: install, run: 'true'}]}
+health: [{name: serves, http: {port: 1, path: /, body: '{release}'}}]
+`
 
 // Of two who deploy in the same moment one is first, and the other is told by whom, or both get what they asked for one after the other. Never is
 // a commit lost, nor made twice.
