@@ -16,8 +16,8 @@ import (
 
 const endPGP = "-----END PGP SIGNATURE-----"
 
-// verifyPGP verifies as gpg does, by any copy of the key, and as of now or of when the object was made: gpg takes neither a key that has expired since, nor an
-// export in which a renewed key has lost what it was then.
+// verifyPGP verifies as gpg does, and as of now or of when the object was made: gpg takes neither a key that has expired since, nor an export in which a renewed
+// key has lost what it was then.
 func (k *Keys) verifyPGP(c claim) (Signer, *Refusal) {
 	blob, signature, no := parsePGP(c.signature)
 	if no != nil {
@@ -33,14 +33,11 @@ func (k *Keys) verifyPGP(c claim) (Signer, *Refusal) {
 	}
 	no = k.unknownPGP(c, signature)
 	for _, key := range k.ring {
-		for _, e := range key {
-			found := openpgp.EntityList{e}.KeysById(*signature.IssuerKeyId)
-			if len(found) == 0 {
-				continue
-			}
-			if no = verifyWith(found[0], c, blob, made); no == nil {
-				return Signer{Name: key.name(), Key: fingerprint(key[0].PrimaryKey)}, nil
-			}
+		if !key.has(*signature.IssuerKeyId) {
+			continue
+		}
+		if no = key.verify(c, blob, signature); no == nil {
+			return Signer{Name: key.name(), Key: fingerprint(key[0].PrimaryKey)}, nil
 		}
 	}
 	return Signer{}, no
@@ -103,31 +100,38 @@ func (k *Keys) unknownPGP(c claim, signature *packet.Signature) *Refusal {
 	return refused(UnknownKey, "it is signed by the GPG key %s, which is not in %s", by, Keyring)
 }
 
-// verifyWith verifies a signature with one copy of a key, as of now and as of when the object was made. What a signer can date back is the object and the
-// signature: the later of both counts, and of whatever else the key must have been good at.
-func verifyWith(key openpgp.Key, c claim, blob []byte, made time.Time) *Refusal {
+// verify verifies a signature as of now and as of when the object was made. What a signer can date back is the object and the signature: the later of both
+// counts, and of whatever else the key must have been good at.
+func (c copies) verify(claimed claim, blob []byte, signature *packet.Signature) (first *Refusal) {
+	then := signature.CreationTime
+	for _, t := range claimed.at {
+		then = later(then, t)
+	}
+	for _, t := range []time.Time{later(claimed.now, signature.CreationTime), then} {
+		no := verifyWith(c.asOf(t, *signature.IssuerKeyId), claimed.signed, blob, t)
+		if no == nil {
+			return nil
+		}
+		if first == nil {
+			first = no
+		}
+	}
+	return first
+}
+
+// verifyWith verifies a signature with one copy of a key, as of one time.
+func verifyWith(key openpgp.Key, signed, blob []byte, at time.Time) *Refusal {
 	if weak := weakPGP(key.PublicKey); weak != "" {
 		return refused(Weak, "it is signed by %s: %s", fingerprint(key.PublicKey), weak)
 	}
 	if why := hardRevoked(key); why != "" {
 		return refused(Revoked, "it is signed by %s, which was revoked (%s)", fingerprint(key.PublicKey), why)
 	}
-	then := made
-	for _, t := range c.at {
-		then = later(then, t)
+	config := &packet.Config{Time: func() time.Time { return at }}
+	if _, err := openpgp.CheckDetachedSignature(openpgp.EntityList{key.Entity}, bytes.NewReader(signed), bytes.NewReader(blob), config); err != nil {
+		return badPGP(key, err)
 	}
-	var first *Refusal
-	for _, t := range []time.Time{later(c.now, made), then} {
-		config := &packet.Config{Time: func() time.Time { return t }}
-		_, err := openpgp.CheckDetachedSignature(openpgp.EntityList{key.Entity}, bytes.NewReader(c.signed), bytes.NewReader(blob), config)
-		if err == nil {
-			return nil
-		}
-		if first == nil {
-			first = badPGP(key, err)
-		}
-	}
-	return first
+	return nil
 }
 
 func later(a, b time.Time) time.Time {

@@ -153,6 +153,13 @@ func gpgCommits(w *world) []verdict {
 	renewed := w.export(short)
 	afterRenewal := by(short, noon)
 
+	early := w.gpgKey(noon.Add(-year), "Early <early@example.org>", "ed25519", "never")
+	forEver := w.export(early)
+	w.gpg(noon.Add(-5*day), "", "--quick-set-expire", early, "20260530T000000")
+	ended := w.export(early)
+	beforeTheEnd, inWeek := signed(c, w.byGPG(early, c, noon.Add(-4*day))), w.commit(noon.Add(-7*day))
+	weekBefore := signed(inWeek, w.byGPG(early, inWeek, noon.Add(-7*day)))
+
 	sub := w.gpgKey(noon.Add(-year), "Sub <ann@example.org>", "ed25519", "never")
 	old := w.export(sub)
 	w.gpg(noon.Add(-hour), "", "--quick-add-key", sub, "ed25519", "sign")
@@ -188,6 +195,10 @@ func gpgCommits(w *world) []verdict {
 		{name: "renewed key", files: ring(expired, renewed), commit: afterRenewal},
 		{name: "renewed key, exports in the other order", files: ring(renewed, expired), commit: afterRenewal},
 		{name: "signed before the key was renewed", files: ring(renewed), commit: beforeExpiry},
+		{name: "end brought forward, beside the export for ever", files: ring(ended, forEver), commit: beforeTheEnd, want: trust.Expired},
+		{name: "end brought forward, exports in the other order", files: ring(forEver, ended), commit: beforeTheEnd, want: trust.Expired},
+		{name: "signed before the end was brought forward", files: ring(ended, forEver), commit: weekBefore,
+			differs: "a signature that was good when it was made does not turn bad by itself"},
 		{name: "revoked as compromised", files: ring(compromised), commit: byCompromised, want: trust.Revoked},
 		{name: "revoked as superseded", files: ring(superseded), commit: bySuperseded, differs: "it was signed before its key was put out of use"},
 		{name: "revoked without a reason", files: ring(unreasoned), commit: byUnreasoned, want: trust.Revoked},

@@ -7,13 +7,14 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// A ring is GPG keys. Copies of one key stand beside each other in one group, each with the revocations of all: an old export and the renewed one are both
-// looked at, and what one of them revokes is revoked.
+// A ring is GPG keys. Copies of one key stand beside each other in one group, each with the revocations of all: what one of them revokes is revoked. In all
+// else the copy counts that was exported last, of those that were there at the time that is asked about.
 type ring []copies
 
 // copies are the exports of one key, one or more.
@@ -171,6 +172,42 @@ func (r ring) merge() {
 			}
 		}
 	}
+}
+
+// has reports whether some copy has the key, or the subkey, of an identifier.
+func (c copies) has(id uint64) bool {
+	return slices.ContainsFunc(c, func(e *openpgp.Entity) bool { return len(openpgp.EntityList{e}.KeysById(id)) > 0 })
+}
+
+// asOf is the key of an identifier, which some copy has, as it was known at a time: in the newest copy that is not younger, else in the oldest one. A key whose
+// expiry was brought forward has expired, though an old export beside it says otherwise.
+func (c copies) asOf(at time.Time, id uint64) (found openpgp.Key) {
+	var stated time.Time
+	for _, e := range c {
+		keys := openpgp.EntityList{e}.KeysById(id)
+		if len(keys) == 0 {
+			continue
+		}
+		s := statedAt(e)
+		known, better := !s.After(at), s.After(stated)
+		if found.Entity == nil || known && (stated.After(at) || better) || !known && !better {
+			found, stated = keys[0], s
+		}
+	}
+	return found
+}
+
+// statedAt is when an export last had something new to say: the time of the youngest of the signatures by which the key speaks of itself.
+func statedAt(e *openpgp.Entity) (at time.Time) {
+	for _, id := range e.Identities {
+		if id.SelfSignature != nil {
+			at = later(at, id.SelfSignature.CreationTime)
+		}
+	}
+	for _, s := range e.Subkeys {
+		at = later(at, s.Sig.CreationTime)
+	}
+	return at
 }
 
 // usable reports whether some key of the ring is not too weak.
