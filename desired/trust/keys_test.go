@@ -111,22 +111,23 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// What a certificate demands is not passed over, and what it says of hosts or of nobody does not count.
-func TestCertificatesWithRestrictions(t *testing.T) {
+// Who takes an authority back takes back whom it vouches for.
+func TestARevokedAuthority(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	authority, key := w.sshKey("authority", "-t", "ed25519"), w.sshKey("ann", "-t", "ed25519")
-	w.run("", "ssh-keygen", "-q", "-s", authority, "-I", "id", "-n", "ann", "-O", "force-command=true", key+".pub")
+	w.run("", "ssh-keygen", "-q", "-s", authority, "-I", "id", "-n", "ann", key+".pub")
 	c := w.commit(noon)
-	raw := signed(c, w.bySSH(key+"-cert.pub", c))
-	lines := "ann cert-authority " + w.public(authority) + "\n"
-	_, err := files{trust.AllowedSigners: lines}.read(t).Commit([]byte(raw), noon)
-	if got := reasonOf(t, err); got != trust.NotAllowed || !strings.Contains(err.Error(), "force-command") {
-		t.Errorf("a certificate with a demand: %v", err)
+	raw := []byte(signed(c, w.bySSH(key+"-cert.pub", c)))
+	f := files{trust.AllowedSigners: "ann cert-authority " + w.public(authority) + "\n"}
+	if _, err := f.read(t).Commit(raw, noon); err != nil {
+		t.Fatal(err)
 	}
-	_, err = files{trust.AllowedSigners: lines, trust.RevokedKeys: w.public(authority)}.read(t).Commit([]byte(raw), noon)
-	if got := reasonOf(t, err); got != trust.Revoked {
-		t.Errorf("a revoked authority: %v", err)
+	for _, revoked := range []string{authority, key} {
+		f[trust.RevokedKeys] = w.public(revoked)
+		if _, err := f.read(t).Commit(raw, noon); reasonOf(t, err) != trust.Revoked {
+			t.Errorf("with %s revoked: %v", revoked, err)
+		}
 	}
 }
 

@@ -125,10 +125,23 @@ func certificates(w *world) (all []verdict) {
 	add("certificate for somebody else", listed(ann), trust.NotAllowed, authority, "-n", "eve@example.org", "-V", always)
 	add("certificate for an excluded name", listed("*@example.org,!eve@example.org"), trust.NotAllowed, authority, "-n", "eve@example.org", "-V", always)
 	add("host's certificate", listed(ann), trust.NotAllowed, authority, "-h", "-n", ann, "-V", always)
-	add("certificate that ran out", listed(ann), trust.NotAllowed, authority, "-n", ann, "-V", "20250101000000:20260101000000")
+	add("certificate that ran out", listed(ann), trust.Expired, authority, "-n", ann, "-V", "20250101000000:20260101000000")
 	add("certificate of that time", listed(ann), "", authority, "-n", ann, "-V", "20260101000000:20260701000000")
+	add("certificate of a later time", listed(ann), trust.Expired, authority, "-n", ann, "-V", "20260602000000:20260701000000")
+	add("certificate that ends this second", listed(ann), trust.Expired, authority, "-n", ann, "-V", "20260101000000:20260601120000")
 	add("certificate of an unknown authority", listed(ann), trust.UnknownKey, other, "-n", ann, "-V", always)
 	add("only the bare key is listed", nil, trust.UnknownKey, authority, "-n", ann, "-V", always)
+	add("certificate for nobody", listed("*"), trust.NotAllowed, authority, "-V", always)
+	const passedOver = "ssh-keygen looks at no restriction of a certificate"
+	add("certificate for one command", listed(ann), trust.NotAllowed, authority, "-n", ann, "-V", always, "-O", "force-command=true")
+	all[len(all)-1].differs = passedOver
+	add("certificate for one network", listed(ann), trust.NotAllowed, authority, "-n", ann, "-V", always, "-O", "source-address=192.0.2.0/24")
+	all[len(all)-1].differs = passedOver
+	rsa := w.sshKey("rsa-authority", "-t", "rsa", "-b", "2048")
+	byRSA := files{trust.AllowedSigners: ann + " cert-authority " + w.public(rsa) + "\n"}
+	add("certificate of an RSA authority", byRSA, "", rsa, "-n", ann, "-V", always)
+	add("certificate of an RSA authority by SHA-1", byRSA, trust.Weak, rsa, "-n", ann, "-V", always, "-t", "ssh-rsa")
+	all[len(all)-1].differs = "SHA-1 is too weak for a certificate"
 	plain := w.bySSH(authority, c)
 	return append(all, verdict{name: "the authority itself", files: listed(ann), commit: signed(c, plain), want: trust.NotAllowed})
 }

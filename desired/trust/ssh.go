@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"encoding/base64"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ func (k *Keys) verifySSH(c claim) (Signer, *Refusal) {
 		return Signer{}, refused(NotAllowed, "its signature is for the namespace %q, not git: sign it with git", shown(signature.Namespace))
 	case weakness(key) != "":
 		return Signer{}, refused(Weak, "it is signed by %s: %s", name, weakness(key))
+	case outdated(signature.Signature.Format):
+		return Signer{}, refused(Weak, "its signature is of the algorithm %s, which is too weak: sign it again with a newer ssh-keygen", signature.Signature.Format)
 	case k.revoked.has(key):
 		return Signer{}, refused(Revoked, "the key %s that signed it is in %s", name, RevokedKeys)
 	}
@@ -72,6 +75,11 @@ func bare(key ssh.PublicKey) (*ssh.Certificate, ssh.PublicKey) {
 		return certificate, certificate.Key
 	}
 	return nil, key
+}
+
+// outdated reports whether an algorithm of signatures relies on SHA-1.
+func outdated(algorithm string) bool {
+	return algorithm == ssh.KeyAlgoRSA || algorithm == ssh.InsecureKeyAlgoDSA
 }
 
 func badSSH(name string, err error) *Refusal {
@@ -143,10 +151,13 @@ func (k *Keys) certified(c claim, certificate *ssh.Certificate) (Signer, *Refusa
 }
 
 // speaks tells for whom a certificate speaks by a line that names its authority. x/crypto looks neither at the certificate's type nor at whether it names
-// anybody; ssh-keygen does not look at critical options.
+// anybody; ssh-keygen looks neither at critical options nor at SHA-1.
 func (l line) speaks(c claim, certificate *ssh.Certificate) (string, *Refusal) {
 	if no := l.holds(c.at); no != nil {
 		return "", no
+	}
+	if algorithm := certificate.Signature.Format; outdated(algorithm) {
+		return "", refused(Weak, "it is signed with a certificate that its authority signed by %s, which is too weak: issue it anew (ssh-keygen -t rsa-sha2-512 -s …)", algorithm)
 	}
 	if certificate.CertType != ssh.UserCert {
 		return "", refused(NotAllowed, "it is signed with a host's certificate: sign it with a user's")
@@ -155,12 +166,39 @@ func (l line) speaks(c claim, certificate *ssh.Certificate) (string, *Refusal) {
 	if i < 0 {
 		return "", refused(NotAllowed, "it is signed with a certificate for %q, none of whom fits %q of line %d of %s", shown(strings.Join(certificate.ValidPrincipals, ",")), shown(l.principals), l.at, AllowedSigners)
 	}
+	if len(certificate.CriticalOptions) > 0 {
+		return "", refused(NotAllowed, "it is signed with a certificate that demands %s, which is not understood: sign it with one without critical options",
+			shown(strings.Join(slices.Sorted(maps.Keys(certificate.CriticalOptions)), ",")))
+	}
+	if no := current(certificate, c.at); no != nil {
+		return "", no
+	}
 	who := certificate.ValidPrincipals[i]
-	for _, t := range c.at {
-		checker := ssh.CertChecker{Clock: func() time.Time { return t }}
-		if err := checker.CheckCert(who, certificate); err != nil {
-			return "", refused(NotAllowed, "the certificate that signed it does not hold at %s: %s", clock(t), shown(strings.TrimPrefix(err.Error(), "ssh: ")))
-		}
+	checker := ssh.CertChecker{Clock: func() time.Time { return c.at[0] }}
+	if err := checker.CheckCert(who, certificate); err != nil {
+		return "", refused(Bad, "it is signed with a certificate that %s did not make (%s)", l.fingerprint(), shown(strings.TrimPrefix(err.Error(), "ssh: ")))
 	}
 	return who, nil
+}
+
+// current is why a certificate does not hold at all of these times; nil: it does.
+func current(certificate *ssh.Certificate, at []time.Time) *Refusal {
+	for _, t := range at {
+		now := uint64(max(0, t.Unix()))
+		switch {
+		case now < certificate.ValidAfter:
+			return refused(Expired, "it is signed with a certificate that holds from %s on, and it is of %s", second(certificate.ValidAfter), clock(t))
+		case now >= certificate.ValidBefore: // for ever is the largest of numbers
+			return refused(Expired, "it is signed with a certificate that held until %s, and it is of %s", second(certificate.ValidBefore), clock(t))
+		}
+	}
+	return nil
+}
+
+// second shows a time of a certificate, which may be none that there is.
+func second(seconds uint64) string {
+	if seconds > lastSecond {
+		return "for ever"
+	}
+	return clock(time.Unix(int64(seconds), 0))
 }
