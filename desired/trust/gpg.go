@@ -32,7 +32,7 @@ func (k *Keys) verifyPGP(c claim) (Signer, *Refusal) {
 		return Signer{}, refused(Expired, "its signature was to count until %s only: sign it again", clock(made.Add(time.Duration(*life)*time.Second)))
 	}
 	no = k.unknownPGP(c, signature)
-	for _, key := range k.ring {
+	for _, key := range k.ring.keys {
 		if !key.has(*signature.IssuerKeyId) {
 			continue
 		}
@@ -92,10 +92,13 @@ func (k *Keys) unknownPGP(c claim, signature *packet.Signature) *Refusal {
 	if len(signature.IssuerFingerprint) > 0 {
 		by = fmt.Sprintf("%X", signature.IssuerFingerprint)
 	}
+	if why, is := k.ring.unusable[*signature.IssuerKeyId]; is {
+		return refused(Weak, "it is signed by %s, which is in %s and cannot be used: %s", by, Keyring, why)
+	}
 	mail := address(c.by)
-	if i := slices.IndexFunc(k.ring, func(key copies) bool { return key.owns(mail) }); i >= 0 {
+	if i := slices.IndexFunc(k.ring.keys, func(key copies) bool { return key.owns(mail) }); i >= 0 {
 		return refused(Stale, "it is signed by %s, and the key of %s in %s has no such subkey: export it again (gpg --armor --export %s)",
-			by, shown(mail), Keyring, fingerprint(k.ring[i][0].PrimaryKey))
+			by, shown(mail), Keyring, fingerprint(k.ring.keys[i][0].PrimaryKey))
 	}
 	return refused(UnknownKey, "it is signed by the GPG key %s, which is not in %s", by, Keyring)
 }

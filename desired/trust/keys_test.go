@@ -3,6 +3,8 @@ package trust_test
 import (
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -108,6 +110,29 @@ func TestNotes(t *testing.T) {
 		if _, err := (files{trust.Keyring: text}).keys(); err == nil || !strings.Contains(err.Error(), "private key") {
 			t.Errorf("a private key is read with %v", err)
 		}
+	}
+}
+
+// What became of keys is told: of those whose owners took them back, and of subkeys that cannot be used.
+func TestNotesOfOldKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.gpgKey(noon.Add(-day), "Ann <ann@example.org>", "ed25519", "never"), w.gpgKey(noon, "Bob <bob@example.org>", "ed25519", "never")
+	w.gpg(noon, "", "--quick-add-key", bob, "ed25519", "sign")
+	before := w.export(ann)
+	prepared, err := os.ReadFile(filepath.Join(w.home, "openpgp-revocs.d", ann+".rev"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, certificate, _ := strings.Cut(string(prepared), "\n:")
+	if _, err := (files{trust.Keyring: before + certificate}).keys(); err == nil || !strings.Contains(err.Error(), "such as a revocation, and no key") {
+		t.Errorf("a revocation for a key: %v", err)
+	}
+	w.gpg(noon, certificate, "--import")
+	k := files{trust.Keyring: w.export(ann) + w.edited(w.export(bob), unbound) + before}.read(t)
+	notes := strings.Join(k.Notes(), "\n")
+	if !strings.Contains(notes, ann+" signs nothing: it was revoked (without a reason, at ") || !strings.Contains(notes, " of "+bob+" cannot be used: subkey signature invalid: ") || len(k.Notes()) != 2 {
+		t.Errorf("noted: %s", notes)
 	}
 }
 

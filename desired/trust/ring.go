@@ -2,9 +2,7 @@ package trust
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +13,10 @@ import (
 
 // A ring is GPG keys. Copies of one key stand beside each other in one group, each with the revocations of all: what one of them revokes is revoked. In all
 // else the copy counts that was exported last, of those that were there at the time that is asked about.
-type ring []copies
+type ring struct {
+	keys     []copies
+	unusable map[uint64]string // why a key or subkey that is there counts for nothing, by its identifier
+}
 
 // copies are the exports of one key, one or more.
 type copies []*openpgp.Entity
@@ -23,12 +24,11 @@ type copies []*openpgp.Entity
 const (
 	beginKeys = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 	endKeys   = "-----END PGP PUBLIC KEY BLOCK-----"
-
-	mostKeys = 1000
 )
 
 // parseRing reads every armored block of a text. The notes name keys that cannot be used; what is wrong is what is no block of public keys.
 func parseRing(text string) (r ring, notes []string, wrong []error) {
+	r.unusable = map[uint64]string{}
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {
 		switch line := strings.TrimRight(lines[i], " \t\r"); {
@@ -36,7 +36,7 @@ func parseRing(text string) (r ring, notes []string, wrong []error) {
 		case line == beginKeys:
 			end := slices.IndexFunc(lines[i:], func(l string) bool { return strings.TrimRight(l, " \t\r") == endKeys })
 			if end < 0 {
-				return nil, nil, append(wrong, fmt.Errorf("%d: this block has no end", i+1))
+				return r, nil, append(wrong, fmt.Errorf("%d: this block has no end", i+1))
 			}
 			noted, err := r.addBlock(lines[i+1 : i+end])
 			if err != nil {
@@ -47,7 +47,7 @@ func parseRing(text string) (r ring, notes []string, wrong []error) {
 			}
 			i += end
 		case strings.Contains(line, "PRIVATE KEY"):
-			return nil, nil, append(wrong, fmt.Errorf("%d: that is a private key, which belongs to nobody but its owner: take it out of the history, revoke it, and export the public one", i+1))
+			return r, nil, append(wrong, fmt.Errorf("%d: %w", i+1, errPrivate))
 		default:
 			wrong = append(wrong, fmt.Errorf("%d: here should be %s, at the beginning of the line", i+1, beginKeys))
 			end := slices.IndexFunc(lines[i:], func(l string) bool { return strings.Contains(l, endKeys) })
@@ -55,7 +55,7 @@ func parseRing(text string) (r ring, notes []string, wrong []error) {
 		}
 	}
 	r.merge()
-	return r, notes, wrong
+	return r, append(notes, r.revoked()...), wrong
 }
 
 // addBlock adds the keys of one block, each by itself: go-crypto drops those it cannot use without a word.
@@ -69,85 +69,47 @@ func (r *ring) addBlock(lines []string) (notes []string, err error) {
 		return nil, err
 	}
 	for i, key := range keys {
-		name := nameOf(key, i)
-		found, err := openpgp.ReadKeyRing(bytes.NewReader(key))
-		switch {
-		case err != nil || len(found) != 1:
-			notes = append(notes, fmt.Sprintf("%s cannot be used: %s", name, shown(fmt.Sprint(err))))
-		default:
-			if weak := weakPGP(found[0].PrimaryKey); weak != "" {
-				notes = append(notes, fmt.Sprintf("%s cannot sign: %s", name, weak))
-			}
-			r.add(found[0])
+		e, left, err := key.read()
+		if err != nil {
+			notes = append(notes, fmt.Sprintf("%s cannot be used: %s", key[0].name(fmt.Sprintf("key %d of this block", i+1)), r.leave(key, err)))
+			continue
 		}
+		for _, l := range left {
+			notes = append(notes, fmt.Sprintf("%s of %s cannot be used: %s", l.part.name("a subkey"), fingerprint(e.PrimaryKey), r.leave(parts{l.part}, l.err)))
+		}
+		if weak := weakPGP(e.PrimaryKey); weak != "" {
+			notes = append(notes, fmt.Sprintf("%s cannot sign: %s", fingerprint(e.PrimaryKey), weak))
+		}
+		r.add(e)
 	}
 	return notes, nil
 }
 
-// splitKeys cuts the packets of a block into those of each key.
-func splitKeys(blob []byte) (keys [][]byte, err error) {
-	packets := packet.NewOpaqueReader(bytes.NewReader(blob))
-	for {
-		p, err := packets.Next()
-		if errors.Is(err, io.EOF) {
-			break
+// leave keeps in mind that a key, or a subkey, is there and cannot be used, and returns why.
+func (r *ring) leave(key parts, err error) string {
+	why := shown(strings.NewReplacer("openpgp: ", "", "invalid data: ", "").Replace(err.Error()))
+	for _, p := range key {
+		if public := p.public(); public != nil {
+			r.unusable[public.KeyId] = why
 		}
-		if err != nil {
-			return nil, fmt.Errorf("this block cannot be read: %s", shown(err.Error()))
-		}
-		switch p.Tag {
-		case tagSecretKey, tagSecretSubkey:
-			return nil, errors.New("that is a private key, which belongs to nobody but its owner: take it out of the history, revoke it, and export the public one")
-		case tagPublicKey:
-			if len(keys) == mostKeys {
-				return nil, fmt.Errorf("it has more than %d keys", mostKeys)
-			}
-			keys = append(keys, nil)
-		}
-		if len(keys) == 0 {
-			return nil, errors.New("this block does not begin with a key")
-		}
-		var b bytes.Buffer
-		_ = p.Serialize(&b) // into memory
-		keys[len(keys)-1] = append(keys[len(keys)-1], b.Bytes()...)
 	}
-	if len(keys) == 0 {
-		return nil, errors.New("this block has no key")
-	}
-	return keys, nil
-}
-
-// Kinds of OpenPGP packets (RFC 4880, 4.3).
-const (
-	tagSignature    = 2
-	tagSecretKey    = 5
-	tagPublicKey    = 6
-	tagSecretSubkey = 7
-)
-
-// nameOf names a key by its fingerprint, else by its place.
-func nameOf(key []byte, i int) string {
-	p, err := packet.Read(bytes.NewReader(key))
-	if public, is := p.(*packet.PublicKey); is && err == nil {
-		return fingerprint(public)
-	}
-	return fmt.Sprintf("key %d of this block", i+1)
+	return why
 }
 
 func fingerprint(key *packet.PublicKey) string { return fmt.Sprintf("%X", key.Fingerprint) }
 
 func (r *ring) add(e *openpgp.Entity) {
-	i := slices.IndexFunc(*r, func(c copies) bool { return bytes.Equal(c[0].PrimaryKey.Fingerprint, e.PrimaryKey.Fingerprint) })
+	i := slices.IndexFunc(r.keys, func(c copies) bool { return bytes.Equal(c[0].PrimaryKey.Fingerprint, e.PrimaryKey.Fingerprint) })
 	if i < 0 {
-		*r = append(*r, copies{e})
+		r.keys = append(r.keys, copies{e})
 		return
 	}
-	(*r)[i] = append((*r)[i], e)
+	r.keys[i] = append(r.keys[i], e)
 }
 
 // merge gives each copy of a key what any of them revokes.
 func (r ring) merge() {
-	for _, c := range r {
+	for _, c := range r.keys {
 		if len(c) < 2 {
 			continue
 		}
@@ -210,9 +172,23 @@ func statedAt(e *openpgp.Entity) (at time.Time) {
 	return at
 }
 
+// revoked names the keys that count for nothing any more.
+func (r ring) revoked() (notes []string) {
+	for _, c := range r.keys {
+		if why := hardRevoked(openpgp.Key{Entity: c[0]}); why != "" {
+			notes = append(notes, fmt.Sprintf("%s: %s signs nothing: it was revoked (%s)", Keyring, fingerprint(c[0].PrimaryKey), why))
+		}
+	}
+	return notes
+}
+
 // usable reports whether some key of the ring is not too weak.
 func (r ring) usable() bool {
-	return slices.ContainsFunc(r, func(c copies) bool { return weakPGP(c[0].PrimaryKey) == "" })
+	return slices.ContainsFunc(r.keys, func(c copies) bool {
+		return slices.ContainsFunc(c, func(e *openpgp.Entity) bool {
+			return weakPGP(e.PrimaryKey) == "" || slices.ContainsFunc(e.Subkeys, func(s openpgp.Subkey) bool { return weakPGP(s.PublicKey) == "" })
+		})
+	})
 }
 
 // weakPGP is why a key is not to be relied on; empty: it is.

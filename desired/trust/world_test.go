@@ -4,13 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"windlass/desired/trust"
 )
@@ -122,6 +127,70 @@ func (w *world) gpgKey(at time.Time, id, algorithm, expires string) string {
 func (w *world) export(keys ...string) string {
 	w.t.Helper()
 	return w.gpg(noon, "", append([]string{"--armor", "--export"}, keys...)...) + "\n"
+}
+
+// edited is an export whose packets somebody changed: those that edit returns nil for are left out.
+func (w *world) edited(armored string, edit func(tag byte, contents []byte) []byte) string {
+	w.t.Helper()
+	block, err := armor.Decode(strings.NewReader(armored))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	to, err := armor.Encode(&out, block.Type, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for packets := packet.NewOpaqueReader(block.Body); ; {
+		p, err := packets.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if p.Contents = edit(p.Tag, p.Contents); p.Contents == nil {
+			continue
+		}
+		if err := p.Serialize(to); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if err := to.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	return out.String() + "\n"
+}
+
+// unbound takes what is not signed out of the signatures that bind subkeys: by what a subkey itself says that it is of this key.
+func unbound(tag byte, contents []byte) []byte {
+	const signature, binding = 2, 0x18
+	if tag != signature || contents[1] != binding {
+		return contents
+	}
+	hashed := 6 + int(contents[4])<<8 + int(contents[5])
+	unhashed := int(contents[hashed])<<8 + int(contents[hashed+1])
+	return slices.Concat(contents[:hashed], []byte{0, 0}, contents[hashed+2+unhashed:])
+}
+
+// foreign gives subkeys an algorithm that nobody knows.
+func foreign(tag byte, contents []byte) []byte {
+	const subkey, algorithm = 14, 5
+	if tag != subkey {
+		return contents
+	}
+	contents = slices.Clone(contents)
+	contents[algorithm] = 110
+	return contents
+}
+
+// nameless leaves out whose a key is.
+func nameless(tag byte, contents []byte) []byte {
+	const signature, userID, positive = 2, 13, 0x13
+	if tag == userID || tag == signature && contents[1] == positive {
+		return nil
+	}
+	return contents
 }
 
 // commit is a commit without a signature, with its committer's date.
