@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -50,6 +52,9 @@ func parseLine(said string) (l line, err error) {
 	if l.principals, rest, err = field(said); err != nil {
 		return l, err
 	}
+	if isKeyType(l.principals) {
+		return l, errors.New("it begins with the key: write before it whose it is")
+	}
 	if options, after, err := field(rest); err == nil && !isKeyType(options) {
 		if err := l.restrict(options); err != nil {
 			return l, err
@@ -59,10 +64,14 @@ func parseLine(said string) (l line, err error) {
 	if l.key, err = parseKey(rest); err != nil {
 		return l, err
 	}
-	l.principals = strings.Trim(l.principals, `"`)
+	if len(l.principals) > 1 && l.principals[0] == '"' && strings.HasSuffix(l.principals, `"`) {
+		l.principals = l.principals[1 : len(l.principals)-1]
+	}
 	switch {
 	case l.principals == "":
 		return l, errors.New("it names nobody")
+	case strings.Contains(l.principals, `"`):
+		return l, fmt.Errorf("%s has a quote in its midst", shown(l.principals))
 	case !l.authority && strings.Contains(","+l.principals, ",!"):
 		return l, fmt.Errorf("%q excludes nobody: whose key this is, is not compared with anybody", l.principals)
 	}
@@ -100,6 +109,9 @@ func isKeyType(word string) bool {
 // restrict takes the options of a line: name, or name="value", between commas without spaces.
 func (l *line) restrict(options string) error {
 	seen := map[string]bool{}
+	if strings.HasSuffix(options, ",") {
+		return errors.New("an option is missing after the last comma: no spaces stand after commas")
+	}
 	for options != "" {
 		var option string
 		option, options = cutOption(options)
@@ -240,10 +252,10 @@ func same(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()
 
 const mostShown = 80
 
-// shown is a part of a file, or of an object, as an error shows it.
+// shown is a part of a file, or of an object, as an error shows it: without what moves a cursor, or turns the direction of writing.
 func shown(text string) string {
 	text = strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f || c == '\uFFFD' {
+		if !unicode.IsPrint(c) || c == utf8.RuneError {
 			return '?'
 		}
 		return c

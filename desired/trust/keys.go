@@ -3,6 +3,7 @@ package trust
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -94,10 +95,10 @@ func readText(files fs.FS, name string) (text string, is bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	f.Close()
-	b, err := fs.ReadFile(files, name)
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, mostBytes+1))
 	if err == nil && len(b) > mostBytes {
-		err = fmt.Errorf("%s: it has %d bytes, at most %d are read", name, len(b), mostBytes)
+		err = fmt.Errorf("%s: it is longer than %d bytes", name, mostBytes)
 	}
 	return string(b), true, err
 }

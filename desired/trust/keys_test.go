@@ -27,7 +27,10 @@ func TestFilesThatAreNotUnderstood(t *testing.T) {
 		"only revoked keys":           {files{trust.RevokedKeys: someKey}, "nobody may sign: there is neither"},
 		"empty files":                 {files{trust.AllowedSigners: "\n# nobody\n", trust.Keyring: ""}, "nobody may sign: no key of allowed_signers or keyring.asc can be used"},
 		"no key":                      {allowed("ann@example.org"), "allowed_signers:2: the key is missing"},
-		"a key alone":                 {allowed(someKey), "allowed_signers:2: "},
+		"a key alone":                 {allowed(someKey), "allowed_signers:2: it begins with the key"},
+		"a quote in a name":           {allowed(`ann"b c" ` + someKey), `allowed_signers:2: ann"b c" has a quote in its midst`},
+		"a comma at the end":          {allowed(`ann cert-authority, ` + someKey), "allowed_signers:2: an option is missing after the last comma"},
+		"right to left":               {allowed("ann \u202egnp.exe " + someKey), "allowed_signers:2: ?gnp.exe is no option"},
 		"a type that is none":         {allowed("ann ssh-ed25518 " + strings.Fields(someKey)[1]), `allowed_signers:2: it says ssh-ed25518`},
 		"another type":                {allowed("ann ssh-rsa " + strings.Fields(someKey)[1]), "allowed_signers:2: it says ssh-rsa, and the key is of type ssh-ed25519"},
 		"a key cut short":             {allowed("ann " + someKey[:40]), "allowed_signers:2: the key after ssh-ed25519"},
@@ -35,7 +38,7 @@ func TestFilesThatAreNotUnderstood(t *testing.T) {
 		"an option without quotes":    {allowed("ann namespaces=git " + someKey), `allowed_signers:2: namespaces needs quotes: namespaces="…"`},
 		"an option twice":             {allowed(`ann namespaces="git",namespaces="file" ` + someKey), "allowed_signers:2: namespaces is said twice"},
 		"an option that says nothing": {allowed(`ann namespaces="" ` + someKey), "allowed_signers:2: namespaces is no option"},
-		"a space after a comma":       {allowed(`ann cert-authority, namespaces="git" ` + someKey), "allowed_signers:2: "},
+		"a space after a comma":       {allowed(`ann cert-authority, namespaces="git" ` + someKey), "allowed_signers:2: an option is missing after the last comma"},
 		"an open quote":               {allowed(`ann namespaces="git ` + someKey), "allowed_signers:2: a quote is not closed"},
 		"local time":                  {allowed(`ann valid-before="20270101" ` + someKey), `allowed_signers:2: valid-before is "20270101", no time in UTC: write it as 20270131Z`},
 		"no time":                     {allowed(`ann valid-after="2027-01-01" ` + someKey), `allowed_signers:2: valid-after is "2027-01-01"`},
@@ -69,7 +72,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		t.Errorf("read with %v", err)
 	}
 	long := files{trust.AllowedSigners: strings.Repeat("# long\n", 1<<20)}
-	if _, err := long.keys(); err == nil || !strings.Contains(err.Error(), "at most") {
+	if _, err := long.keys(); err == nil || !strings.Contains(err.Error(), "longer than") {
 		t.Errorf("a long file is read with %v", err)
 	}
 }
@@ -229,6 +232,7 @@ func TestObjectsThatCannotBeRead(t *testing.T) {
 		"no committer":          "tree " + tree + "\nauthor " + who + "\n",
 		"no date":               "tree " + tree + "\nauthor " + who + "committer Ann <ann@example.org>\n\n",
 		"a date of 20 digits":   "tree " + tree + "\nauthor " + who + "committer Ann <a@b> 99999999999999999999 +0000\n\n",
+		"a date on two lines":   "tree " + tree + "\nauthor " + who + "committer Ann <a@b> 1780315200 +0000\n > 1 +0000\n\n",
 		"a date before 1970":    "tree " + tree + "\nauthor " + who + "committer Ann <a@b> -1 +0000\n\n",
 		"a parent that is none": "tree " + tree + "\nparent x\nauthor " + who + "committer " + who + "\n",
 		"four megabytes":        "tree " + tree + "\nauthor " + who + "committer " + who + "\n" + strings.Repeat("x", trust.MaxObject),

@@ -177,8 +177,10 @@ func beginning(text []byte) bool {
 	return false
 }
 
-// ident reads "name <address> seconds zone": what stands before the seconds, and these. It is not ok when there are none, or none that are a time.
+// ident reads "name <address> seconds zone": what stands before the seconds, and these. It is not ok when there are none, or none that are a time, or on more
+// than one line: git reads the first.
 func ident(said string) (who string, at time.Time, ok bool) {
+	said, _, more := strings.Cut(said, "\n")
 	end := strings.LastIndexByte(said, '>')
 	if end < 0 {
 		return said, time.Time{}, false
@@ -186,7 +188,7 @@ func ident(said string) (who string, at time.Time, ok bool) {
 	who = said[:end+1]
 	digits, _, _ := strings.Cut(strings.TrimLeft(said[end+1:], " "), " ")
 	seconds, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || seconds < 0 || seconds > lastSecond {
+	if err != nil || seconds < 0 || seconds > lastSecond || more {
 		return who, time.Time{}, false
 	}
 	return who, time.Unix(seconds, 0).UTC(), true
