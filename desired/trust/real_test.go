@@ -62,6 +62,10 @@ func TestAgreesWithGit(t *testing.T) {
 	}
 }
 
+var epoch = time.Unix(0, 0)
+
+const onlyFirst = "ssh-keygen reads the first signature and passes over the others; one is to be enough"
+
 func sshCommits(w *world) []verdict {
 	ann, bob, eve := w.sshKey("ann", "-t", "ed25519"), w.sshKey("bob", "-t", "rsa", "-b", "2048"), w.sshKey("eve", "-t", "ed25519")
 	carl, weak := w.sshKey("carl", "-t", "ecdsa"), w.sshKey("weak", "-t", "rsa", "-b", "1024")
@@ -81,6 +85,10 @@ func sshCommits(w *world) []verdict {
 		{name: "the other hash", files: all, commit: by(ann, "-O", "hashalg=sha256")},
 		{name: "not signed", files: all, commit: c, want: trust.Unsigned},
 		{name: "unknown SSH key", files: all, commit: by(eve), want: trust.UnknownKey},
+		{name: "signed twice by SSH", files: all, commit: signed(c, w.bySSH(ann, c)+w.bySSH(bob, c)), want: trust.Multiple, differs: onlyFirst},
+		{name: "two headers with a signature", files: all, commit: signed(by(ann), w.bySSH(bob, c)), want: trust.Multiple, differs: onlyFirst},
+		{name: "1970, by a line from a later time on", files: files{trust.AllowedSigners: line(ann, `valid-after="20200101Z" `)}, commit: signed(w.commit(epoch), w.bySSH(ann, w.commit(epoch))),
+			want: trust.Expired, differs: "git takes the first second of 1970 for now"},
 		{name: "revoked SSH key", files: files{trust.AllowedSigners: line(ann, ""), trust.RevokedKeys: "# lost\n" + w.public(ann) + "\n"}, commit: by(ann), want: trust.Revoked},
 		{name: "another key is revoked", files: files{trust.AllowedSigners: line(ann, ""), trust.RevokedKeys: w.public(bob) + "\n"}, commit: by(ann)},
 		{name: "signed as a file", files: all, commit: signed(c, w.run(c, "ssh-keygen", "-q", "-Y", "sign", "-n", "file", "-f", ann)+"\n"), want: trust.NotAllowed},
@@ -99,6 +107,8 @@ func sshCommits(w *world) []verdict {
 		{name: "another author", files: all, commit: strings.Replace(by(ann), "author Ann", "author Eve", 1), want: trust.Bad},
 		{name: "Windows' ends of lines in a signature", files: all, commit: signed(c, strings.ReplaceAll(w.bySSH(ann, c), "\n", "\r\n")), want: trust.Malformed},
 		{name: "text before a signature", files: all, commit: signed(c, "Version: 1\n"+w.bySSH(ann, c)), want: trust.Malformed},
+		{name: "another hash than git's", files: all, commit: signed(c, w.altered(w.bySSH(ann, c), "sha512", "sha384")), want: trust.Weak},
+		{name: "RSA with SHA-1", files: all, commit: signed(c, w.bySHA1(bob, c)), want: trust.Weak},
 		{name: "Windows' ends of lines in the file", files: files{trust.AllowedSigners: line(ann, "") + "\r\n"}, commit: by(ann)},
 	}
 }
@@ -179,6 +189,22 @@ func gpgCommits(w *world) []verdict {
 	withSubkey := w.export(sub)
 	bySubkey := by(sub, noon)
 
+	passing := w.gpgKey(noon.Add(-year), "Passing <passing@example.org>", "ed25519", "never")
+	w.gpg(noon.Add(-10*day), "", "--quick-add-key", passing, "ed25519", "sign", "20260531T000000")
+	bySubkeyThen := signed(inTime, w.byGPG(passing, inTime, noon.Add(-5*day)))
+	bySubkeyLate := signed(c, w.byGPG(passing, c, noon.Add(-5*day)))
+
+	lost := w.gpgKey(noon.Add(-year), "Sam <sam@example.org>", "ed25519", "never")
+	w.gpg(noon.Add(-10*day), "", "--quick-add-key", lost, "ed25519", "sign")
+	byLost, byItsPrimary := signed(inTime, w.byGPG(lost, inTime, noon.Add(-5*day))), by(lost+"!", noon)
+	w.edit(noon.Add(-day), lost, "key 1", "revkey", "y", "1", "", "y", "save")
+
+	moved := w.gpgKey(noon.Add(-year), "Old <old@example.org>", "ed25519", "never")
+	w.gpg(noon.Add(-10*day), "", "--quick-add-uid", moved, "New <new@example.org>")
+	w.gpg(noon.Add(-5*day), "", "--quick-revoke-uid", moved, "Old <old@example.org>")
+	nist, pool := w.gpgKey(noon.Add(-year), "Nist <nist@example.org>", "nistp256", "never"), w.gpgKey(noon.Add(-year), "Pool <pool@example.org>", "brainpoolP256r1", "never")
+	once := w.byGPG(ann, c, noon)
+
 	revoked := func(name, reason string) (key, export, armored string) {
 		key = w.gpgKey(noon.Add(-year), name+" <"+name+"@example.org>", "ed25519", "never")
 		before := w.commit(noon.Add(-5 * day))
@@ -227,6 +253,20 @@ func gpgCommits(w *world) []verdict {
 		{name: "signature with a demand", files: annAndBob, commit: by(ann, noon, "--sig-notation", "!team@example.org=ops"), want: trust.NotAllowed},
 		{name: "GPG, RSA of 1024 bits", files: annAndBob, commit: by(weak, noon), want: trust.Weak, differs: "short RSA keys are refused"},
 		{name: "GPG, RIPEMD-160", files: annAndBob, commit: by(bob, noon, "--digest-algo", "RIPEMD160"), want: trust.Weak, differs: "the library knows no RIPEMD-160, which nobody should sign with"},
+		{name: "GPG, MD5", files: annAndBob, commit: by(bob, noon, "--allow-weak-digest-algos", "--digest-algo", "MD5"), want: trust.Weak},
+		{name: "GPG, a NIST curve", files: ring(w.export(nist)), commit: by(nist, noon)},
+		{name: "GPG, a Brainpool curve", files: ring(w.export(pool)), commit: by(pool, noon)},
+		{name: "GPG, of a text", files: annAndBob, commit: by(ann, noon, "--textmode")},
+		{name: "subkey expired since", files: ring(w.export(passing)), commit: bySubkeyThen, differs: "a signature that was good when it was made does not turn bad by itself"},
+		{name: "expired subkey, dated back", files: ring(w.export(passing)), commit: bySubkeyLate, want: trust.Expired},
+		{name: "subkey revoked as compromised", files: ring(w.export(lost)), commit: byLost, want: trust.Revoked},
+		{name: "key with a revoked subkey", files: ring(w.export(lost)), commit: byItsPrimary},
+		{name: "key with a revoked name", files: ring(w.export(moved)), commit: by(moved, noon)},
+		{name: "GPG, with a comment", files: annAndBob, commit: by(ann, noon, "--comment", "for windlass", "--emit-version")},
+		{name: "text before a GPG signature", files: annAndBob, commit: signed(c, "Hello\n"+once), want: trust.Malformed},
+		{name: "Windows' ends of lines in a GPG signature", files: annAndBob, commit: signed(c, strings.ReplaceAll(once, "\n", "\r\n"))},
+		{name: "signed twice by GPG, in one armor", files: annAndBob, commit: signed(c, w.joined(once, w.byGPG(bob, c, noon))), want: trust.Multiple},
+		{name: "signed twice by GPG", files: annAndBob, commit: signed(c, once+w.byGPG(bob, c, noon)), want: trust.Multiple},
 		{name: "wrong checksum", files: annAndBob, commit: wrongSum(by(ann, noon)), want: trust.Malformed},
 		{name: "cut short", files: annAndBob, commit: strings.Replace(by(ann, noon), " -----END PGP SIGNATURE-----\n", "", 1), want: trust.Malformed,
 			differs: "gpg does without the end of a signature"},
@@ -255,11 +295,15 @@ func oddCommits(w *world) (all []verdict) {
 	add("nobody's name", swap("Ann <", " <"))
 	add("no message", strings.TrimSuffix(c, "deploy\n"))
 	add("no newline at the end", strings.TrimSuffix(c, "\n"))
+	add("a NUL in the message", c+"\x00more\n")
+	add("three parents", swap("author", fmt.Sprintf("parent %s\nparent %s\nparent %s\nauthor", w.store("commit", c), w.store("commit", c+"x"), w.store("commit", c+"y"))))
 	add("a long header", headed(c, "note", strings.Repeat("x", 200_000)))
 	inner := w.tag(w.store("commit", c), "commit", "v1", noon)
 	add("a merged tag, signed itself", headed(c, "mergetag", inner+w.bySSH(ann, inner)))
 	add("two merged tags", headed(headed(c, "mergetag", inner+w.bySSH(ann, inner)), "mergetag", inner))
+	bare := strings.TrimSuffix(c, "\ndeploy\n")
 	return append(all,
+		verdict{name: "no empty line", files: f, commit: strings.TrimSuffix(signed(strings.TrimSuffix(bare, "\n")+"\n\n", w.bySSH(ann, bare)), "\n")},
 		verdict{name: "only a merged tag is signed", files: f, commit: headed(c, "mergetag", inner+w.bySSH(ann, inner)), want: trust.Unsigned},
 		verdict{name: "a signature in the message", files: f, commit: c + "\ngpgsig " + w.bySSH(ann, c), want: trust.Unsigned},
 		verdict{name: "an empty signature", files: f, commit: headed(c, "gpgsig", ""), want: trust.Unsigned},
@@ -276,6 +320,7 @@ func tags(w *world) []verdict {
 	plain := w.tag(commit, "commit", "v1.4.2", noon)
 	bySSH := plain + w.bySSH(ssh, plain)
 	outer := w.tag(w.store("tag", plain), "tag", "v1.4.2", noon)
+	missing := w.tag(strings.Repeat("ab", 20), "commit", "v1.4.2", noon)
 	tree := w.tag(w.tree, "tree", "v1.4.2", noon)
 	old := strings.Replace(plain, fmt.Sprintf("tagger Ann <ann@example.org> %d +0000\n", noon.Unix()), "", 1)
 	certificate := plain + "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUTest\n-----END CERTIFICATE-----\n"
@@ -283,6 +328,11 @@ func tags(w *world) []verdict {
 		{name: "tag, SSH", files: f, tag: bySSH},
 		{name: "tag, GPG", files: f, tag: plain + w.byGPG(gpg, plain, noon)},
 		{name: "tag, not signed", files: f, tag: plain, want: trust.Unsigned},
+		{name: "tag, x509", files: f, tag: plain + "-----BEGIN SIGNED MESSAGE-----\nMIAGCSqGSIb3DQEHAqCAMIACAQEx\n-----END SIGNED MESSAGE-----\n", want: trust.X509},
+		{name: "tag of what is not there", files: f, tag: missing + w.bySSH(ssh, missing)},
+		{name: "tag signed twice, the second over the first", files: f, tag: bySSH + w.byGPG(gpg, bySSH, noon)},
+		{name: "tag signed twice, each by itself", files: f, tag: bySSH + w.byGPG(gpg, plain, noon), want: trust.Bad},
+		{name: "tag with text after its signature", files: f, tag: bySSH + "approved\n", want: trust.Malformed, differs: "nobody signed what stands behind a signature"},
 		{name: "tag of a tag", files: f, tag: outer + w.bySSH(ssh, outer)},
 		{name: "tag of a tree", files: f, tag: tree + w.bySSH(ssh, tree)},
 		{name: "another tag's text", files: f, tag: strings.Replace(bySSH, "release", "malware", 1), want: trust.Bad},

@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -59,10 +60,10 @@ func parseSSH(armored string) (*sshsig.Signature, *Refusal) {
 	}
 	signature, err := sshsig.ParseSignature(blob)
 	switch {
-	case err == nil && signature.HashAlgorithm.Supported() != nil:
-		return nil, refused(Weak, "its signature uses the hash %q, which is not supported: sign it again", shown(signature.HashAlgorithm.String()))
 	case err == nil:
 		return signature, nil
+	case errors.Is(err, sshsig.ErrUnsupportedHashAlgorithm):
+		return nil, refused(Weak, "its signature relies on a hash that is not supported (%s): sign it again with a newer ssh-keygen", shown(err.Error()))
 	case strings.Contains(err.Error(), "signature format"):
 		return nil, refused(Weak, "its signature is of an algorithm that is too weak or not supported (%s): sign it again with a newer ssh-keygen", shown(err.Error()))
 	}

@@ -2,6 +2,9 @@ package trust_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/sha512"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +19,8 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/hiddeco/sshsig"
+	"golang.org/x/crypto/ssh"
 
 	"windlass/desired/trust"
 )
@@ -213,6 +218,67 @@ func (w *world) bySSH(path, text string, args ...string) string {
 func (w *world) byGPG(key, text string, at time.Time, args ...string) string {
 	w.t.Helper()
 	return w.gpg(at, text, append(append([]string{}, args...), "--armor", "--detach-sign", "--local-user", key)...) + "\n"
+}
+
+// edit changes a key by gpg's own commands.
+func (w *world) edit(at time.Time, key string, commands ...string) {
+	w.t.Helper()
+	w.run(strings.Join(commands, "\n")+"\n", "gpg", "--no-tty", "--command-fd", "0", "--pinentry-mode", "loopback", "--passphrase", "",
+		"--faked-system-time", at.UTC().Format("20060102T150405")+"!", "--edit-key", key)
+}
+
+// joined is the packets of two armored signatures in one armor.
+func (w *world) joined(a, b string) string {
+	w.t.Helper()
+	var out bytes.Buffer
+	to, err := armor.Encode(&out, "PGP SIGNATURE", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, armored := range []string{a, b} {
+		block, err := armor.Decode(strings.NewReader(armored))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err := io.Copy(to, block.Body); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if err := to.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	return out.String() + "\n"
+}
+
+// altered is an SSH signature that says something else of the same length.
+func (w *world) altered(armored, old, with string) string {
+	w.t.Helper()
+	s, err := sshsig.Unarmor([]byte(armored))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	blob := bytes.ReplaceAll(s.Marshal(), []byte(old), []byte(with))
+	return "-----BEGIN SSH SIGNATURE-----\n" + base64.StdEncoding.EncodeToString(blob) + "\n-----END SSH SIGNATURE-----\n"
+}
+
+// bySHA1 is the signature of an RSA key as old programs make it.
+func (w *world) bySHA1(path, text string) string {
+	w.t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	key, err := ssh.ParsePrivateKey(b)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sum := sha512.Sum512([]byte(text))
+	data := append([]byte("SSHSIG"), ssh.Marshal(struct{ Namespace, Reserved, Hash, Sum string }{"git", "", "sha512", string(sum[:])})...)
+	s, err := key.(ssh.AlgorithmSigner).SignWithAlgorithm(rand.Reader, data, ssh.KeyAlgoRSA)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(sshsig.Armor(&sshsig.Signature{Version: 1, PublicKey: key.PublicKey(), Namespace: "git", HashAlgorithm: sshsig.HashSHA512, Signature: s}))
 }
 
 // signed puts a signature into the header of a commit.
