@@ -16,6 +16,9 @@ import (
 // A key for files that are only read.
 const someKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIFfd6Zo5cPqJ5tEGdCVOxdmRKQCb9PUVbVEHOaYhuvC"
 
+// A key of a kind that newer ssh-keygens do not make.
+const dsaKey = "ssh-dss AAAAB3NzaC1kc3MAAACBAOge9NFYzvuE4GqxvzB+D8m2HrCt2L8MWcWmX8SMmXnwseBkxtT0JK4hebnI4YEe+hJGIcjurNyc4l7YwPcvF7fS3ZbZFma2xTnDtyGZvJOtpXt9S7unRxRZm6QUlHaMcHFPmaz4u+b0pFpmp892Q10Zltn7VIZV2JpOUxwInGezAAAAFQCjuP2bLFIpvLuGECVNlk/Rn0icnQAAAIApQzj5ujtY5Q7ekeNiktEHcTL1nBqCvLsZDD5qS7K1qHdjl4jVPCZ+QPVWvif0pljKPesKZsMafKTtWlMtFkZeM4xTNVQMj9vraj6Os0II4Q8AF33bMqKDN38Lv98itEbBc5MD8i7I2dKyP9KoswNQKosdGYI3uhbp4d5MGdUhNAAAAIApLzx4mABiCogFQ5KN0fBoNRMDT2ITCJycWDRfIhR7wA2urgN8WiPzJeMScRT4kpZjcUaXfbkLVmTajop/gyTP5il/EHvVkbmv7FrpxtTZjk2zf01CtFJ9CfWBD85n8eyzwRa41guht04ndfQk9a9odhNDzRMn/5cTyrV4hzbwkA=="
+
 func TestFilesThatAreNotUnderstood(t *testing.T) {
 	t.Parallel()
 	allowed := func(line string) files { return files{trust.AllowedSigners: "# comment\n" + line + "\n"} }
@@ -95,14 +98,14 @@ func TestNotes(t *testing.T) {
 	good, weak := w.sshKey("good", "-t", "ed25519"), w.sshKey("weak", "-t", "rsa", "-b", "1024")
 	ann, short := w.gpgKey(noon, "Ann <ann@example.org>", "ed25519", "never"), w.gpgKey(noon, "Short <short@example.org>", "rsa1024", "never")
 	k := files{
-		trust.AllowedSigners: "bob " + w.public(weak) + "\nann " + w.public(good),
+		trust.AllowedSigners: "bob " + w.public(weak) + "\nann " + w.public(good) + "\ncarl " + dsaKey,
 		trust.Keyring:        "# here\n" + w.export(ann, short),
 	}.read(t)
 	notes := strings.Join(k.Notes(), "\n")
-	if len(k.Notes()) != 2 || !strings.Contains(notes, "allowed_signers:1: SHA256:") || !strings.Contains(notes, "keyring.asc:2: "+short+" cannot sign: an RSA key of 1024 bits") {
+	if len(k.Notes()) != 3 || !strings.Contains(notes, "allowed_signers:1: SHA256:") || !strings.Contains(notes, " cannot sign: DSA keys are too weak") || !strings.Contains(notes, "keyring.asc:2: "+short+" cannot sign: an RSA key of 1024 bits") {
 		t.Errorf("noted: %s", notes)
 	}
-	for name, f := range map[string]files{"SSH": {trust.AllowedSigners: "bob " + w.public(weak)}, "GPG": {trust.Keyring: w.export(short)}} {
+	for name, f := range map[string]files{"SSH": {trust.AllowedSigners: "bob " + w.public(weak)}, "DSA": {trust.AllowedSigners: "carl " + dsaKey}, "GPG": {trust.Keyring: w.export(short)}} {
 		if _, err := f.keys(); err == nil || !strings.HasPrefix(err.Error(), "nobody may sign") {
 			t.Errorf("%s: files with a weak key alone are read with %v", name, err)
 		}
