@@ -1,9 +1,12 @@
 package trust
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"strings"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
 var errArmor = errors.New("its armor is damaged")
@@ -49,4 +52,21 @@ func checksum(blob []byte) string {
 		}
 	}
 	return base64.StdEncoding.EncodeToString([]byte{byte(crc >> 16), byte(crc >> 8), byte(crc)})
+}
+
+var errBeyond = errors.New("it is nothing that the library knows to read")
+
+// careful calls a library with bytes that anybody may have made. A panic of its is an error here: who can push a commit must not be able to end the agent.
+func careful[T any](call func() (T, error)) (result T, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errBeyond
+		}
+	}()
+	return call()
+}
+
+// readPacket reads the first OpenPGP packet of some bytes.
+func readPacket(blob []byte) (packet.Packet, error) {
+	return careful(func() (packet.Packet, error) { return packet.Read(bytes.NewReader(blob)) })
 }

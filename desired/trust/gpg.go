@@ -72,7 +72,7 @@ func parsePGP(armored string) ([]byte, *packet.Signature, *Refusal) {
 }
 
 func read(blob []byte) ([]byte, *packet.Signature, *Refusal) {
-	p, err := packet.Read(bytes.NewReader(blob))
+	p, err := readPacket(blob)
 	signature, is := p.(*packet.Signature)
 	var unsupported pgp.UnsupportedError
 	switch {
@@ -131,7 +131,10 @@ func verifyWith(key openpgp.Key, signed, blob []byte, at time.Time) *Refusal {
 		return refused(Revoked, "it is signed by %s, which was revoked (%s)", fingerprint(key.PublicKey), why)
 	}
 	config := &packet.Config{Time: func() time.Time { return at }}
-	if _, err := openpgp.CheckDetachedSignature(openpgp.EntityList{key.Entity}, bytes.NewReader(signed), bytes.NewReader(blob), config); err != nil {
+	_, err := careful(func() (*openpgp.Entity, error) {
+		return openpgp.CheckDetachedSignature(openpgp.EntityList{key.Entity}, bytes.NewReader(signed), bytes.NewReader(blob), config)
+	})
+	if err != nil {
 		return badPGP(key, err)
 	}
 	return nil

@@ -95,7 +95,7 @@ func (key parts) read() (e *openpgp.Entity, left []leftover, err error) {
 }
 
 func readEntity(key parts) (*openpgp.Entity, error) {
-	found, err := openpgp.ReadKeyRing(bytes.NewReader(slices.Concat(key...)))
+	found, err := careful(func() (openpgp.EntityList, error) { return openpgp.ReadKeyRing(bytes.NewReader(slices.Concat(key...))) })
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func readEntity(key parts) (*openpgp.Entity, error) {
 
 // public is the key or subkey of a part; nil: it cannot be read.
 func (p part) public() *packet.PublicKey {
-	first, err := packet.Read(bytes.NewReader(p))
+	first, err := readPacket(p)
 	public, is := first.(*packet.PublicKey)
 	if err != nil || !is {
 		return nil
