@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,7 +24,7 @@ import (
 // Bounds of an attempt.
 const (
 	DefaultTimeout = 15 * time.Second
-	mostBody       = 1 << 20 // bytes of an answer
+	defaultBody    = 1 << 20 // bytes of an answer
 	mostHops       = 3       // redirects, on the same host
 )
 
@@ -31,11 +32,13 @@ const (
 type Options struct {
 	Timeout time.Duration // of an attempt, from looking the name up to the end of the answer; 0: DefaultTimeout
 	CAFile  string        // PEM file of authorities that are trusted beside the system's; empty: none
+	Body    int           // most bytes of an answer; 0: 1 MiB
 }
 
 // A Client makes attempts. Its methods may be called side by side.
 type Client struct {
 	timeout time.Duration
+	body    int
 	http    *http.Client
 	pool    *http.Transport
 }
@@ -53,10 +56,7 @@ func New(o Options) (*Client, error) {
 		}
 		pool.TLSClientConfig.RootCAs = roots
 	}
-	c := &Client{timeout: o.Timeout, pool: pool}
-	if c.timeout == 0 {
-		c.timeout = DefaultTimeout
-	}
+	c := &Client{timeout: cmp.Or(o.Timeout, DefaultTimeout), body: cmp.Or(o.Body, defaultBody), pool: pool}
 	c.http = &http.Client{Transport: pool, CheckRedirect: staysThere}
 	return c, nil
 }
@@ -145,9 +145,9 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 		return fail(at.Host, bare(err))
 	}
 	defer answer.Body.Close() // only read from
-	body, err := io.ReadAll(io.LimitReader(answer.Body, mostBody+1))
-	if err == nil && len(body) > mostBody {
-		err = fmt.Errorf("its answer has more than %d bytes", mostBody)
+	body, err := io.ReadAll(io.LimitReader(answer.Body, int64(c.body)+1))
+	if err == nil && len(body) > c.body {
+		err = fmt.Errorf("its answer has more than %d bytes", c.body)
 	}
 	if err != nil {
 		return fail(at.Host, err)

@@ -62,6 +62,18 @@ func TestDo(t *testing.T) {
 }
 
 // What is sent is for the place that it is sent to.
+// An answer may have so many bytes, and no more.
+func TestBoundOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	at := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat("x", 100)) })
+	if got, err := client(t, outbound.Options{Body: 100}).Do(t.Context(), post(at)); err != nil || len(got.Body) != 100 {
+		t.Errorf("as many: %d bytes, %v", len(got.Body), err)
+	}
+	if _, err := client(t, outbound.Options{Body: 99}).Do(t.Context(), post(at)); err == nil || !strings.Contains(err.Error(), "its answer has more than 99 bytes") {
+		t.Errorf("more: %v", err)
+	}
+}
+
 func TestRedirectsAreFollowedOnTheSameHostOnly(t *testing.T) {
 	t.Parallel()
 	var strangers atomic.Int32
