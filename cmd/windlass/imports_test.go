@@ -22,6 +22,7 @@ var mayKnow = map[string][]string{
 	"reconciler":      {"desired", "health", "actuators", "reconciler/plan"},
 	"reconciler/sim":  {"desired", "health", "actuators", "reconciler/plan", "reconciler"},
 
+	"desired/source":  {"desired"},
 	"desired/window":  {},
 	"desired/trust":   {},
 	"desired/gitrepo": {"desired", "internal/durable", "internal/redact"},
@@ -43,7 +44,7 @@ var mayKnow = map[string][]string{
 	"internal/sandbox": {"internal/notify/notifytest", "reconciler/plan", "internal/web", "internal/follow", "internal/sandbox/aws", "deploy-repo-example", "internal/live", "desired", "internal/cage", "internal/mirror"},
 	"internal/live":    {"reconciler/plan", "internal/web", "internal/follow"},
 
-	"internal/forge":           {"desired", "internal/outbound", "internal/redact"},
+	"internal/forge":           {"desired", "desired/source", "internal/outbound", "internal/redact"},
 	"internal/forge/report":    {"reconciler/plan", "reconciler", "internal/durable", "internal/outbound", "internal/web", "internal/forge"},
 	"internal/forge/forgetest": {"internal/forge"},
 	"internal/cage":            {},

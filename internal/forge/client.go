@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,14 +17,19 @@ import (
 	"windlass/internal/redact"
 )
 
-// A Client writes to one repository of a forge. Its methods make one attempt each. Their errors are a *Refusal where the forge answered.
+// A Client reads from and writes to one repository of a forge. Its methods make one attempt each, and may be called side by side. Their errors are a
+// *Refusal where the forge answered.
 type Client struct {
 	Host  Host
 	Place Place
 	http  *outbound.Client
 	api   *url.URL
 	now   func() time.Time
+	kept  kept
 }
+
+// mostAnswer is how many bytes an answer may have: a hundred check runs, each with a summary of 64 KiB, are the most that is asked for.
+const mostAnswer = 16 << 20
 
 // NewClient makes a client of the repository at a place. It connects nowhere. The error says what is wrong with the host's file of authorities, or with the place.
 func NewClient(host Host, place Place) (*Client, error) {
@@ -34,7 +40,7 @@ func NewClient(host Host, place Place) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("forge %s: %w", host.Name, err)
 	}
-	c, err := outbound.New(outbound.Options{CAFile: host.CAFile})
+	c, err := outbound.New(outbound.Options{CAFile: host.CAFile, Body: mostAnswer})
 	if err != nil {
 		return nil, fmt.Errorf("forge %s: %w", host.Name, err)
 	}
@@ -81,10 +87,51 @@ func (c *Client) under(parts []string) *url.URL {
 
 // call asks for something, and decodes the answer, which is an object at least: a login page says that all is well, too.
 func (c *Client) call(ctx context.Context, what, method string, at *url.URL, body, into any) error {
-	token, err := c.token()
+	answer, err := c.ask(ctx, what, outbound.Request{Method: method, URL: at.String()}, body)
 	if err != nil {
 		return err
 	}
+	if into == nil {
+		into = new(struct{})
+	}
+	return c.decode(what, answer, into)
+}
+
+// decode reads the first value of an answer.
+func (c *Client) decode(what string, answer outbound.Answer, into any) error {
+	if err := json.NewDecoder(bytes.NewReader(answer.Body)).Decode(into); err != nil {
+		return c.stranger(what)
+	}
+	return nil
+}
+
+// ask makes a request with the token, and with a body as JSON unless it is nil. An answer that is no success is an error, but for the one that says that
+// what is known is true still (RFC 9110, section 15.4.5).
+func (c *Client) ask(ctx context.Context, what string, request outbound.Request, body any) (outbound.Answer, error) {
+	token, err := c.token()
+	if err != nil {
+		return outbound.Answer{}, err
+	}
+	conditional := request.Header.Get("If-None-Match") != ""
+	request.Header, request.Secrets = c.header(token, request.Header), []string{token}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+		if request.Body, err = json.Marshal(body); err != nil {
+			return outbound.Answer{}, err
+		}
+	}
+	answer, err := c.http.Do(ctx, request)
+	if err != nil {
+		return answer, fmt.Errorf("cannot %s: %w", what, err)
+	}
+	if answer.OK() || conditional && answer.Status == http.StatusNotModified {
+		return answer, nil
+	}
+	return answer, c.refused(what, token, answer)
+}
+
+// header is that of a request, with what the kind wants and what else is given.
+func (c *Client) header(token string, given http.Header) http.Header {
 	header := http.Header{"Accept": {"application/json"}, "User-Agent": {"windlass"}}
 	switch c.Host.Kind {
 	case GitHub:
@@ -96,28 +143,8 @@ func (c *Client) call(ctx context.Context, what, method string, at *url.URL, bod
 	case Gitea:
 		header.Set("Authorization", "token "+token)
 	}
-	request := outbound.Request{Method: method, URL: at.String(), Header: header, Secrets: []string{token}}
-	if body != nil {
-		header.Set("Content-Type", "application/json")
-		if request.Body, err = json.Marshal(body); err != nil {
-			return err
-		}
-	}
-	answer, err := c.http.Do(ctx, request)
-	if err != nil {
-		return fmt.Errorf("cannot %s: %w", what, err)
-	}
-	if !answer.OK() {
-		return c.refused(what, token, answer)
-	}
-	if into == nil {
-		into = new(struct{})
-	}
-	decoder := json.NewDecoder(bytes.NewReader(answer.Body))
-	if err := decoder.Decode(into); err != nil {
-		return c.stranger(what)
-	}
-	return nil
+	maps.Copy(header, given)
+	return header
 }
 
 // stranger is the refusal of who is no forge of the kind.
@@ -147,7 +174,7 @@ func (c *Client) refused(what, token string, answer outbound.Answer) *Refusal {
 	case answer.Status == http.StatusUnauthorized:
 		r.Rights, advice = true, "; give a token that is valid in "+c.Host.TokenFile
 	case answer.Status == http.StatusForbidden, answer.Status == http.StatusNotFound:
-		r.Rights, advice = true, "; check that the token of "+c.Host.TokenFile+" may do that there"
+		r.Rights, advice = true, "; check that the token of "+c.Host.TokenFile+" may do that there"+needed(answer.Header)
 	case answer.Status/100 == 3:
 		r.Rights, advice = true, "; it sends on to another place: correct api, or the deploy repo's URL"
 	}
@@ -160,6 +187,14 @@ func orText(said string, status int) string {
 		return http.StatusText(status)
 	}
 	return said
+}
+
+// needed is which rights GitHub says that there must be, which it does to tokens that have some but not those (its docs, "Insufficient permission errors").
+func needed(header http.Header) string {
+	if rights := redact.Line(header.Get("X-Accepted-GitHub-Permissions")); rights != "" {
+		return " (" + Shortened(rights, 100) + ")"
+	}
+	return ""
 }
 
 // wait is how long a forge asks to be left alone: Retry-After, else, when no request is left, until its x-ratelimit-reset (GitHub's docs; RateLimit-Reset at GitLab).
