@@ -46,7 +46,7 @@ var mayKnow = map[string][]string{
 
 	"internal/forge":           {"desired", "desired/source", "internal/outbound", "internal/redact"},
 	"internal/forge/report":    {"reconciler/plan", "reconciler", "internal/durable", "internal/outbound", "internal/web", "internal/forge"},
-	"internal/forge/forgetest": {"internal/forge"},
+	"internal/forge/forgetest": {"desired/source", "internal/forge"},
 	"internal/cage":            {},
 	"internal/mirror":          {"desired"},
 

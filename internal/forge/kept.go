@@ -7,8 +7,9 @@ import (
 
 // Bounds of what is kept.
 const (
-	mostKept      = 256     // answers
-	mostKeptBytes = 1 << 20 // of all of them, about
+	mostKept      = 256       // answers
+	mostKeptBytes = 1 << 20   // of all of them, about
+	mostOfOne     = 128 << 10 // bytes of one of them
 )
 
 // Kept are answers that a forge need not give again: asked with the tag that an answer had (RFC 9110, section 13.1.2), it says that nothing has changed.
@@ -44,12 +45,13 @@ func (k *kept) of(address string) (keptAnswer, bool) {
 	return answer, ok
 }
 
-// keep keeps an answer instead of the one before it, as long as there is room. One without a tag is of no use.
+// keep keeps an answer instead of the one before it, as long as there is room. One without a tag is of no use, and a huge one would push out
+// all others.
 func (k *kept) keep(answer keptAnswer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.take(answer.address)
-	if answer.tag != "" {
+	if answer.tag != "" && answer.size() <= mostOfOne {
 		k.add(answer)
 	}
 	for len(k.answers) > mostKept || k.bytes > mostKeptBytes {

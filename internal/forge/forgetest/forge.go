@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"windlass/desired/source"
 	"windlass/internal/forge"
 )
 
@@ -62,6 +63,15 @@ type Forge struct {
 	answers     []Answer
 	asked       []string
 	down        *Answer
+
+	reports   []Report
+	newest    int64 // the greatest number of a report
+	limited   bool
+	left      int // questions
+	other     string
+	endless   bool
+	short     bool
+	unchanged int
 }
 
 // New serves a forge of a kind until the test ends.
@@ -150,8 +160,7 @@ func (f *Forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
 		f.route(answer, r)
 		if instead == nil {
-			w.WriteHeader(answer.Code)
-			w.Write(answer.Body.Bytes())
+			f.finish(w, r, answer)
 			return
 		}
 	}
@@ -192,7 +201,7 @@ func (f *Forge) route(w http.ResponseWriter, r *http.Request) {
 	}
 	path, ours := strings.CutPrefix(r.URL.EscapedPath(), root)
 	token := f.token(r)
-	may := token == Token || token == Weak && strings.HasPrefix(path, "statuses/")
+	may := token == Token || token == Weak && strings.HasPrefix(path, "statuses/") && r.Method == http.MethodPost
 	switch {
 	case token != Token && token != Weak:
 		refuse(w, http.StatusUnauthorized, "Bad credentials")
@@ -219,6 +228,7 @@ func (f *Forge) route(w http.ResponseWriter, r *http.Request) {
 	}
 	parts := strings.Split(path, "/")
 	switch {
+	case f.checks(w, r, parts):
 	case parts[0] == "statuses" && len(parts) == 2 && r.Method == http.MethodPost:
 		f.setStatus(w, parts[1], body)
 	case parts[0] == "deployments" && f.Kind == forge.GitHub:
@@ -258,6 +268,7 @@ func (f *Forge) setStatus(w http.ResponseWriter, commit string, body map[string]
 		refuse(w, http.StatusBadRequest, `Cannot transition status via :run from :running (Reason(s): Status cannot transition via "run")`)
 	default:
 		f.statuses = append(f.statuses, s)
+		f.report(Report{Kind: source.Status, Commit: commit, Name: s.Context, State: s.State})
 		create(w, map[string]any{"id": len(f.statuses), "state": s.State})
 	}
 }
