@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"windlass/internal/web"
 	"windlass/reconciler"
 	"windlass/reconciler/plan"
@@ -198,6 +200,61 @@ func TestWhatCannotBeginIsTold(t *testing.T) {
 	want := "post: web: v3 has not begun, waits since 12:00 UTC | 6 of 8 in service, floor is 7 | by Ann: Release v3 | https://git.example.com/commit/d3"
 	if len(c.said) != 1 || c.said[0] != want {
 		t.Errorf("%q, want %q", c.said, want)
+	}
+}
+
+// That somebody has to do something before a rollout begins is told at once, and once more where it came to it later; the rollout goes on in that
+// thread, where there are threads, and the thread says for what it waited. Another rollout of the same has a thread of its own.
+func TestWhatSomebodyHasToDoIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	held := func(state, reason string) standing {
+		s := ending(standingOf("v1", "v2"), reconciler.ResultSucceeded, plan.PhaseWaiting, reason)
+		s.fleet.Desired, s.fleet.Gates = web.Desired{Release: "v3", Digest: "d3"}, []web.Gate{{Name: "windows", State: "open"}, {Name: "source", State: state}}
+		s.fleet.Rollout.Ended = noon.Add(-time.Minute) // no news
+		s.coming, s.held = web.Rollout{Release: "v3", Change: &web.Change{Author: "Ann", Subject: "Release v3"}}, noon
+		return s
+	}
+	const pending, red = "gate source: check ci is pending", "gate source: check ci is red: failure"
+	first := "web: v3 has not begun, waits since 12:00 UTC | " + red + " | by Ann: Release v3"
+	later := "web: v3 has not begun, waits since 12:00 UTC | " + pending + " | by Ann: Release v3"
+	begun := "web: v2 → v3 | ███░░░░░░░░░ 2 of 8 | by Ann: Release v3 | https://git.example.com/compare/a...b"
+	begins := "reply: web: v2 → v3 begins, it waited since 12:00 UTC | waited: " + red + " | https://git.example.com/compare/a...b"
+	for name, c := range map[string]struct {
+		kind  string
+		waits time.Duration // before the check is red
+		want  []string
+	}{
+		"red at once":                   {"chat", 0, []string{"post: " + first, begins, "update: " + begun}},
+		"red after a while":             {"chat", waitPatience, []string{"post: " + later, "reply: " + first, begins, "update: " + begun}},
+		"red before that is told":       {"chat", time.Minute, []string{"post: " + first, begins, "update: " + begun}},
+		"where nothing can be changed":  {"space", 0, []string{"post: " + first, begins}},
+		"where there are no threads":    {"room", waitPatience, []string{"post: " + later, "post: " + first, "post: " + begun}},
+		"a program, of each that there": {"program", 0, []string{"post: " + first, "post: " + begun}},
+	} {
+		talk := talk{traits: kinds[c.kind], told: books{"web": {Since: noon}}, now: noon}
+		if c.waits > 0 {
+			talk.hear(held("wait", pending))
+			talk.now = noon.Add(c.waits)
+			talk.hear(held("wait", pending))
+		}
+		for range 3 { // flapping is told once
+			talk.hear(held("shut", red))
+			talk.hear(held("wait", pending))
+		}
+		talk.now = talk.now.Add(time.Minute)
+		s := standingOf("v2", "v3")
+		s.fleet.Desired, s.fleet.Rollout.Started = web.Desired{Release: "v3", Digest: "d3"}, talk.now
+		talk.hear(s)
+		if diff := cmp.Diff(c.want, talk.said); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+		talk.hear(ending(s, reconciler.ResultHalted, plan.PhaseHalted, "v3 failed"))
+		again := standingOf("v2", "v3")
+		talk.now = talk.now.Add(time.Hour)
+		again.fleet.Desired, again.fleet.Rollout.Started, again.fleet.Rollout.Trigger = s.fleet.Desired, talk.now, reconciler.TriggerRetry
+		if talk.hear(again); talk.said[len(talk.said)-1] != "post: "+begun {
+			t.Errorf("%s: another rollout of the same: %q", name, talk.said)
+		}
 	}
 }
 

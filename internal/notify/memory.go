@@ -31,6 +31,7 @@ type thread struct {
 	Unsure  string             `json:"unsure,omitempty"` // the message that is being said, or may have been
 	Gone    bool               `json:"gone,omitempty"`   // its first message cannot be changed any more
 	Closed  bool               `json:"closed,omitempty"` // its end was told
+	Held    hold               `json:"held,omitzero"`    // it began with the message about that
 
 	updated time.Time // when its first message was changed last; this and the next are of this process alone
 	tries
@@ -59,12 +60,20 @@ func (t *tries) again(f *Failure, harmless bool, taken, now time.Time) bool {
 
 func (t *thread) told(on desired.Occasion) bool { return slices.Contains(t.Told, on) }
 
+// A hold is what kept a rollout from beginning, as it was told.
+type hold struct {
+	Since time.Time `json:"since"`
+	Why   string    `json:"why"`
+	Place string    `json:"place,omitempty"` // of the message that tells; empty: it cannot be replied to
+}
+
 // A book is what a channel was told of a fleet.
 type book struct {
 	Since    time.Time          `json:"since"`              // it hears of the fleet
 	Small    time.Time          `json:"small,omitzero"`     // when it last was told that nodes drifted, or came
 	Rejected string             `json:"rejected,omitempty"` // the errors it was told of, as a digest
-	Held     string             `json:"held,omitempty"`     // what it was told of that cannot begin, as the digest of that
+	Held     string             `json:"held,omitempty"`     // what it was told of that cannot begin, as the digest of that, and whether somebody has to do something
+	Hold     hold               `json:"hold,omitzero"`      // why that cannot begin
 	Threads  map[string]*thread `json:"threads"`            // by id of the rollout
 
 	taken time.Time // when the channel last took a message of the fleet; this and the next are of this process alone

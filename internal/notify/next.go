@@ -65,6 +65,9 @@ type step struct {
 	waited  bool
 	held    bool // it tells of what cannot begin
 
+	heldSince time.Time // since when it cannot
+	opened    *thread   // that the first message was opened by what told so; nil: it was not
+
 	progress  bool      // it tells how far a rollout is, and no more
 	attempted time.Time // when it was tried last, or the message that it changes
 	due       time.Time // it is not said before, unless it changes a message
@@ -267,11 +270,14 @@ func (d *decision) of(r web.Rollout, reason string, newest bool) *step {
 			return nil // no news
 		}
 		t = &thread{Started: r.Started}
+		if newest && d.opens(r) {
+			t.Posted, t.Place, t.Held = true, d.book.Hold.Place, d.book.Hold
+		}
 	}
 	if t.Closed {
 		return nil
 	}
-	s := &step{fleet: d.fleet.Name, id: id, closes: !r.Ended.IsZero(), attempted: t.tried, due: t.tries.due}
+	s := &step{fleet: d.fleet.Name, id: id, closes: !r.Ended.IsZero(), attempted: t.tried, due: t.tries.due, opened: t}
 	due := d.due(r, t, newest)
 	s.message = d.head(r, reason, newest)
 	s.digest = digest(s.message)
@@ -279,6 +285,14 @@ func (d *decision) of(r web.Rollout, reason string, newest bool) *step {
 		return d.begin(s, t, r, due)
 	}
 	return d.goOn(s, t, r, reason, due)
+}
+
+// opens reports whether the message that a rollout could not begin is the first one of it: it has begun.
+func (d *decision) opens(r web.Rollout) bool {
+	b, wanted := d.book, d.fleet.Desired
+	return d.traits.Threads && d.hears(desired.OnStarted) && b.Hold.Place != "" && wanted.Digest != "" && holdOf(b.Held) == wanted.Digest &&
+		r.Release == wanted.Release && r.Ended.IsZero() && !small(r) && !r.Started.Before(b.Hold.Since) &&
+		!slices.ContainsFunc(slices.Collect(maps.Values(b.Threads)), func(t *thread) bool { return t.Place == b.Hold.Place })
 }
 
 // begin posts the first message of a rollout, when there is something to hear of it.
@@ -331,7 +345,7 @@ func (d *decision) goOn(s *step, t *thread, r web.Rollout, reason string, due []
 		}
 		return s
 	}
-	due = slices.DeleteFunc(due, func(on desired.Occasion) bool { return on == desired.OnStarted }) // the first message has told
+	due = slices.DeleteFunc(due, func(on desired.Occasion) bool { return on == desired.OnStarted && t.Held.Since.IsZero() }) // the first message has told
 	switch {
 	case s.closes && stale:
 		return update()
@@ -339,7 +353,7 @@ func (d *decision) goOn(s *step, t *thread, r web.Rollout, reason string, due []
 		on := due[len(due)-1]
 		s.told, s.waited = due, on == desired.OnWaiting
 		s.message.On, s.message.ID = on, messageID(s.id, on, t)
-		d.follows(s, r, reason)
+		d.follows(s, t, r, reason)
 		if d.traits.Updates && t.Unsure == s.message.ID { // it may be there, and the first message says it as well
 			t.Told, t.Unsure, t.Closed, t.tries = append(t.Told, due...), "", s.closes, tries{}
 			if s.waited {
@@ -350,7 +364,7 @@ func (d *decision) goOn(s *step, t *thread, r web.Rollout, reason string, due []
 		return s
 	case s.closes && r.Result == reconciler.ResultSuperseded && !d.traits.Updates && d.hears(desired.OnStarted):
 		s.message.ID = s.id + "/superseded"
-		d.follows(s, r, reason)
+		d.follows(s, t, r, reason)
 		return s
 	case s.closes:
 		t.Closed = true
@@ -370,11 +384,11 @@ func (d *decision) goOn(s *step, t *thread, r web.Rollout, reason string, due []
 }
 
 // follows makes the step one that comes after the first message: a reply to it, or one by itself.
-func (d *decision) follows(s *step, r web.Rollout, reason string) {
+func (d *decision) follows(s *step, t *thread, r web.Rollout, reason string) {
 	s.message.Kind = Post
 	if d.traits.Threads {
 		s.message.Kind = Reply
-		s.message.Title, s.message.Lines = d.brief(r, reason, s.message.On)
+		s.message.Title, s.message.Lines = d.brief(t, r, reason, s.message.On)
 	}
 	s.message.Event = eventOf(s.message, d.fleet, r)
 }
@@ -408,13 +422,17 @@ func (d *decision) rejected() *step {
 	return nil
 }
 
-// comes tells of a commit that nothing may begin with, once for what it wants.
+// comes tells of a commit that nothing may begin with, once for what it wants: after a while, or at once where somebody has to do something; that is
+// told once more where it comes to it later.
 func (d *decision) comes() *step {
-	sum := d.fleet.Desired.Digest
-	if d.held.IsZero() || !d.hears(desired.OnWaiting) || d.book.Held == sum {
+	sum, patience := d.fleet.Desired.Digest, waitPatience
+	if slices.ContainsFunc(d.fleet.Gates, func(g web.Gate) bool { return g.State == plan.GateShut.String() }) {
+		sum, patience = sum+shut, 0
+	}
+	if d.held.IsZero() || !d.hears(desired.OnWaiting) || d.book.Held == sum || d.book.Held == sum+shut {
 		return nil
 	}
-	if at := d.held.Add(waitPatience); d.now.Before(at) {
+	if at := d.held.Add(patience); d.now.Before(at) {
 		d.wake = sooner(d.wake, at)
 		return nil
 	}
@@ -426,9 +444,18 @@ func (d *decision) comes() *step {
 	if by := d.by(d.coming); by != "" {
 		m.Lines = append(m.Lines, by)
 	}
+	if b := d.book; d.traits.Threads && b.Hold.Place != "" && b.Held+shut == sum {
+		m.Kind, m.Place = Reply, b.Hold.Place
+	}
 	m.Event = eventOf(m, d.fleet, web.Rollout{})
-	return &step{fleet: d.fleet.Name, digest: sum, message: m, held: true, attempted: d.book.tried, due: d.book.tries.due}
+	return &step{fleet: d.fleet.Name, digest: sum, message: m, held: true, heldSince: d.held, attempted: d.book.tried, due: d.book.tries.due}
 }
+
+// shut is added to the digest of what cannot begin where somebody has to do something about it.
+const shut = "/shut"
+
+// holdOf is the digest of what cannot begin.
+func holdOf(held string) string { return strings.TrimSuffix(held, shut) }
 
 func startOf(id string) time.Time {
 	_, at, _ := strings.Cut(id, "@")

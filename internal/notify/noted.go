@@ -12,7 +12,9 @@ func (s *step) begins(told books) {
 	if b := told[s.fleet]; b != nil && s.id != "" {
 		t := b.Threads[s.id]
 		if t == nil {
-			t = &thread{Started: startOf(s.id)}
+			if t = s.opened; t == nil {
+				t = &thread{Started: startOf(s.id)}
+			}
 			b.Threads[s.id] = t
 			b.trim()
 		}
@@ -30,6 +32,9 @@ func (s *step) done(told books, place string, now time.Time) {
 	}
 	b.taken = now
 	s.settle(b, now)
+	if s.held && s.message.Kind == Post {
+		b.Hold.Place = place
+	}
 	t := b.Threads[s.id]
 	if t == nil {
 		return
@@ -50,7 +55,7 @@ func (s *step) settle(b *book, now time.Time) {
 	if s.id == "" {
 		b.tries = tries{}
 		if s.held {
-			b.Held = s.digest
+			b.Held, b.Hold = s.digest, hold{Since: s.heldSince, Why: s.message.Lines[0], Place: s.message.Place}
 		} else {
 			b.Rejected = s.digest
 		}
