@@ -28,6 +28,7 @@ type Deps struct {
 	Log         *slog.Logger
 	Interval    time.Duration   // how often the node set and the balancers are read when nothing moves
 	Refresh     time.Duration   // how often the record and the checks of an idle node are
+	GatePause   time.Duration   // from one reading of a gate that holds to the next; 0: 30 s
 	ReadOnly    bool            // look and plan, start nothing
 	Decide      Decider         // nil: plan.Next
 	Kept        map[string]Kept // by fleet: what an earlier start knew; may be nil

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 
 const (
 	gateDeadline = 30 * time.Second // of one reading
-	gatePause    = 30 * time.Second // from one reading to the next while a gate holds and does not say when to ask it again
+	gatePause    = 30 * time.Second // from one reading to the next while a gate holds and does not say when to ask it again, unless Deps say otherwise
 	gateBreath   = time.Second      // at the least, whatever it says
 )
 
@@ -59,12 +60,12 @@ func (a *actor) readGate(ctx context.Context, g *gate) {
 	g.asked = time.Now().Round(0)
 	a.tasks.begin(ctx, taskGate, g.shown.Name, gateDeadline, func(ctx context.Context) func() {
 		read, err := g.Read(ctx, want)
-		return func() { g.take(read, err, time.Now()) } // of no effect where it was replaced
+		return func() { g.take(read, err, time.Now(), cmp.Or(a.GatePause, gatePause)) } // of no effect where it was replaced
 	})
 }
 
-// take is told what a reading said.
-func (g *gate) take(read plan.Gate, err error, now time.Time) {
+// take is told what a reading said. One that holds is read again after a pause, unless it says when.
+func (g *gate) take(read plan.Gate, err error, now time.Time, pause time.Duration) {
 	if err != nil {
 		read = plan.Gate{Reason: "cannot be read: " + err.Error()}
 	}
@@ -79,7 +80,7 @@ func (g *gate) take(read plan.Gate, err error, now time.Time) {
 	case read.State == plan.GateOpen:
 		g.next = never
 	default:
-		g.next = now.Add(gatePause)
+		g.next = now.Add(pause)
 	}
 }
 

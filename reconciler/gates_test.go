@@ -102,6 +102,25 @@ func TestGatesAreAskedWhenTheySaySo(t *testing.T) {
 	})
 }
 
+// Who wants to can have gates that hold asked more often.
+func TestHowOftenAGateThatHoldsIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		holds := &saying{name: "holds", says: plan.Gate{State: plan.GateShut}}
+		a := quietActor(1)
+		a.Gatekeepers, a.GatePause = []Gatekeeper{holds}, 2*time.Second
+		a.hangGates()
+		for range 10 {
+			a.readGates(t.Context(), time.Now())
+			synctest.Wait()
+			a.tasks.drain()
+			time.Sleep(time.Second)
+		}
+		if holds.asked != 5 {
+			t.Errorf("in ten seconds it was asked %d times", holds.asked)
+		}
+	})
+}
+
 // What is said too late, of what is not wanted any more, counts for nothing.
 func TestALateAnswerIsOfNoEffect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

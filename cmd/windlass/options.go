@@ -22,6 +22,7 @@ const (
 type agentOptions struct {
 	repo, branch, path         string
 	interval, refresh          time.Duration
+	gateInterval               time.Duration // of run only
 	sshKey, sshKnownHosts      string
 	gitSSHKey, gitKnownHosts   string
 	gitTokenFile               string

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -33,6 +35,9 @@ With --webhook-listen a push is seen at once rather than at the next --interval.
 			if err := o.check(); err != nil {
 				return err
 			}
+			if o.gateInterval < leastInterval {
+				return fmt.Errorf("--gate-interval %v is too short: give at least %v", o.gateInterval, leastInterval)
+			}
 			log := newLog(cmd.ErrOrStderr(), o.logFormat)
 			a, err := openAgent(o, log)
 			if err != nil {
@@ -46,6 +51,7 @@ With --webhook-listen a push is seen at once rather than at the next --interval.
 	}
 	o.shared(cmd)
 	f := cmd.Flags()
+	f.DurationVar(&o.gateInterval, "gate-interval", 30*time.Second, "how often a gate that holds a rollout back is asked again, such as what the checks of a release say")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:9190", "`address` for status page, API and metrics; port 0 takes a free one. An address that is not loopback serves only /metrics, /healthz and /readyz without --web-config")
 	f.StringVar(&o.webConfig, "web-config", "", "`file` with TLS and users for --listen, in the format of Prometheus's exporter-toolkit; taken anew when it changes")
 	f.StringVar(&o.forges, "forges", "", "`file` that says which host is a GitHub, a GitLab or a Gitea, and whose token is used there: commits of the deploy repo are told what becomes of them")

@@ -169,7 +169,7 @@ func joined(o agentOptions, me plan.Agent, hosts *host.Host, repo *gitrepo.Repo,
 	deps := reconciler.Deps{
 		Agent: me, Inventory: aws, Balancer: aws, Host: hosts, Prober: probe.New(hosts), Sensor: hosts,
 		Gatekeepers: []reconciler.Gatekeeper{reconciler.Windows{Repo: true}, reconciler.Windows{}},
-		History:     repo, Observer: events, Log: log, Interval: o.interval, Refresh: o.refresh,
+		History:     repo, Observer: events, Log: log, Interval: o.interval, Refresh: o.refresh, GatePause: o.gateInterval,
 	}
 	return deps
 }
