@@ -34,6 +34,7 @@ type Fleet struct {
 	Notify        []Notification // who hears of its rollouts
 	Windows       *Windows       // when its nodes may be changed; nil: at any time
 	RepoWindows   *Windows       `json:"-"` // the same of all fleets; both hold
+	Source        *Source        // what a release must be before a rollout of it starts; nil: anything
 
 	Path string // of the fleet file in the repo, for messages
 }

@@ -25,6 +25,9 @@ var formats = map[string]func(string) error{
 	"node-path":            checkNodePath,
 	"request-path":         checkRequestPath,
 	"cidr":                 checkCIDR,
+	"source-repository":    checkSourceRepository,
+	"branch-name":          checkBranchName,
+	"tag-template":         checkTagTemplate,
 }
 
 var durationShape = regexp.MustCompile(`^([0-9]+([.][0-9]+)?(ms|s|m|h))+$`)

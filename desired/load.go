@@ -67,6 +67,8 @@ type loader struct {
 	windows       *Windows // of the repo
 	windowsErrors Errors
 	windowsRead   bool
+
+	signers releaseSigners
 }
 
 // A document is the parsed file; without root it could not be parsed.
@@ -213,6 +215,9 @@ func (l *loader) build(c *candidate) error {
 		c.fleet.Configure.Files[i].Content = files[i].content
 	}
 	if err := l.addWindows(c); err != nil {
+		return err
+	}
+	if err := l.addSigners(c); err != nil {
 		return err
 	}
 	c.errors = append(c.errors, impossible(c.document, c.fleet)...)

@@ -227,6 +227,11 @@ func TestReadsEverythingAFleetCanSay(t *testing.T) {
 			},
 			Attempts: 5, ProgressDeadline: 90 * time.Minute, RestoreAfter: 20 * time.Minute, OnFailure: "halt",
 		},
+		Source: &desired.Source{
+			Repository: "https://git.example.com/shop/web", Branch: "stable", Tag: "web-{release}", ChecksWithin: 30 * time.Minute,
+			Checks:   []desired.RequiredCheck{{Name: "ci/test"}, {Name: "ci/lint", App: "github-actions", Neutral: true}},
+			Override: &desired.Emergency{Release: "v1.4.2", Reason: "the forge is down", By: "ann"},
+		},
 		Notify: []desired.Notification{
 			{Channel: "deploys", On: []desired.Occasion{desired.OnStarted, desired.OnWaiting, desired.OnHalted, desired.OnRolledBack, desired.OnSucceeded, desired.OnRejected}},
 			{Channel: "on-call", On: []desired.Occasion{desired.OnHalted}},

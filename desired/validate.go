@@ -24,6 +24,8 @@ func validate(document *value) Errors {
 	v.knownExclusions()
 	v.prune()
 	v.proof()
+	v.sourceCredentials()
+	v.uniqueSourceChecks()
 	return v.errors
 }
 

@@ -47,7 +47,7 @@ const (
 	RevertsInWindow Reverts = "in-window"
 )
 
-// An Emergency lets one release pass, whatever the windows say.
+// An Emergency lets one release pass, whatever stands in its way otherwise.
 type Emergency struct {
 	Release string
 	Reason  string
