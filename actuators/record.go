@@ -44,6 +44,7 @@ type Version struct {
 	Digest    string `json:"digest"`
 	Algorithm int    `json:"algorithm"` // of Digest
 	Revision  string `json:"revision"`
+	Commit    string `json:"commit,omitempty"` // of the release's source, that its tag named when it was let through; empty: nobody looked. Since schema 3
 }
 
 // A Claim says who works on a node.

@@ -28,7 +28,8 @@ const (
 var (
 	fleetPattern   = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 	releasePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$`)
-	tokenPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:+-]{0,252}$`)       // digests, revisions, ids, node names, zones
+	tokenPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:+-]{0,252}$`) // digests, revisions, ids, node names, zones
+	commitPattern  = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 	groupPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:+/ -]{0,511}$`)     // an ARN, or classic/name
 	jobPattern     = regexp.MustCompile(`^[a-z0-9]{0,16}$`)                           // becomes part of a path
 	noncePattern   = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)                       // the node's shell compares it
@@ -160,6 +161,7 @@ func check(r NodeRecord, fleet string) error {
 		is(r.Schema >= 2 || len(r.Facts) == 0, "facts", r.Facts),
 		is(r.Schema >= 3 || !slices.ContainsFunc(r.Facts, func(f Fact) bool { return f.Kind != Away }), "facts", r.Facts),
 		checkList("facts", r.Facts, MaxFacts, checkFact),
+		is(r.Schema >= 3 || r.On.Commit+r.Try.Version.Commit+r.Proven.Commit+r.Previous.Commit == "", "commit", r.Schema),
 	)
 }
 
@@ -182,6 +184,7 @@ func checkVersion(where string, v Version) error {
 		matches(tokenPattern, where+".digest", v.Digest),
 		is(v.Algorithm >= 0, where+".algorithm", v.Algorithm),
 		matches(tokenPattern, where+".revision", v.Revision),
+		matches(commitPattern, where+".commit", v.Commit),
 	)
 }
 

@@ -15,7 +15,7 @@ import (
 func fullRecord() actuators.NodeRecord {
 	at := time.Date(2030, 1, 2, 3, 4, 5, 600_000_000, time.UTC)
 	version := func(release string) actuators.Version {
-		return actuators.Version{Release: release, Digest: "sha256:" + release, Algorithm: 1, Revision: "3f2a9c"}
+		return actuators.Version{Release: release, Digest: "sha256:" + release, Algorithm: 1, Revision: "3f2a9c", Commit: strings.Repeat("c0", 20)}
 	}
 	return actuators.NodeRecord{
 		Schema: actuators.RecordSchema, Fleet: "web-live", Instance: "i-0abc",
@@ -29,6 +29,15 @@ func fullRecord() actuators.NodeRecord {
 		Facts: []actuators.Fact{{Kind: actuators.Away, Node: "web-2", Instance: "i-0def", Release: "v1.4.3"},
 			{Kind: actuators.Paused, ID: "p-1", By: "ana", Reason: "disk swap", At: at, Until: at, Ended: true}, {Kind: actuators.Whole, Release: "v1.4.1", At: at}},
 	}
+}
+
+// older is a record without what that schema does not know.
+func older(r actuators.NodeRecord, schema int) actuators.NodeRecord {
+	r.Schema, r.Facts = schema, nil
+	for _, v := range []*actuators.Version{&r.On, &r.Try.Version, &r.Proven, &r.Previous} {
+		v.Commit = ""
+	}
+	return r
 }
 
 func TestRecordRoundTrip(t *testing.T) {
@@ -119,31 +128,34 @@ func TestEncodeRecordRefusesWhatCouldNotBeRead(t *testing.T) {
 func TestRecordBounds(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("a", n) }
 	for name, c := range map[string]struct{ within, beyond func(*actuators.NodeRecord) }{
-		"fleet":          {func(r *actuators.NodeRecord) { r.Fleet = long(63) }, func(r *actuators.NodeRecord) { r.Fleet = long(64) }},
-		"release":        {func(r *actuators.NodeRecord) { r.On.Release = "1.4.2+build.7_a-B" + long(128-17) }, func(r *actuators.NodeRecord) { r.On.Release = long(129) }},
-		"target's id":    {func(r *actuators.NodeRecord) { r.Taken[0].ID = "2001:db8::1" }, func(r *actuators.NodeRecord) { r.Taken[0].ID = "2001:db8::1%eth0" }},
-		"group":          {func(r *actuators.NodeRecord) { r.Taken[0].Group = "classic/Web-1" }, func(r *actuators.NodeRecord) { r.Taken[0].Group = "/web" }},
-		"repairs":        {func(r *actuators.NodeRecord) { r.Repairs = actuators.MaxRepairs }, func(r *actuators.NodeRecord) { r.Repairs = actuators.MaxRepairs + 1 }},
-		"fewest repairs": {func(r *actuators.NodeRecord) { r.Repairs = 0 }, func(r *actuators.NodeRecord) { r.Repairs = -1 }},
-		"holder":         {func(r *actuators.NodeRecord) { r.Claim.Holder = long(256) }, func(r *actuators.NodeRecord) { r.Claim.Holder = long(257) }},
-		"holder's text":  {func(r *actuators.NodeRecord) { r.Claim.Holder = "é b" }, func(r *actuators.NodeRecord) { r.Claim.Holder = "a\x1b[2J" }},
-		"epoch":          {func(r *actuators.NodeRecord) { r.Claim.Epoch = 0 }, func(r *actuators.NodeRecord) { r.Claim.Epoch = -1 }},
-		"algorithm":      {func(r *actuators.NodeRecord) { r.On.Algorithm = 0 }, func(r *actuators.NodeRecord) { r.On.Algorithm = -1 }},
-		"retry":          {func(r *actuators.NodeRecord) { r.Try.Retry = actuators.MaxRetry }, func(r *actuators.NodeRecord) { r.Try.Retry = actuators.MaxRetry + 1 }},
-		"fewest retries": {func(r *actuators.NodeRecord) { r.Try.Retry = 0 }, func(r *actuators.NodeRecord) { r.Try.Retry = -1 }},
-		"failures":       {func(r *actuators.NodeRecord) { r.Try.Failures = 0 }, func(r *actuators.NodeRecord) { r.Try.Failures = -1 }},
-		"port":           {func(r *actuators.NodeRecord) { r.Taken[0].Port = 65535 }, func(r *actuators.NodeRecord) { r.Taken[0].Port = 65536 }},
-		"least port":     {func(r *actuators.NodeRecord) { r.Places[0].Port = 0 }, func(r *actuators.NodeRecord) { r.Places[0].Port = -1 }},
-		"halt's retry":   {func(r *actuators.NodeRecord) { r.Halts[0].Retry = actuators.MaxRetry }, func(r *actuators.NodeRecord) { r.Halts[0].Retry = actuators.MaxRetry + 1 }},
-		"halt's retries": {func(r *actuators.NodeRecord) { r.Halts[0].Retry = 0 }, func(r *actuators.NodeRecord) { r.Halts[0].Retry = -1 }},
-		"halt's digest":  {func(r *actuators.NodeRecord) { r.Halts[0].Digest = "a" }, func(r *actuators.NodeRecord) { r.Halts[0].Digest = "" }},
+		"fleet":                     {func(r *actuators.NodeRecord) { r.Fleet = long(63) }, func(r *actuators.NodeRecord) { r.Fleet = long(64) }},
+		"release":                   {func(r *actuators.NodeRecord) { r.On.Release = "1.4.2+build.7_a-B" + long(128-17) }, func(r *actuators.NodeRecord) { r.On.Release = long(129) }},
+		"commit":                    {func(r *actuators.NodeRecord) { r.Try.Version.Commit = strings.Repeat("0f", 32) }, func(r *actuators.NodeRecord) { r.Try.Version.Commit = strings.Repeat("0f", 21) }},
+		"commit's digits":           {func(r *actuators.NodeRecord) { r.Previous.Commit = "" }, func(r *actuators.NodeRecord) { r.Previous.Commit = strings.Repeat("0g", 20) }},
+		"commit of an older schema": {func(r *actuators.NodeRecord) { *r = older(*r, 2) }, func(r *actuators.NodeRecord) { r.Schema, r.Facts = 2, nil }},
+		"target's id":               {func(r *actuators.NodeRecord) { r.Taken[0].ID = "2001:db8::1" }, func(r *actuators.NodeRecord) { r.Taken[0].ID = "2001:db8::1%eth0" }},
+		"group":                     {func(r *actuators.NodeRecord) { r.Taken[0].Group = "classic/Web-1" }, func(r *actuators.NodeRecord) { r.Taken[0].Group = "/web" }},
+		"repairs":                   {func(r *actuators.NodeRecord) { r.Repairs = actuators.MaxRepairs }, func(r *actuators.NodeRecord) { r.Repairs = actuators.MaxRepairs + 1 }},
+		"fewest repairs":            {func(r *actuators.NodeRecord) { r.Repairs = 0 }, func(r *actuators.NodeRecord) { r.Repairs = -1 }},
+		"holder":                    {func(r *actuators.NodeRecord) { r.Claim.Holder = long(256) }, func(r *actuators.NodeRecord) { r.Claim.Holder = long(257) }},
+		"holder's text":             {func(r *actuators.NodeRecord) { r.Claim.Holder = "é b" }, func(r *actuators.NodeRecord) { r.Claim.Holder = "a\x1b[2J" }},
+		"epoch":                     {func(r *actuators.NodeRecord) { r.Claim.Epoch = 0 }, func(r *actuators.NodeRecord) { r.Claim.Epoch = -1 }},
+		"algorithm":                 {func(r *actuators.NodeRecord) { r.On.Algorithm = 0 }, func(r *actuators.NodeRecord) { r.On.Algorithm = -1 }},
+		"retry":                     {func(r *actuators.NodeRecord) { r.Try.Retry = actuators.MaxRetry }, func(r *actuators.NodeRecord) { r.Try.Retry = actuators.MaxRetry + 1 }},
+		"fewest retries":            {func(r *actuators.NodeRecord) { r.Try.Retry = 0 }, func(r *actuators.NodeRecord) { r.Try.Retry = -1 }},
+		"failures":                  {func(r *actuators.NodeRecord) { r.Try.Failures = 0 }, func(r *actuators.NodeRecord) { r.Try.Failures = -1 }},
+		"port":                      {func(r *actuators.NodeRecord) { r.Taken[0].Port = 65535 }, func(r *actuators.NodeRecord) { r.Taken[0].Port = 65536 }},
+		"least port":                {func(r *actuators.NodeRecord) { r.Places[0].Port = 0 }, func(r *actuators.NodeRecord) { r.Places[0].Port = -1 }},
+		"halt's retry":              {func(r *actuators.NodeRecord) { r.Halts[0].Retry = actuators.MaxRetry }, func(r *actuators.NodeRecord) { r.Halts[0].Retry = actuators.MaxRetry + 1 }},
+		"halt's retries":            {func(r *actuators.NodeRecord) { r.Halts[0].Retry = 0 }, func(r *actuators.NodeRecord) { r.Halts[0].Retry = -1 }},
+		"halt's digest":             {func(r *actuators.NodeRecord) { r.Halts[0].Digest = "a" }, func(r *actuators.NodeRecord) { r.Halts[0].Digest = "" }},
 		"halts": {func(r *actuators.NodeRecord) { r.Halts = slices.Repeat(r.Halts, actuators.MaxHalts) },
 			func(r *actuators.NodeRecord) { r.Halts = slices.Repeat(r.Halts, actuators.MaxHalts+1) }},
 		"places": {func(r *actuators.NodeRecord) { r.Places = slices.Repeat(r.Places, actuators.MaxMemberships) },
 			func(r *actuators.NodeRecord) { r.Places = slices.Repeat(r.Places, actuators.MaxMemberships+1) }},
 		"facts": {func(r *actuators.NodeRecord) { r.Facts = slices.Repeat(r.Facts[:1], actuators.MaxFacts) },
 			func(r *actuators.NodeRecord) { r.Facts = slices.Repeat(r.Facts[:1], actuators.MaxFacts+1) }},
-		"first schema":  {func(r *actuators.NodeRecord) { r.Schema, r.Facts = 1, nil }, func(r *actuators.NodeRecord) { r.Schema, r.Facts = 0, nil }},
+		"first schema":  {func(r *actuators.NodeRecord) { *r = older(*r, 1) }, func(r *actuators.NodeRecord) { *r = older(*r, 0) }},
 		"newest schema": {func(r *actuators.NodeRecord) { r.Schema = actuators.RecordSchema }, func(r *actuators.NodeRecord) { r.Schema = actuators.RecordSchema + 1 }},
 		"first year":    {func(r *actuators.NodeRecord) { r.StageAt = time.Unix(0, 0) }, func(r *actuators.NodeRecord) { r.StageAt = time.Unix(-1, 0) }},
 		"last year": {func(r *actuators.NodeRecord) { r.Try.At = time.Date(2999, 12, 31, 23, 59, 59, 0, time.UTC) },

@@ -69,7 +69,7 @@ func (g *gate) take(read plan.Gate, err error, now time.Time, pause time.Duratio
 	if err != nil {
 		read = plan.Gate{Reason: "cannot be read: " + err.Error()}
 	}
-	g.shown.State, g.shown.Digest, g.shown.Reason, g.shown.Until = read.State, read.Digest, read.Reason, read.Until
+	g.shown.State, g.shown.Digest, g.shown.Commit, g.shown.Reason, g.shown.Until = read.State, read.Digest, read.Commit, read.Reason, read.Until
 	if g.shown.Since = g.last.Since; g.shown.State != g.last.State || g.last.Since.IsZero() {
 		g.shown.Since = now
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"windlass/actuators"
 )
 
 // A Gate is what something outside the fleet says about going on, as it was last read. The zero value was never read, and holds.
@@ -18,6 +20,7 @@ type Gate struct {
 	Reverts bool // it holds back a revert as well
 	State   GateState
 	Digest  string    // of the version it speaks of; empty: of any
+	Commit  string    // of the source, that the version's tag names; empty: it speaks of none. One that is open has it written on records
 	Reason  string    // for people: why it holds, or lets pass
 	Since   time.Time // when it came to this state; zero: never read
 	Until   time.Time // when it is to be asked again; zero: it says so by itself
@@ -53,7 +56,7 @@ func (g Gate) At(now time.Time, digest string) Gate {
 	stale := g.State == GateOpen && !g.Until.IsZero() && !now.Before(g.Until)
 	switch {
 	case g.Digest != "" && g.Digest != digest:
-		g.State, g.Reason, g.Since, g.Until = GateUnread, "it was not asked about this version yet", time.Time{}, time.Time{}
+		g.State, g.Commit, g.Reason, g.Since, g.Until = GateUnread, "", "it was not asked about this version yet", time.Time{}, time.Time{}
 	case stale:
 		g.State, g.Reason = GateUnread, "it is asked again"
 	case g.State == GateUnread:
@@ -78,10 +81,11 @@ type weighing struct {
 
 // weigh asks each gate whether it holds now. It is the one place that does.
 func (k *known) weigh() (w weighing) {
-	for _, g := range k.Gates {
-		why := g.At(k.Now, k.Version.Digest).holds()
+	for i, g := range k.heard {
+		why := g.holds()
+		moved := g.State == GateShut && k.Gates[i].State == GateOpen
 		switch {
-		case why == "", !g.Reverts && k.rollsBack(), g.Stops == StopsStart && k.begun():
+		case why == "", !g.Reverts && k.rollsBack(), g.Stops == StopsStart && k.begun() && !moved:
 			continue
 		case g.Stops == StopsStart:
 			w.start = cmpRefusal(w.start, refusal{ByGate, why})
@@ -135,11 +139,50 @@ func (k *known) gatedAgain(v *view) refusal {
 	return k.gated(v)
 }
 
-// toldGates are the gates as they count now.
-func (k *known) toldGates() []Gate {
-	told := make([]Gate, len(k.Gates))
-	for i, g := range k.Gates {
-		told[i] = g.At(k.Now, k.Version.Digest)
+// toldGates are the gates as they count now. One that is open for another commit than the release had on this fleet is shut: half a fleet would
+// have one program, and half another, of one name.
+func (s *scene) toldGates() []Gate {
+	told := make([]Gate, len(s.Gates))
+	for i, g := range s.Gates {
+		told[i] = g.At(s.Now, s.Version.Digest)
+		if why := s.moved(told[i]); why != "" {
+			told[i].State, told[i].Reason = GateShut, why
+		}
 	}
 	return told
+}
+
+// moved is why an open gate speaks of another commit than the one that a record has for the wanted release; empty: it does not.
+func (s *scene) moved(g Gate) string {
+	if g.State != GateOpen || g.Commit == "" {
+		return ""
+	}
+	for i := range s.views {
+		v := &s.views[i]
+		if was := otherCommit(v.rec, s.Version.Release, g.Commit); was != "" {
+			return fmt.Sprintf("the tag of %s moved: it named commit %.12s when it was let through (by the record of %s), and names %.12s now; "+
+				"deploy another release, or say who lets this one pass with source.override", s.Version.Release, was, v.Name, g.Commit)
+		}
+	}
+	return ""
+}
+
+// otherCommit is a commit that a record has for a release, where it is not the given one; empty: there is none.
+func otherCommit(r *actuators.NodeRecord, release, commit string) string {
+	for _, v := range [...]actuators.Version{r.On, r.Try.Version, r.Proven, r.Previous} {
+		if v.Release == release && v.Commit != "" && v.Commit != commit {
+			return v.Commit
+		}
+	}
+	return ""
+}
+
+// accepted is the commit of the wanted release that a gate lets through; empty: none speaks of one.
+func accepted(told []Gate) string {
+	for _, g := range told {
+		if g.State == GateOpen && g.Commit != "" {
+			return g.Commit
+		}
+	}
+	return ""
 }

@@ -28,6 +28,7 @@ func drawVersion(t *rapid.T, label string) actuators.Version {
 	if rapid.IntRange(0, 6).Draw(t, label+" algorithm") == 0 {
 		v.Algorithm = 2
 	}
+	v.Commit = rapid.SampledFrom([]string{"", "", oneCommit, otherCommit}).Draw(t, label+" commit")
 	return v
 }
 

@@ -130,7 +130,7 @@ func (k *known) adopt(v *view, m *move) {
 		if len(v.absent) == 0 {
 			m.status.State, m.status.Outdated = InService, false
 		}
-		m.do(Adopt, "serves "+release+" already: "+v.Health.Reason, k.toProve(v, k.Version))
+		m.do(Adopt, "serves "+release+" already: "+v.Health.Reason, k.toProve(v, k.version(v.rec.On)))
 	default:
 		m.probe(v.Health.Phase, release, 0)
 		m.because("no record; it passes its checks with " + release + ", and is recorded when it is in service: " + k.said(v))

@@ -37,6 +37,7 @@ type known struct {
 	verdict  verdict
 	wave     wave
 	blocked  string // why nothing new starts on this fleet; empty: nothing
+	heard    []Gate // as they count now
 	gates    weighing
 	untried  map[string]bool // nodes under way that do not get the wanted version yet
 	whenBack *budget         // what may be spent when those that are on their way back are; nil: nobody is whom others may follow
@@ -48,6 +49,7 @@ func know(s *scene) *known {
 	k.tally = s.count(s.strayed(k.facts))
 	k.wave = waveOf(s.Fleet.Rollout, k.tally.size, k.verdict.proofs)
 	k.blocked = k.hindrance()
+	k.heard = s.toldGates()
 	k.gates = k.weigh()
 	k.untried = k.awaitProof()
 	k.whenBack = k.following()

@@ -83,20 +83,29 @@ func (k *known) toConfigure(v *view) actuators.NodeRecord {
 	if v.drifted() {
 		r.Repairs = min(r.Repairs+1, actuators.MaxRepairs)
 	}
-	r.On = k.Version
 	r.Try = k.trying(v)
+	r.On = r.Try.Version
 	r.Spoiled = false
 	return r
+}
+
+// version is the wanted one as it is written on records: with the commit that a gate lets through, or else the one that is there already.
+func (k *known) version(was actuators.Version) actuators.Version {
+	v := k.Version
+	if v.Commit = accepted(k.heard); v.Commit == "" && k.Is(was) {
+		v.Commit = was.Commit
+	}
+	return v
 }
 
 // trying is the attempt at the wanted version: the one under way, or a new one that remembers what failed here before.
 func (k *known) trying(v *view) actuators.Try {
 	old := v.rec.Try
 	if k.Is(old.Version) && old.Retry >= k.Fleet.Retry {
-		old.Version = k.Version // by another algorithm's name, it may be
+		old.Version = k.version(old.Version) // by another algorithm's name, it may be
 		return old
 	}
-	next := actuators.Try{ID: strconv.FormatInt(k.Now.UnixMilli(), 36), Version: k.Version, Retry: k.Fleet.Retry, Earlier: old.Earlier}
+	next := actuators.Try{ID: strconv.FormatInt(k.Now.UnixMilli(), 36), Version: k.version(v.rec.On), Retry: k.Fleet.Retry, Earlier: old.Earlier}
 	if old.Failures >= k.Fleet.Rollout.Attempts && !k.Is(old.Version) {
 		next.Earlier = old.Version.Digest
 	}

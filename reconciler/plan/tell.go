@@ -17,7 +17,7 @@ func (k *known) tell(d decision) Plan {
 		k = k.condemning(*d.halt)
 	}
 	p := Plan{
-		Size: k.tally.size, Floor: k.tally.floor, InService: k.tally.inService, Missing: max(0, k.expected()-len(k.views)), Halt: d.halt, Facts: k.facts, Gates: k.toldGates(),
+		Size: k.tally.size, Floor: k.tally.floor, InService: k.tally.inService, Missing: max(0, k.expected()-len(k.views)), Halt: d.halt, Facts: k.facts, Gates: k.heard,
 		Steps: d.steps, Soon: d.soon, Refresh: d.refresh, Stalled: d.stalled, Reread: d.prune.reread, WakeAt: first(d.prune.wake, d.wake),
 		Nodes: make([]NodeStatus, 0, len(d.moves)),
 	}
