@@ -22,7 +22,7 @@ var mayKnow = map[string][]string{
 	"reconciler":      {"desired", "health", "actuators", "reconciler/plan"},
 	"reconciler/sim":  {"desired", "health", "actuators", "reconciler/plan", "reconciler"},
 
-	"desired/source":  {"desired"},
+	"desired/source":  {"desired", "desired/trust"},
 	"desired/window":  {},
 	"desired/trust":   {},
 	"desired/gitrepo": {"desired", "internal/durable", "internal/redact"},
