@@ -13,14 +13,14 @@ import (
 // commitCost is what a commit takes beside its text, in bytes.
 const commitCost = 250
 
-// A strainer takes a pack as it comes and keeps its commits only: the files of a long history may be many times what a machine has
-// memory for. A commit may be sent as a delta of another, so their texts are kept until the pack has ended.
+// A strainer takes a pack as it comes and keeps its commits and tags only: the files of a long history may be many times what a machine has
+// memory for. A commit may be sent as a delta of another, and a tag of a tag, so their texts are kept until the pack has ended.
 type strainer struct {
 	scanner *packfile.Scanner
 	store   *memory.Storage
-	at      map[int64]plumbing.Hash // commits, by their offset in the pack
+	at      map[int64]plumbing.Hash // what is kept, by its offset in the pack
 
-	// waiting are deltas of what is not known as a commit yet. Git sends a delta after its base, and names that by its offset; a server
+	// waiting are deltas of what is not kept yet. Git sends a delta after its base, and names that by its offset; a server
 	// that does neither may have it wait for a commit. What waits until the end was of files.
 	waiting map[plumbing.Hash][]delta
 
@@ -34,7 +34,7 @@ type delta struct {
 	content []byte
 }
 
-// strain returns a store of the commits in pack.
+// strain returns a store of the commits and tags in pack.
 func strain(pack io.Reader, most limits) (*memory.Storage, error) {
 	s := &strainer{
 		scanner: packfile.NewScanner(pack), store: memory.NewStorage(),
@@ -61,12 +61,12 @@ func (s *strainer) next() error {
 		return tooLarge(s.limits.history)
 	}
 	switch object.Type {
-	case plumbing.CommitObject:
+	case plumbing.CommitObject, plumbing.TagObject:
 		text, err := s.read(object)
 		if err != nil {
 			return err
 		}
-		return s.keep(object.Offset, text)
+		return s.keep(object.Offset, object.Type, text)
 	case plumbing.OFSDeltaObject:
 		if base, known := s.at[object.OffsetReference]; known {
 			return s.takeDelta(object, base)
@@ -77,9 +77,9 @@ func (s *strainer) next() error {
 	return nil
 }
 
-// takeDelta keeps the commit that a delta makes of base, or the delta for later.
+// takeDelta keeps what a delta makes of base, or the delta for later.
 func (s *strainer) takeDelta(object *packfile.ObjectHeader, base plumbing.Hash) error {
-	_, known := s.store.Commits[base]
+	_, known := s.store.Objects[base]
 	if !known {
 		if s.patience -= object.Length + commitCost; s.patience < 0 {
 			return nil
@@ -106,7 +106,7 @@ func (s *strainer) read(object *packfile.ObjectHeader) ([]byte, error) {
 	return content.Bytes(), err
 }
 
-// patch keeps the commit that a delta makes of base.
+// patch keeps what a delta makes of base, which is of the same kind.
 func (s *strainer) patch(base plumbing.Hash, d delta) error {
 	_, n := binary.Uvarint(d.content) // a delta begins with the size of its base, and of what it makes of that
 	size, m := binary.Uvarint(d.content[max(n, 0):])
@@ -116,35 +116,40 @@ func (s *strainer) patch(base plumbing.Hash, d delta) error {
 	case size > uint64(s.room):
 		return s.tooMany()
 	}
-	text, err := s.textOf(base)
+	text, err := textOf(s.store, base)
 	if err == nil {
 		text, err = packfile.PatchDelta(text, d.content)
 	}
 	if err != nil {
 		return err
 	}
-	return s.keep(d.offset, text)
+	return s.keep(d.offset, s.store.Objects[base].Type(), text)
 }
 
-func (s *strainer) textOf(commit plumbing.Hash) ([]byte, error) {
-	reader, err := s.store.Commits[commit].Reader()
+// textOf is an object as it is stored.
+func textOf(store *memory.Storage, hash plumbing.Hash) ([]byte, error) {
+	object, known := store.Objects[hash]
+	if !known {
+		return nil, plumbing.ErrObjectNotFound
+	}
+	reader, err := object.Reader()
 	if err != nil {
 		return nil, err
 	}
 	return io.ReadAll(reader)
 }
 
-// keep keeps a commit, and those that waited for it.
-func (s *strainer) keep(offset int64, text []byte) error {
+// keep keeps an object, and those that waited for it.
+func (s *strainer) keep(offset int64, kind plumbing.ObjectType, text []byte) error {
 	if s.room -= int64(len(text)) + commitCost; s.room < 0 {
 		return s.tooMany()
 	}
-	commit := &plumbing.MemoryObject{}
-	commit.SetType(plumbing.CommitObject)
-	if _, err := commit.Write(text); err != nil {
+	object := &plumbing.MemoryObject{}
+	object.SetType(kind)
+	if _, err := object.Write(text); err != nil {
 		return err
 	}
-	hash, err := s.store.SetEncodedObject(commit)
+	hash, err := s.store.SetEncodedObject(object)
 	if err != nil {
 		return err
 	}

@@ -186,6 +186,9 @@ func advise(err error) error {
 
 // noGit says of a listing that cannot be understood that it is none: most often a web page.
 func noGit(err error) error {
+	if strings.Contains(err.Error(), "object-format=sha256") {
+		return fail(Other, "it is a SHA-256 repository, which windlass cannot read: make it one of SHA-1")
+	}
 	if reasonOf(flatten(err)) == Corrupt {
 		return fail(Corrupt, "what answers there is no git server (%w): check the URL", err)
 	}
