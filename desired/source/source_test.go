@@ -149,7 +149,7 @@ func TestTags(t *testing.T) {
 			r.refs["refs/heads/v1"] = hash("c3")
 		}, nil, Wait, "there is no tag v1 yet"},
 		"what the server peels it to": {func(r *repo) {
-			r.tag("v1", "a1", "tree", "t1")
+			r.tag("v1", "a1", "tree", "e1")
 			r.refs["refs/tags/v1^{}"] = hash("c3")
 		}, nil, Shut, `names a "tree", not a commit`},
 		"lightweight":              {func(r *repo) { r.refs["refs/tags/v1"] = hash("c2") }, nil, Open, "names commit c20000000000"},
@@ -163,7 +163,7 @@ func TestTags(t *testing.T) {
 		}, nil, Shut, `says that it is tag "v2"`},
 		"of itself":             {func(r *repo) { r.tag("v1", "a1", "tag", "a1") }, nil, Shut, "more than 5 times over"},
 		"renamed":               {func(r *repo) { r.tagAs("v1", "v0", "a1", "commit", "c3") }, nil, Shut, `says that it is tag "v0": it was renamed`},
-		"no tag that git makes": {func(r *repo) { r.tags[hash("a1")] = "type commit\nobject " + hash("c3") + "\n" }, nil, Shut, "no tag object that git makes"},
+		"no tag that git makes": {func(r *repo) { r.tags[hash("a1")] = "type commit\nobject " + hash("c3") + "\n" }, nil, Shut, "tag v1 cannot be read: "},
 		"not on the branch": {func(r *repo) {
 			r.parents[hash("d1")] = hash("c2")
 			r.tag("v1", "a1", "commit", "d1")

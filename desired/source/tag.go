@@ -1,9 +1,7 @@
 package source
 
 import (
-	"bytes"
 	"errors"
-	"strings"
 	"time"
 
 	"windlass/desired/trust"
@@ -11,25 +9,6 @@ import (
 
 // mostTags is how many tags of tags are followed.
 const mostTags = 5
-
-// A header is what a tag object says of itself. What is signed is the whole of its raw bytes.
-type header struct{ object, kind, name string }
-
-// parseTag reads the header of a tag object, which begins with these three lines in this order (git-fsck demands it).
-func parseTag(raw []byte) (h header, err error) {
-	for _, field := range []struct {
-		key  string
-		into *string
-	}{{"object ", &h.object}, {"type ", &h.kind}, {"tag ", &h.name}} {
-		line, rest, more := bytes.Cut(raw, []byte("\n"))
-		value, found := strings.CutPrefix(string(line), field.key)
-		if !found || !more {
-			return header{}, errors.New("it is no tag object that git makes")
-		}
-		*field.into, raw = value, rest
-	}
-	return h, nil
-}
 
 // A tagged is what a tag names in the end.
 type tagged struct {
@@ -51,19 +30,19 @@ func peel(have Copy, name, hash string) (tagged, error) {
 			t.commit = at
 			return t, nil
 		}
-		h, err := parseTag(raw)
+		h, err := trust.ParseTag(raw)
 		switch {
 		case err != nil:
 			return tagged{}, shut("tag %s cannot be read: %v", name, err)
-		case t.raw == nil && h.name != name:
-			return tagged{}, shut("tag %s says that it is tag %.80q: it was renamed, or put in the other's place; make it anew", name, h.name)
-		case h.kind != "tag" && h.kind != "commit":
-			return tagged{}, shut("tag %s names a %.20q, not a commit: tag a commit", name, h.kind)
+		case t.raw == nil && h.Name != name:
+			return tagged{}, shut("tag %s says that it is tag %.80q: it was renamed, or put in the other's place; make it anew", name, h.Name)
+		case h.Type != "tag" && h.Type != "commit":
+			return tagged{}, shut("tag %s names a %.20q, not a commit: tag a commit", name, h.Type)
 		}
 		if t.raw == nil {
 			t.raw = raw
 		}
-		at = h.object
+		at = h.Object
 	}
 	return tagged{}, shut("tag %s is a tag of a tag, more than %d times over: tag a commit", name, mostTags)
 }
