@@ -96,7 +96,7 @@ func (a *actor) allTried() bool {
 	if a.found.Err != "" {
 		return true
 	}
-	if !a.ready() || a.tasks.busyWith(taskHistory) > 0 {
+	if !a.ready() || a.tasks.busyWith(taskHistory)+a.tasks.busyWith(taskGate) > 0 {
 		return false
 	}
 	if a.found.Complete() && a.unasked() {

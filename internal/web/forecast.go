@@ -47,7 +47,7 @@ func Foresee(seen reconciler.Sight, release string) Forecast {
 
 // forecastOf is the forecast of what is seen, if that were wanted.
 func forecastOf(want plan.Want, seen reconciler.Sight) Forecast {
-	seen.World.Gates = reconciler.WindowsOf(want.Fleet, seen.World.Now)
+	seen.World.Gates = gatesOf(want, seen)
 	f := plan.Foresee(want, seen.World)
 	c := newCensor()
 	out := Forecast{
@@ -58,6 +58,21 @@ func forecastOf(want plan.Want, seen reconciler.Sight) Forecast {
 	}
 	out.Nodes = visited(out.Steps)
 	return out
+}
+
+// gatesOf are the gates of what is foreseen: windows, and if it is what is wanted already, the others. Those said nothing yet of anything else, and to ask them is
+// for who deploys it.
+func gatesOf(want plan.Want, seen reconciler.Sight) []plan.Gate {
+	gates := reconciler.WindowsOf(want.Fleet, seen.World.Now)
+	if want.Version != seen.Want.Version {
+		return gates
+	}
+	for _, g := range seen.World.Gates {
+		if !slices.ContainsFunc(gates, func(w plan.Gate) bool { return w.Name == g.Name }) {
+			gates = append(gates, g)
+		}
+	}
+	return gates
 }
 
 // visited are the nodes that are changed or moved, in order. One that was prepared is restored to serve until its turn, which is later.

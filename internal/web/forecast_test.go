@@ -56,6 +56,24 @@ func sighted(t *testing.T) reconciler.Sight {
 	return s
 }
 
+// A forecast of what is wanted is held by what its gates say; one of another release knows nothing of what they would say.
+func TestAForecastKnowsWhatGatesSayOfWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	s := sighted(t)
+	s.World.Gates = []plan.Gate{{Name: "source", Stops: plan.StopsStart, State: plan.GateShut, Reason: "red"}}
+	for i := range s.World.Nodes {
+		r := &s.World.Nodes[i].Host.Record
+		r.On = actuators.Version{Release: "v0", Digest: "d1-v0", Algorithm: desired.DigestAlgorithm, Revision: "3f2a"}
+		r.Proven = r.On
+	}
+	if f := web.Foresee(s, ""); len(f.Nodes) > 0 || !strings.Contains(strings.Join(f.Holds, ";"), "gate source: red") {
+		t.Errorf("of what is wanted: it visits %v and is %s, %s", f.Nodes, f.Phase, f.Reason)
+	}
+	if f := web.Foresee(s, "v2"); len(f.Nodes) != 3 {
+		t.Errorf("of another: it visits %v and is %s, %s", f.Nodes, f.Phase, f.Reason)
+	}
+}
+
 // A forecast of another release is of what its windows would say of that one, and not of what they say of the one in force.
 func TestAForecastKnowsWhatWindowsWouldSay(t *testing.T) {
 	t.Parallel()
