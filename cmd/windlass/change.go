@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"windlass/desired"
+	"windlass/desired/source"
 	"windlass/internal/clone"
 )
 
@@ -25,6 +26,8 @@ type change struct {
 	nothing bool           // it is so already
 	undone  []clone.Commit // that it takes back, in place of a new text
 	made    string         // the commit that does; empty: it is still to be made
+
+	asks []source.Ask // what the fleets that it changes demand of the release
 }
 
 // change makes the change on top of a commit, and refuses one that would not come into force.
@@ -59,6 +62,7 @@ func (d *deployment) change(ctx context.Context, parent string) (c change, err e
 			return err
 		}
 		c.rolls = desired.Affected(before, after)
+		c.asks = asksOf(after, append([]string{d.fleet}, c.rolls...))
 		return d.allowed(c, file, after)
 	})
 	return c, err

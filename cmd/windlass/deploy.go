@@ -49,7 +49,8 @@ func newDeploy() *cobra.Command {
 fleet's file and nothing else, on top of what the remote's branch has now. Your index, work tree, branch and uncommitted changes stay as
 they are. It is done by your own git, with your name, your signature and your pre-push hook; hooks for committing do not run.
 
-Before anything is committed, the agent says what it would do, and you are asked.
+Before anything is committed, the agent says what it would do, and you are asked. Where the fleet demands something of its releases (source:), that
+is looked at first: a release that would not start is not pushed, and one that would wait is, with a note. Checks are read with --forges.
 
 With --from the release is the one that every node of another fleet has proven, as the agent says: web-staging's, say, for web-live.
 Where that fleet is halted, on its way or short of nodes, nothing is pushed.
@@ -72,7 +73,7 @@ Where that fleet is halted, on its way or short of nodes, nothing is pushed.
 			if err := d.takeRelease(args[1:], cmd.CommandPath()); err != nil {
 				return err
 			}
-			d.prepare = d.change
+			d.prepare, d.judges = d.change, true
 			return d.run(cmd.Context())
 		},
 	}
@@ -113,6 +114,7 @@ type deployment struct {
 	proof   proof // of the release; zero: it was named
 	clone   checkout
 	agent   *client
+	judges  bool                                                  // what its fleets demand of the release is asked before
 	prepare func(ctx context.Context, tip string) (change, error) // what is committed on top of a commit
 }
 
@@ -202,6 +204,11 @@ func (d *deployment) deploy(ctx context.Context, c change) (string, error) {
 	d.tell(d.out, c, f)
 	if f.Phase == plan.PhaseHalted && len(f.Nodes) == 0 {
 		return "", fmt.Errorf("nothing was pushed, as nothing would come of it: %s", web.Line(f.Reason))
+	}
+	if d.judges {
+		if err := d.admit(ctx, c); err != nil {
+			return "", err
+		}
 	}
 	if d.pr {
 		return "", d.request(ctx, c, f)

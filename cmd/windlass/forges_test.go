@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"windlass/desired"
+	"windlass/desired/source"
 	"windlass/internal/clone"
 	"windlass/internal/forge"
 	"windlass/internal/forge/forgetest"
@@ -46,9 +47,20 @@ func gitServer(ts *testscript.TestScript, _ bool, _ []string) {
 
 type forgeKey struct{}
 
-// forge serves a forge of a kind for the repository of gitserver: forge github. Its --forges file is forges.yaml.
+// reportCheck has a check run of a commit of a clone end: report code v1 test github-actions success.
+func reportCheck(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("git", "-C", args[0], "rev-parse", args[1]+"^{commit}"))
+	ts.Value(forgeKey{}).(*forgeBox).Report(forgetest.Report{
+		Kind: source.CheckRun, Commit: strings.TrimSpace(ts.ReadFile("stdout")), Name: args[2], App: args[3], State: args[4],
+	})
+}
+
+// forge serves a forge of a kind for a repository of gitserver: forge github ops/code; it is ops/deploy unless it is named. Its --forges file is forges.yaml.
 func startForge(ts *testscript.TestScript, _ bool, args []string) {
 	f := &forgetest.Forge{Kind: forge.Kind(args[0]), Path: "ops/deploy", Told: make(chan struct{}, 1)}
+	if len(args) > 1 {
+		f.Path = args[1]
+	}
 	server := httptest.NewServer(f)
 	ts.Defer(server.Close)
 	ts.Value(forgeKey{}).(*forgeBox).Forge = f

@@ -52,7 +52,7 @@ Exit status: 0 written and valid, 1 otherwise.`,
 		if err != nil {
 			return err
 		}
-		return initialise(dir, answers, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		return initialise(cmd.Context(), dir, answers, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return configurable(cmd)
 }
@@ -204,7 +204,7 @@ func (a *asker) ask(ctx context.Context, q question) (string, error) {
 }
 
 // initialise writes the repo, validates it, and says what comes next.
-func initialise(dir string, answers scaffold.Answers, stdout, stderr io.Writer) error {
+func initialise(ctx context.Context, dir string, answers scaffold.Answers, stdout, stderr io.Writer) error {
 	files, err := scaffold.Files(answers)
 	if err != nil {
 		return err
@@ -216,7 +216,7 @@ func initialise(dir string, answers scaffold.Answers, stdout, stderr io.Writer) 
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintln(stdout, "  "+name)
 	}
-	if err := validate(dir, "", "", stdout, stderr); err != nil {
+	if err := (validateOptions{}).validate(ctx, dir, stdout, stderr); err != nil {
 		return err
 	}
 	_, err = fmt.Fprint(stdout, nextSteps(dir, answers.Fleet))

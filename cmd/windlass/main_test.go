@@ -61,6 +61,7 @@ func TestScripts(t *testing.T) {
 			"tries":     tryAgain,
 			"gitserver": gitServer,
 			"forge":     startForge,
+			"report":    reportCheck,
 			"requests":  showRequests,
 			"told":      awaitTold,
 			"back":      goBack,

@@ -13,6 +13,7 @@ import (
 	"windlass/actuators/host"
 	"windlass/desired"
 	"windlass/desired/gitrepo"
+	"windlass/internal/forge"
 	"windlass/internal/metrics"
 	"windlass/internal/web"
 	"windlass/reconciler"
@@ -111,7 +112,11 @@ func look(ctx context.Context, o agentOptions, stderr io.Writer) (desired.State,
 	if err != nil {
 		return desired.State{}, nil, err
 	}
-	deps := joined(o, me, hosts, repo, metrics.NewEvents(), log)
+	forges, err := forge.Read(o.forges)
+	if err != nil {
+		return desired.State{}, nil, err
+	}
+	deps := joined(o, me, hosts, repo, forges, metrics.NewEvents(), log)
 	deps.Kept = timesOf(dir.kept(log))
 	state, err := repo.Poll(ctx)
 	if err != nil && state.Revision == "" {

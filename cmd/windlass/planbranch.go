@@ -34,13 +34,14 @@ type planOptions struct {
 // The flags that only one of the two takes; --branch is both's.
 var (
 	onlyHere = []string{
-		"repo", "path", "interval", "refresh", "ssh-key", "ssh-known-hosts", "git-ssh-key", "git-known-hosts", "git-token-file", "state-dir",
+		"repo", "path", "interval", "refresh", "ssh-key", "ssh-known-hosts", "git-ssh-key", "git-known-hosts", "git-token-file", "state-dir", "forges",
 	}
 	onlyAsking = []string{"server", "ca-file", "cert-file", "key-file", "user", "password-file", "format"}
 )
 
 func (o *planOptions) define(cmd *cobra.Command) {
 	o.here.shared(cmd)
+	cmd.Flags().StringVar(&o.here.forges, "forges", "", "`file` that says which host is a GitHub, a GitLab or a Gitea, and whose token is used there, to read the checks of releases")
 	o.agent.define(cmd)
 	f := cmd.Flags()
 	f.Lookup("branch").Usage = "branch to follow, or to have planned by the agent"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"windlass/desired"
 	"windlass/desired/gitrepo"
+	"windlass/internal/forge"
 	"windlass/internal/notify"
 	"windlass/internal/web"
 )
@@ -19,7 +21,7 @@ import (
 const head = "HEAD"
 
 func newValidate() *cobra.Command {
-	var against, notified string
+	var o validateOptions
 	cmd := &cobra.Command{
 		Use:   "validate [DIR]",
 		Short: "Check a deploy repo's working tree, for its CI",
@@ -29,26 +31,42 @@ every file is told, one per line, as file:line:column: what is wrong.
 In a git repository it also names each fleet that the changes since a commit roll, and the files that do it: a base or a
 template may reach further than meant. Without --against that commit is HEAD, and nothing is said where there is none.
 
+With --online it asks what the agent will ask before it starts a release: whether its tag is there, on the branch, signed, and its checks green (source:). What is
+not there yet is a warning. Without --online no server is asked anything.
+
 With --notify, the agent's file of channels, it warns of channels that fleets name under notify and that are not there.
 
 Exit status: 0 all is well, 1 something is wrong. Warnings change nothing about it.`,
 		Example: `  windlass validate
-  windlass validate path/to/deploy-repo --against origin/main`,
+  windlass validate path/to/deploy-repo --against origin/main
+  windlass validate --online --forges ~/forges.yaml`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) > 0 {
 				dir = args[0]
 			}
-			return validate(dir, against, notified, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.validate(cmd.Context(), dir, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVar(&against, "against", "", "`revision` to name the changes since: a branch, a tag, a commit (default HEAD)")
-	cmd.Flags().StringVar(&notified, "notify", "", "`file` with the agent's channels, to compare with")
+	cmd.Flags().StringVar(&o.against, "against", "", "`revision` to name the changes since: a branch, a tag, a commit (default HEAD)")
+	cmd.Flags().StringVar(&o.notified, "notify", "", "`file` with the agent's channels, to compare with")
+	cmd.Flags().BoolVar(&o.online, "online", false, "ask the servers that releases come from what the agent will ask before it starts them")
+	cmd.Flags().StringVar(&o.forges, "forges", "", "`file` that says which host is a GitHub, a GitLab or a Gitea, and whose token is used there, to read checks with --online")
+	gitCredentials(cmd.Flags(), &o.git.gitSSHKey, &o.git.gitKnownHosts, &o.git.gitTokenFile)
 	return configurable(cmd)
 }
 
-func validate(dir, against, notified string, stdout, stderr io.Writer) error {
+// validateOptions are the flags of validate.
+type validateOptions struct {
+	against, notified string
+	online            bool
+	forges            string
+	git               agentOptions // how servers of source code are reached
+}
+
+func (o validateOptions) validate(ctx context.Context, dir string, stdout, stderr io.Writer) error {
+	against := o.against
 	files, closer, err := desired.Dir(dir)
 	if err != nil {
 		return err
@@ -61,12 +79,16 @@ func validate(dir, against, notified string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("cannot read deploy repo %s: %w", dir, err)
 	}
-	unknown, err := unknownChannels(notified, tree)
+	unknown, err := unknownChannels(o.notified, tree)
 	if err != nil {
 		return err
 	}
 	tellWarnings(append(tree.Warnings, unknown...), stderr)
 	tellRejected(tree.Rejected, stderr)
+	wrong, err := o.releases(ctx, tree, stdout, stderr)
+	if err != nil {
+		return err
+	}
 	switch err := tellRolls(dir, cmp.Or(against, head), files, tree, stdout); {
 	case err == nil, against == "" && errors.Is(err, fs.ErrNotExist):
 	case against == "": // nobody asked for it
@@ -74,11 +96,25 @@ func validate(dir, against, notified string, stdout, stderr io.Writer) error {
 	default:
 		return err
 	}
-	if len(tree.Rejected) > 0 {
+	if len(tree.Rejected) > 0 || wrong {
 		return code(1)
 	}
 	_, err = fmt.Fprintf(stdout, "%s valid\n", counted(len(tree.Fleets), "fleet"))
 	return err
+}
+
+// releases tells what is wrong with what fleets demand of their releases; with --online also with the releases themselves.
+func (o validateOptions) releases(ctx context.Context, tree desired.Tree, stdout, stderr io.Writer) (wrong bool, err error) {
+	wrong = tellSigners(tree, stderr)
+	if !o.online {
+		return wrong, nil
+	}
+	hosts, err := forge.Read(o.forges)
+	if err != nil {
+		return wrong, err
+	}
+	refused := tellReleases(ctx, tree, newReleases(o.git.gitOptions(""), hosts, 0), stdout, stderr)
+	return wrong || refused, nil
 }
 
 // unknownChannels warns of channels that fleets name and that are not in the agent's file; none is given: of none.

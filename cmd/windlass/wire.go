@@ -37,6 +37,7 @@ type agent struct {
 	hosts    *host.Host
 	listener net.Listener
 	gate     *access.Gate // nil: no --web-config
+	forges   forge.Hosts
 	pages    forge.Pages
 	forge    forgeReport
 	told     *notices  // nil: no --notify
@@ -67,12 +68,11 @@ func openAgent(o agentOptions, log *slog.Logger) (a *agent, err error) {
 	if a.hosts, err = host.New(host.Options{KeyFile: o.sshKey, KnownHosts: o.nodeKnownHosts(), Observe: a.events.SSHSession}); err != nil {
 		return a, err
 	}
-	hosts, err := forge.Read(o.forges)
-	if err != nil {
+	if a.forges, err = forge.Read(o.forges); err != nil {
 		return a, err
 	}
-	a.pages = hosts.PagesOf(o.repo)
-	if a.forge, err = openForge(o, hosts, a.state, log); err != nil {
+	a.pages = a.forges.PagesOf(o.repo)
+	if a.forge, err = openForge(o, a.forges, a.state, log); err != nil {
 		return a, err
 	}
 	if err = a.listen(); err != nil {
@@ -111,7 +111,7 @@ func (a *agent) listen() error {
 
 // join makes the core and what reports on it.
 func (a *agent) join(me plan.Agent) error {
-	deps := joined(a.options, me, a.hosts, a.repo, a.events, a.log)
+	deps := joined(a.options, me, a.hosts, a.repo, a.forges, a.events, a.log)
 	deps.Kept = a.state.kept(a.log)
 	a.record = history.NewRecorder(a.past, a.log)
 	deps.Observer = audience{a.events, a.pages, a.record, a.forge, a.told}
@@ -164,11 +164,14 @@ func (a audience) RolloutDone(d reconciler.RolloutDone) {
 }
 
 // joined is the world as the core takes it.
-func joined(o agentOptions, me plan.Agent, hosts *host.Host, repo *gitrepo.Repo, events *metrics.Events, log *slog.Logger) reconciler.Deps {
+func joined(
+	o agentOptions, me plan.Agent, hosts *host.Host, repo *gitrepo.Repo, forges forge.Hosts, events *metrics.Events, log *slog.Logger,
+) reconciler.Deps {
 	aws := &cloud{observe: events.AWSRequest}
+	releases := releaseGate{newReleases(o.gitOptions(""), forges, o.gateInterval)}
 	deps := reconciler.Deps{
 		Agent: me, Inventory: aws, Balancer: aws, Host: hosts, Prober: probe.New(hosts), Sensor: hosts,
-		Gatekeepers: []reconciler.Gatekeeper{reconciler.Windows{Repo: true}, reconciler.Windows{}},
+		Gatekeepers: []reconciler.Gatekeeper{releases, reconciler.Windows{Repo: true}, reconciler.Windows{}},
 		History:     repo, Observer: events, Log: log, Interval: o.interval, Refresh: o.refresh, GatePause: o.gateInterval,
 	}
 	return deps
