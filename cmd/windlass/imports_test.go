@@ -25,7 +25,6 @@ var mayKnow = map[string][]string{
 	"desired/source":  {"desired", "desired/trust"},
 	"desired/window":  {},
 	"desired/trust":   {},
-	"desired/gitrepo": {"desired", "internal/durable", "internal/redact"},
 	"desired/gitrepo": {"desired", "desired/source", "internal/durable", "internal/redact"},
 	"health/probe":    {"desired", "health", "actuators", "internal/redact"},
 	"actuators/elb":   {"desired", "actuators", "internal/awsapi"},
