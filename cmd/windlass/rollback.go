@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"windlass/desired"
+	"windlass/desired/trust"
 	"windlass/internal/clone"
 	"windlass/internal/web"
 	"windlass/reconciler"
@@ -67,6 +68,8 @@ type version struct {
 	tree  desired.Tree
 	fleet *desired.Fleet
 	texts map[string]string // of the files that it uses, by name
+
+	common map[string]string // of those that are of all fleets, whether it uses them or not
 }
 
 // at reads the fleet at a commit.
@@ -84,6 +87,11 @@ func (w *wayBack) at(ctx context.Context, commit string) (v version, err error) 
 				}
 				v.texts[name] = string(text)
 			}
+		}
+		v.common = map[string]string{}
+		for _, name := range ofAllFleets {
+			text, _ := fs.ReadFile(files, name) // what cannot be read is as good as another
+			v.common[name] = string(text)
 		}
 		return nil
 	})
@@ -172,20 +180,25 @@ func (w *wayBack) change(ctx context.Context, tip string) (change, error) {
 	return c, err
 }
 
-// files are those that the fleet uses in either version, as the whole repo names them, but for the windows of all fleets.
+// files are those that the fleet uses in either version, as the whole repo names them, but for what is of all fleets.
 func (w *wayBack) files(now, then version) []string {
 	all := map[string]bool{}
-	for name := range now.texts {
-		all[w.inRepo(name)] = true
+	for _, texts := range []map[string]string{now.texts, then.texts} {
+		for name := range texts {
+			if !slices.Contains(ofAllFleets, name) {
+				all[w.inRepo(name)] = true
+			}
+		}
 	}
-	for name := range then.texts {
-		all[w.inRepo(name)] = true
-	}
-	delete(all, w.inRepo(desired.WindowsFile))
 	return slices.Sorted(maps.Keys(all))
 }
 
-// outcome checks that the commit brings back this fleet, and changes no other, nor the windows of all.
+// ofAllFleets are files that no way back of one takes back: when nodes may be changed, and who may sign releases.
+var ofAllFleets = []string{
+	desired.WindowsFile, trust.Releases + "/" + trust.AllowedSigners, trust.Releases + "/" + trust.Keyring, trust.Releases + "/" + trust.RevokedKeys,
+}
+
+// outcome checks that the commit brings back this fleet, and changes no other, nor what is of all.
 func (w *wayBack) outcome(ctx context.Context, c change, now, then version) (rolls []string, err error) {
 	after, err := w.at(ctx, c.made)
 	if err != nil {
@@ -203,8 +216,10 @@ func (w *wayBack) outcome(ctx context.Context, c change, now, then version) (rol
 			others = append(others, name)
 		}
 	}
-	if after.texts[desired.WindowsFile] != now.texts[desired.WindowsFile] {
-		others = append(others, desired.WindowsFile)
+	for _, name := range ofAllFleets {
+		if after.common[name] != now.common[name] {
+			others = append(others, name)
+		}
 	}
 	switch {
 	case len(others) > 0:

@@ -188,6 +188,9 @@ func overlay(f *desired.Fleet, g Ground, base string) object {
 	if f.Windows != nil {
 		out["windows"] = object{"rules": []object{{"allow": "Mon-Sun"}}}
 	}
+	if f.Source != nil {
+		out["source"] = object{"override": object{"release": f.Release, "reason": "nothing is asked of releases on this machine", "by": "windlass up"}}
+	}
 	return out
 }
 

@@ -16,9 +16,11 @@ import (
 func repo(fleet string) fstest.MapFS {
 	return fstest.MapFS{
 		"fleets/shop.yaml": {Data: []byte(fleet)},
-		"base/all.yaml":    {Data: []byte("ssh: {user: deploy, sudo: true}\nrollout: {bake: 5m, canary: {bake: 10m}}\nwindows: {rules: [{deny: '2000-01-01/2999-12-31'}]}\n")},
-		"windows.yaml":     {Data: []byte("rules: [{deny: '2000-01-01/2999-12-31'}]\n")},
-		"files/shop.conf":  {Data: []byte("listen 8080\ndatabase postgres://shop@db.example.com:5432/shop\n")},
+		"base/all.yaml": {Data: []byte("ssh: {user: deploy, sudo: true}\nrollout: {bake: 5m, canary: {bake: 10m}}\nwindows: {rules: [{deny: '2000-01-01/2999-12-31'}]}\n" +
+			"source: {repository: 'https://git.example.com/shop/web', signed: true}\n")},
+		"trust/releases/keyring.asc": {Data: []byte("a key")},
+		"windows.yaml":               {Data: []byte("rules: [{deny: '2000-01-01/2999-12-31'}]\n")},
+		"files/shop.conf":            {Data: []byte("listen 8080\ndatabase postgres://shop@db.example.com:5432/shop\n")},
 	}
 }
 
@@ -100,7 +102,7 @@ func TestLeadsNowhereElse(t *testing.T) {
 	if got.Digest(desired.DigestAlgorithm) != f.Digest(desired.DigestAlgorithm) || got.Release != "v7" {
 		t.Error("what is rolled is another thing")
 	}
-	if want := []string{"as-in-the-repo/shop.yaml", "base/all.yaml", "files/shop.conf", "fleets/shop.yaml"}; !slices.Equal(slices.Sorted(maps.Keys(written)), want) {
+	if want := []string{"as-in-the-repo/shop.yaml", "base/all.yaml", "files/shop.conf", "fleets/shop.yaml", "trust/releases/keyring.asc"}; !slices.Equal(slices.Sorted(maps.Keys(written)), want) {
 		t.Errorf("it is made of %q", slices.Sorted(maps.Keys(written)))
 	}
 	if !strings.Contains(written["as-in-the-repo/shop.yaml"], "release: v7") || strings.Contains(written["as-in-the-repo/shop.yaml"], "name: shop") {
@@ -127,6 +129,9 @@ func TestLeadsNowhereElse(t *testing.T) {
 	}
 	if got.RepoWindows != nil || !got.Windows.At(time.Now()).Open {
 		t.Errorf("its windows are %+v, and the repo's %+v", got.Windows, got.RepoWindows)
+	}
+	if !got.Source.Overrides(got.Release) {
+		t.Errorf("of its releases it demands %+v", got.Source)
 	}
 }
 
@@ -189,6 +194,7 @@ func TestNotesTellWhatIsDifferent(t *testing.T) {
 		"rollout: bakes for 500ms instead of 5m0s",
 		"rollout: the canary bakes for 1s instead of 10m0s",
 		"windows: none, nodes are changed at any time",
+		"source: nothing is asked of the release",
 		"sudo stands in: you are root (step restart, ssh.sudo)",
 		"systemctl stands in: no systemd (step restart)",
 		"frobnicate is not installed here (step restart)",

@@ -78,6 +78,9 @@ func paceNotes(f *desired.Fleet, g Ground) []Note {
 	if f.Windows != nil || f.RepoWindows != nil {
 		notes = append(notes, "windows: none, nodes are changed at any time")
 	}
+	if f.Source != nil {
+		notes = append(notes, "source: nothing is asked of the release")
+	}
 	return notes
 }
 
