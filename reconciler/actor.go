@@ -348,7 +348,7 @@ func (a *actor) question() plan.Want {
 func (a *actor) world() plan.World {
 	w := plan.World{
 		Now: time.Now(), Agent: a.Agent, Inventory: a.found,
-		Groups: a.groups, Former: a.former, GroupsRead: a.read, Took: a.timed.took(), Progress: a.progress, Verdict: a.verdict, Facts: a.plan.Facts,
+		Groups: a.groups, Former: a.former, GroupsRead: a.read, Took: a.timed.took(), Progress: a.progress, Verdict: a.verdict, Facts: a.plan.Facts, Whole: a.plan.Whole,
 		RollCall: a.rollCall.ended, Pruned: a.pruned, Gates: a.shownGates(),
 		Nodes: slices.Grow(a.shown[:0], len(a.order)),
 	}

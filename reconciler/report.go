@@ -22,7 +22,7 @@ func (a *actor) status() Status {
 		Rejected: a.meta.rejected, Released: a.want.Released, PausedAt: a.meta.pausedAt,
 		InService: a.plan.InService, Floor: a.plan.Floor, Size: a.plan.Size,
 		Releases: map[string]int{}, Holds: a.plan.Holds, WakeAt: a.plan.WakeAt,
-		Ready: a.ready(), Seen: a.seen, Rollout: a.rollout.Rollout, Expected: a.plan.Expected, Gates: a.plan.Gates, Took: a.timed.took(),
+		Ready: a.ready(), Seen: a.seen, Rollout: a.rollout.Rollout, Expected: a.plan.Expected, Gates: a.plan.Gates, Whole: a.plan.Whole, Took: a.timed.took(),
 	}
 	if a.want.Fleet != nil {
 		v := a.want.Version

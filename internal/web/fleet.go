@@ -28,6 +28,7 @@ type Fleet struct {
 	Nodes     []Node         `json:"nodes"`
 	Excluded  []Exclusion    `json:"excluded,omitempty"` // nodes that the file says to leave alone; not among the others
 	Gates     []Gate         `json:"gates,omitempty"`    // what things outside the fleet say about going on
+	Proven    *Proven        `json:"proven,omitempty"`   // what all its nodes serve and have proven; null: no one release, or nobody can tell yet
 	Plan      Plan           `json:"plan"`
 	Rollout   Rollout        `json:"rollout"`
 	Expected  *Expected      `json:"expected,omitempty"` // of nodes that lack what is wanted; null: none does
@@ -41,6 +42,12 @@ type Gate struct {
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since,omitzero"`
 	Until  time.Time `json:"until,omitzero"` // when it is asked again
+}
+
+// Proven is a release that all nodes of a fleet have proven.
+type Proven struct {
+	Release string    `json:"release"`
+	Since   time.Time `json:"since"` // by the agent's clock: when all had it
 }
 
 // Expected is how long the way to what is wanted will take, if all goes as it went.
@@ -171,9 +178,17 @@ func (c *censor) fleet(s reconciler.Status) Fleet {
 		Gates: each(s.Gates, func(g plan.Gate) Gate {
 			return Gate{Name: name(g.Name), Stops: string(cmp.Or(g.Stops, plan.StopsNext)), State: g.State.String(), Reason: c.line(g.Reason), Since: utc(g.Since), Until: utc(g.Until)}
 		}),
+		Proven:  fromSpan(s.Whole.Now()),
 		Plan:    Plan{Steps: each(s.Steps, c.step), Holds: each(s.Holds, func(h plan.Hold) string { return c.line(h.String()) }), WakeAt: utc(s.WakeAt)},
 		Rollout: c.rollout(s.Rollout), Expected: fromExpectation(s.Expected, s.Ends),
 	}
+}
+
+func fromSpan(s plan.Span) *Proven {
+	if s.Release == "" {
+		return nil
+	}
+	return &Proven{Release: name(s.Release), Since: utc(s.At)}
 }
 
 func fromExpectation(e plan.Expectation, ends time.Time) *Expected {

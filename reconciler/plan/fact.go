@@ -20,7 +20,7 @@ func (s *scene) facts() []actuators.Fact {
 	}
 	seen := map[actuators.Fact]bool{} // most records tell the same
 	for _, f := range slices.Concat(s.World.Facts, s.recordedFacts()) {
-		if seen[f] {
+		if seen[f] || isSpan(f) {
 			continue
 		}
 		seen[f] = true
@@ -157,8 +157,11 @@ func (k *known) spread(steps []Step) []Step {
 		written[s.Node] = true
 	}
 	reason := strings.Join(k.strayedWords(), "; ")
-	if k.verdict.halt != nil {
+	switch {
+	case k.verdict.halt != nil:
 		reason = k.halted()
+	case k.Awaited && len(k.lasting) == 0 && len(k.whole.Spans) > 0:
+		reason = k.wholeWords()
 	}
 	var spread []Step
 	for i := range k.views {
@@ -181,7 +184,11 @@ func (k *known) writable(v *view) bool {
 // knows reports whether the node's record has the halt in force, and just these facts.
 func (k *known) knows(v *view) bool {
 	halted := k.verdict.halt == nil || slices.ContainsFunc(v.rec.Halts, k.condemns)
-	return halted && slices.EqualFunc(v.rec.Facts, k.lasting, func(a, b actuators.Fact) bool {
+	away := v.rec.Facts
+	if slices.ContainsFunc(away, isSpan) {
+		away = slices.DeleteFunc(slices.Clone(away), isSpan)
+	}
+	return halted && k.knowsSpans(v) && slices.EqualFunc(away, k.lasting, func(a, b actuators.Fact) bool {
 		return a.Kind == b.Kind && a.Instance == b.Instance && a.Node == b.Node
 	})
 }

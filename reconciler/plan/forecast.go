@@ -35,6 +35,7 @@ func rounds(nodes int) int { return min(20+12*nodes, max(100, mostLooks/max(1, n
 func Foresee(want Want, seen World) Forecast { return foresee(want, seen, rounds(len(seen.Nodes))) }
 
 func foresee(want Want, seen World, rounds int) Forecast {
+	want.Awaited = false // what is written down for others is no part of a rollout
 	w := ideal{world: Copy(seen), index: map[string]*Node{}}
 	w.arrive()
 	for i := range w.world.Nodes {

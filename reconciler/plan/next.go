@@ -12,7 +12,7 @@ import (
 // Next decides what to do now. The same input gives the same plan, byte for byte.
 //
 // It is a pipeline of values. Each stage takes the ones before and changes none of them: what each node and group is (view.go, group.go),
-// how strong the fleet and each group are at their worst (tally.go), what is known of the version (verdict.go, wave.go, fact.go, gate.go), who of
+// how strong the fleet and each group are at their worst (tally.go), what is known of the version (verdict.go, wave.go, fact.go, whole.go, gate.go), who of
 // those under way gets it (trial.go), who of the claimed may leave (budget.go), what each node does next (idle.go; journey.go, with leave.go,
 // recheck.go, configure.go and return.go), who starts (start.go, prune.go), what else is written on records (spread, in fact.go), whether it
 // all stands still (progress.go), and how it is told (tell.go). What a step writes on its node is made in record.go.
@@ -33,6 +33,7 @@ type known struct {
 	*scene
 	facts    []actuators.Fact
 	lasting  []actuators.Fact // those that other nodes' records are to hold
+	whole    Wholeness
 	tally    tally
 	verdict  verdict
 	wave     wave
@@ -47,6 +48,7 @@ func know(s *scene) *known {
 	k := &known{scene: s, facts: s.facts(), verdict: s.judge()}
 	k.lasting = s.lasting(k.facts)
 	k.tally = s.count(s.strayed(k.facts))
+	k.whole = k.wholeness()
 	k.wave = waveOf(s.Fleet.Rollout, k.tally.size, k.verdict.proofs)
 	k.blocked = k.hindrance()
 	k.heard = s.toldGates()

@@ -136,6 +136,7 @@ type Plan struct {
 	Notes     []string         // what makes drains slower or less sure than they could be, and what to do; one line each
 	Halt      *actuators.Halt  // the verdict in force on the wanted version; nil: none
 	Facts     []actuators.Fact // what must outlive the nodes it is about: to be seen by the next plan
+	Whole     Wholeness        // when all nodes had one release: to be seen by the next plan
 	Reread    bool             // a removal is due: read the balancers again, then ask again (law 9)
 	Refresh   bool             // a journey is due: read every record older than RecordAge again, then ask again (law 18)
 	Soon      []string         // nodes whose turn comes next, in order: what is read of them is kept fresh, and their connections open

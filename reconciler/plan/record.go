@@ -21,7 +21,7 @@ func (k *known) draft(v *view) actuators.NodeRecord {
 	if k.verdict.halt != nil {
 		r.Halts = withHalt(r.Halts, *k.verdict.halt)
 	}
-	r.Facts = slices.Clone(k.lasting)
+	r.Facts = append(slices.Clone(k.lasting), k.spanFacts(v, actuators.MaxFacts-len(k.lasting))...)
 	return r
 }
 

@@ -17,8 +17,8 @@ func (k *known) tell(d decision) Plan {
 		k = k.condemning(*d.halt)
 	}
 	p := Plan{
-		Size: k.tally.size, Floor: k.tally.floor, InService: k.tally.inService, Missing: max(0, k.expected()-len(k.views)), Halt: d.halt, Facts: k.facts, Gates: k.heard,
-		Steps: d.steps, Soon: d.soon, Refresh: d.refresh, Stalled: d.stalled, Reread: d.prune.reread, WakeAt: first(d.prune.wake, d.wake),
+		Size: k.tally.size, Floor: k.tally.floor, InService: k.tally.inService, Missing: max(0, k.expected()-len(k.views)), Halt: d.halt, Facts: k.facts, Whole: k.whole, Gates: k.heard,
+		Steps: d.steps, Soon: d.soon, Refresh: d.refresh, Stalled: d.stalled, Reread: d.prune.reread, WakeAt: first(first(d.prune.wake, d.wake), k.spanWake()),
 		Nodes: make([]NodeStatus, 0, len(d.moves)),
 	}
 	for i := range d.moves {

@@ -15,6 +15,7 @@ type Want struct {
 	Older    map[int]string    // the digest by older algorithms, for records that older agents wrote
 	Released bool              // the fleet file is gone: finish what is under way, then hands off
 	Blocked  string            // why nothing new may be ordered, such as a rewritten history; empty: nothing
+	Awaited  bool              // another fleet gets what this one has proven: records tell since when that is
 }
 
 // Is reports whether v is the wanted configuration.
@@ -42,6 +43,7 @@ type World struct {
 	Pruned     Removal                // the newest removal of a member outside the node set
 	Verdict    *actuators.Halt        // the newest this agent saw in force, also when no record that can be read has it any more; nil: none
 	Facts      []actuators.Fact       // those of this agent's newest plan
+	Whole      Wholeness              // that of this agent's newest plan
 	Took       Took                   // how long stages took before
 	Progress   time.Time              // when a node last changed its stage, or the wanted version changed; later by as long as no plan was Stalled since
 }
