@@ -8,7 +8,7 @@ import (
 )
 
 // Conflicts finds the fleets that share a node or a load balancer's group, as far as their files show it, and says of each
-// with which others (law 3). Load refuses them itself; who keeps versions of several commits in force asks again.
+// with which others (law 3). Those that come after each other in a circle are among them. Load refuses them itself; who keeps versions of several commits in force asks again.
 func Conflicts(fleets map[string]*Fleet) map[string]Errors {
 	found := map[string]Errors{}
 	for _, c := range conflicts(fleets) {
@@ -31,7 +31,7 @@ func (l *loader) refuseConflicts() {
 	}
 }
 
-// A conflict is something of fleet that other has too.
+// A conflict is something of fleet that other has too, or, without an other, a circle of fleets that come after each other.
 type conflict struct {
 	fleet, other string
 	path         []any // to it in fleet's file
@@ -39,6 +39,9 @@ type conflict struct {
 }
 
 func (c conflict) error(at Position, fleets map[string]*Fleet) Error {
+	if c.other == "" {
+		return c.circle(at)
+	}
 	return errorAt(at, "%s: %s also belongs to fleet %s (%s); two fleets must not share it, and both are refused",
 		keyPath(c.path...), c.what, c.other, fleets[c.other].Path)
 }
@@ -73,9 +76,10 @@ func conflicts(fleets map[string]*Fleet) []conflict {
 			return sameMembers(fleets[a.fleet].LoadBalancers[a.path[1].(int)], fleets[b.fleet].LoadBalancers[b.path[1].(int)])
 		})...)
 	}
-	return append(found, clashes(selections(fleets), func(a, b claim) bool {
+	found = append(found, clashes(selections(fleets), func(a, b claim) bool {
 		return sameInstances(fleets[a.fleet].Nodes.EC2.Tags, fleets[b.fleet].Nodes.EC2.Tags)
 	})...)
+	return append(found, circles(fleets)...)
 }
 
 // claimNode files c under id, an address or a target's id, however it is spelled.

@@ -32,6 +32,7 @@ type Fleet struct {
 	Unproven      string // why no check can name the release; empty when one does
 	Rollout       Rollout
 	Notify        []Notification // who hears of its rollouts
+	After         []After        // fleets that prove a release before it starts here
 	Windows       *Windows       // when its nodes may be changed; nil: at any time
 	RepoWindows   *Windows       `json:"-"` // the same of all fleets; both hold
 	Source        *Source        // what a release must be before a rollout of it starts; nil: anything

@@ -52,6 +52,7 @@ func LoadWithin(ctx context.Context, tree fs.FS) (Tree, error) {
 	}
 	l.refuseSharedNames()
 	l.refuseConflicts()
+	l.warnUnknown()
 	return l.result(), nil
 }
 

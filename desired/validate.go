@@ -19,6 +19,7 @@ func validate(document *value) Errors {
 	v.unique("name", "nodes", "exclude")
 	v.unique("to", "configure", "files")
 	v.unique("name", "health")
+	v.unique("fleet", "after")
 	v.uniqueSteps()
 	v.uniqueGroups()
 	v.knownExclusions()

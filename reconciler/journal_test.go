@@ -541,12 +541,21 @@ func (j *journal) tell(s Status) {
 	j.seenAt = fmt.Sprintf("seen %s, checks %v, wanted %v", j.when(s.Seen), s.Checks, s.Desired.Release)
 }
 
+// factText is what is known of other nodes.
+func factText(facts []actuators.Fact) string {
+	words := make([]string, len(facts))
+	for i, f := range facts {
+		words[i] = fmt.Sprintf("{%s %s %s %s}", f.Kind, f.Node, f.Instance, f.Release)
+	}
+	return fmt.Sprint(words)
+}
+
 // learn writes down what is new of what a plan is made of.
 func (j *journal) learn(w plan.World) {
 	lines := []string{fmt.Sprintf("fleet%s", marks(
 		mark{w.Inventory.Err, w.Inventory.Err != ""}, mark{"pruned " + w.Pruned.ID, w.Pruned.ID != ""},
 		mark{fmt.Sprintf("busy %t at %s, not before %s", w.Pruned.Busy, j.when(w.Pruned.At), j.when(w.Pruned.NotBefore)), w.Pruned.ID != ""},
-		mark{fmt.Sprint("verdict ", w.Verdict != nil), w.Verdict != nil}, mark{fmt.Sprint(w.Facts), len(w.Facts) > 0}))}
+		mark{fmt.Sprint("verdict ", w.Verdict != nil), w.Verdict != nil}, mark{factText(w.Facts), len(w.Facts) > 0}))}
 	j.old = fmt.Sprintf("progress %s, roll called %s", j.when(w.Progress), j.when(w.RollCall))
 	for _, n := range w.Nodes {
 		h := n.Health

@@ -185,6 +185,9 @@ func overlay(f *desired.Fleet, g Ground, base string) object {
 	if len(f.LoadBalancers) > 0 {
 		out["loadBalancers"] = balancers(f, g)
 	}
+	if len(f.After) > 0 {
+		out["after"] = []object{}
+	}
 	if f.Windows != nil {
 		out["windows"] = object{"rules": []object{{"allow": "Mon-Sun"}}}
 	}

@@ -17,7 +17,7 @@ func repo(fleet string) fstest.MapFS {
 	return fstest.MapFS{
 		"fleets/shop.yaml": {Data: []byte(fleet)},
 		"base/all.yaml": {Data: []byte("ssh: {user: deploy, sudo: true}\nrollout: {bake: 5m, canary: {bake: 10m}}\nwindows: {rules: [{deny: '2000-01-01/2999-12-31'}]}\n" +
-			"source: {repository: 'https://git.example.com/shop/web', signed: true}\n")},
+			"source: {repository: 'https://git.example.com/shop/web', signed: true}\nafter: [{fleet: shop-staging}]\n")},
 		"trust/releases/keyring.asc": {Data: []byte("a key")},
 		"windows.yaml":               {Data: []byte("rules: [{deny: '2000-01-01/2999-12-31'}]\n")},
 		"files/shop.conf":            {Data: []byte("listen 8080\ndatabase postgres://shop@db.example.com:5432/shop\n")},
@@ -127,6 +127,9 @@ func TestLeadsNowhereElse(t *testing.T) {
 	if got.Rollout.Bake != mostBake || got.Rollout.Canary.Bake != mostCanaryBake || got.Rollout.Attempts != 2 {
 		t.Errorf("its pace is %+v", got.Rollout)
 	}
+	if len(got.After) > 0 {
+		t.Errorf("it comes after %+v", got.After)
+	}
 	if got.RepoWindows != nil || !got.Windows.At(time.Now()).Open {
 		t.Errorf("its windows are %+v, and the repo's %+v", got.Windows, got.RepoWindows)
 	}
@@ -195,6 +198,7 @@ func TestNotesTellWhatIsDifferent(t *testing.T) {
 		"rollout: the canary bakes for 1s instead of 10m0s",
 		"windows: none, nodes are changed at any time",
 		"source: nothing is asked of the release",
+		"after: nothing, no other fleet is here to prove a release first",
 		"sudo stands in: you are root (step restart, ssh.sudo)",
 		"systemctl stands in: no systemd (step restart)",
 		"frobnicate is not installed here (step restart)",

@@ -81,6 +81,9 @@ func paceNotes(f *desired.Fleet, g Ground) []Note {
 	if f.Source != nil {
 		notes = append(notes, "source: nothing is asked of the release")
 	}
+	if len(f.After) > 0 {
+		notes = append(notes, "after: nothing, no other fleet is here to prove a release first")
+	}
 	return notes
 }
 
