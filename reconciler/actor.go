@@ -57,6 +57,7 @@ type actor struct {
 	name    string
 	publish func(Status)
 	asks    chan ask
+	wakes   chan struct{} // another fleet's standing has changed
 
 	want      plan.Want
 	meta      meta
@@ -115,7 +116,7 @@ func newActor(name string, deps Deps, publish func(Status)) *actor {
 	}
 	deps.Interval = apart(name, deps.Interval)
 	a := &actor{
-		Deps: deps, name: name, publish: publish, asks: make(chan ask),
+		Deps: deps, name: name, publish: publish, asks: make(chan ask), wakes: make(chan struct{}, 1),
 		nodes: map[string]*node{}, history: map[string]*search{}, lost: map[string]*node{}, strays: map[string]stray{},
 		rollout: rollout{Rollout: deps.Kept[name].Rollout, inherited: true},
 		meta:    meta{pausedAt: deps.Kept[name].PausedAt},
@@ -153,6 +154,8 @@ func (a *actor) run(ctx context.Context, orders <-chan order) {
 			a.take(o)
 		case asked := <-a.asks:
 			asked <- Sight{Want: a.question(), World: plan.Copy(a.world()), Status: a.status()}
+		case <-a.wakes:
+			a.askAfters()
 		case apply := <-a.tasks.done:
 			apply()
 			a.tasks.drain()

@@ -31,6 +31,7 @@ type Agent struct {
 type member struct {
 	orders chan order // holds the newest order only
 	asks   chan<- ask
+	wakes  chan<- struct{} // holds one
 	order  order
 	status Status
 	clash  string // why it is refused: another fleet has the same node or group
@@ -41,7 +42,9 @@ type member struct {
 // New makes an agent. It starts nothing.
 func New(deps Deps) *Agent {
 	deps.Kept = maps.Clone(deps.Kept)
-	return &Agent{deps: deps, fleets: map[string]*member{}, over: map[string]bool{}, changed: make(chan struct{}), patient: true}
+	g := &Agent{deps: deps, fleets: map[string]*member{}, over: map[string]bool{}, changed: make(chan struct{}), patient: true}
+	g.deps.Gatekeepers = slices.Concat(deps.Gatekeepers, afters(g.stand))
+	return g
 }
 
 // Run takes what git says, as often as that changes, and returns when ctx has ended and every fleet has come to a safe point.
@@ -114,6 +117,7 @@ func (g *Agent) Sight(ctx context.Context, fleet string) (Sight, error) {
 	}
 	select {
 	case s := <-asked:
+		s.After = g.afterOf
 		return s, nil
 	case <-ctx.Done():
 		return Sight{}, context.Cause(ctx)
@@ -151,12 +155,15 @@ func (g *Agent) take(ctx context.Context, s desired.State) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.repo = Repo{Revision: s.Revision, Committed: s.Committed, Checked: s.Checked, Problem: s.Problem}
+	waited := awaited(s.Fleets)
 	for name, v := range s.Fleets {
 		if _, broken := s.Rejected[name]; v.Released && !broken && g.over[name] {
 			continue
 		}
 		delete(g.over, name)
-		g.direct(ctx, name, orderOf(v, s, name))
+		o := orderOf(v, s, name)
+		o.want.Awaited = waited[name]
+		g.direct(ctx, name, o)
 	}
 	for name, r := range s.Rejected {
 		if _, good := s.Fleets[name]; !good {
@@ -217,7 +224,7 @@ func (g *Agent) enlist(ctx context.Context, name string) *member {
 	}
 	g.fleets[name] = m
 	a := newActor(name, g.deps, func(s Status) { g.report(m, s) })
-	m.asks = a.asks
+	m.asks, m.wakes = a.asks, a.wakes
 	delete(g.deps.Kept, name) // a fleet of that name that comes again is another one
 	g.actors.Go(func() { a.run(ctx, m.orders) })
 	return m
@@ -231,6 +238,7 @@ func (g *Agent) dropStale(s desired.State) {
 		if !good && !bad {
 			m.stop()
 			delete(g.fleets, name)
+			g.rouse(name)
 		}
 	}
 }
@@ -243,11 +251,16 @@ func (g *Agent) report(m *member, s Status) {
 		return
 	}
 	changed := m.status.known != s.known || !slices.Equal(m.status.holdings, s.holdings) || m.order.want.Released && m.status.underWay() != s.underWay()
+	otherwise := standsOtherwise(m.status, s)
 	m.status = s
+	if otherwise {
+		g.rouse(s.Name)
+	}
 	if s.over && m.order.want.Released {
 		m.stop()
 		delete(g.fleets, s.Name)
 		g.over[s.Name], changed = true, true
+		g.rouse(s.Name)
 	}
 	if changed {
 		g.findClashes()

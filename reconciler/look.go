@@ -17,6 +17,7 @@ type Sight struct {
 	Want   plan.Want
 	World  plan.World
 	Status Status
+	After  func(f *desired.Fleet) []plan.Gate // of the fleets that f comes after, as they stand; nil: nobody knows of others
 }
 
 const (
@@ -32,17 +33,25 @@ const (
 func Look(ctx context.Context, deps Deps, s desired.State) ([]Sight, error) {
 	deps.ReadOnly = true
 	names := slices.Sorted(maps.Keys(s.Fleets))
-	sights := make([]Sight, len(names))
+	sights, actors := make([]Sight, len(names)), make([]*actor, len(names))
+	waited := awaited(s.Fleets)
 	var lookers sync.WaitGroup
 	for i, name := range names {
-		lookers.Go(func() { sights[i] = look(ctx, deps, name, orderOf(s.Fleets[name], s, name)) })
+		lookers.Go(func() {
+			o := orderOf(s.Fleets[name], s, name)
+			o.want.Awaited = waited[name]
+			actors[i] = look(ctx, deps, name, o)
+			sights[i] = actors[i].sight()
+		})
 	}
 	lookers.Wait()
+	lookAfter(sights, actors)
 	refuseClashes(sights)
 	return slices.DeleteFunc(sights, func(s Sight) bool { return s.Want.Released && !s.Status.underWay() }), ctx.Err()
 }
 
-func look(ctx context.Context, deps Deps, name string, o order) Sight {
+// look is an actor that has seen its fleet, and does nothing any more.
+func look(ctx context.Context, deps Deps, name string, o order) *actor {
 	ctx, cancel := context.WithCancel(ctx)
 	a := newActor(name, deps, func(Status) {})
 	defer a.tasks.wait()
@@ -73,8 +82,7 @@ func look(ctx context.Context, deps Deps, name string, o order) Sight {
 		a.foretell(n)
 	}
 	a.rollCall = rollCall{ended: time.Now()} // a look has read every record that can be read, however long it took
-	a.plan = plan.Next(a.question(), a.world())
-	return Sight{Want: a.question(), World: a.world(), Status: a.glimpse()}
+	return a
 }
 
 // glimpse is the status without what only an agent that stays can know: when things began.
@@ -166,5 +174,31 @@ func refuseClashes(sights []Sight) {
 		if clash := g.fleets[sights[i].Status.Name].clash; clash != "" && sights[i].Want.Blocked == "" {
 			sights[i].Want.Blocked = clash
 		}
+	}
+}
+
+// sight is what was looked at, with what follows from it.
+func (a *actor) sight() Sight {
+	a.plan = plan.Next(a.question(), a.world())
+	return Sight{Want: a.question(), World: a.world(), Status: a.glimpse()}
+}
+
+// lookAfter gives fleets the gates of those that they come after, each of which was looked at by itself.
+func lookAfter(sights []Sight, actors []*actor) {
+	stand := func(fleet string) (Status, bool) {
+		i := slices.IndexFunc(sights, func(s Sight) bool { return s.Status.Name == fleet })
+		if i < 0 {
+			return Status{}, false
+		}
+		return sights[i].Status, true
+	}
+	for i, a := range actors {
+		for _, g := range afterOf(a.want.Fleet, stand) {
+			a.gates = append(a.gates, &gate{shown: g})
+		}
+		if len(a.want.Fleet.After) > 0 {
+			sights[i] = a.sight()
+		}
+		sights[i].After = func(f *desired.Fleet) []plan.Gate { return afterOf(f, stand) }
 	}
 }

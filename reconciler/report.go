@@ -27,6 +27,7 @@ func (a *actor) status() Status {
 	if a.want.Fleet != nil {
 		v := a.want.Version
 		s.Desired = Desired{Release: v.Release, Revision: v.Revision, Digest: v.Digest, Committed: a.meta.committed, Change: a.meta.change}
+		s.Halted = a.halts()
 		s.Excluded, s.Notify = a.exclusions(), a.want.Fleet.Notify
 		for _, c := range a.want.Fleet.Health {
 			s.Checks = append(s.Checks, c.Name)

@@ -59,6 +59,7 @@ type Status struct {
 	Rollout   Rollout
 	Gates     []plan.Gate      // what things outside it say about going on
 	Whole     plan.Wholeness   // when all its nodes had one release, proven
+	Halted    []string         // releases that were halted on it, where another fleet comes after it
 	Expected  plan.Expectation // of the way to what is wanted
 	Ends      time.Time        // when that way is expected to end; zero: nothing moves
 	Took      plan.Took        // how long stages took lately

@@ -60,10 +60,13 @@ func forecastOf(want plan.Want, seen reconciler.Sight) Forecast {
 	return out
 }
 
-// gatesOf are the gates of what is foreseen: windows, and if it is what is wanted already, the others. Those said nothing yet of anything else, and to ask them is
+// gatesOf are the gates of what is foreseen: windows, other fleets, and if it is what is wanted already, the others. Those said nothing yet of anything else, and to ask them is
 // for who deploys it.
 func gatesOf(want plan.Want, seen reconciler.Sight) []plan.Gate {
 	gates := reconciler.WindowsOf(want.Fleet, seen.World.Now)
+	if seen.After != nil {
+		gates = append(gates, seen.After(want.Fleet)...)
+	}
 	if want.Version != seen.Want.Version {
 		return gates
 	}
