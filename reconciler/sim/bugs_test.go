@@ -146,7 +146,7 @@ var hunt = flag.Int("hunt", 0, "for planted bugs: how many seeds to look through
 
 // TestPlantedBugs shows that the laws bite: with each bug planted, its story breaks the law that is there for it.
 func TestPlantedBugs(t *testing.T) {
-	for _, b := range slices.Concat(of(play, bugs), of(playField, fieldBugs), of(playTraffic, trafficBugs), of(playGated, gateBugs)) {
+	for _, b := range slices.Concat(of(play, bugs), of(playField, fieldBugs), of(playTraffic, trafficBugs), of(playGated, gateBugs), of(playPromoted, promotionBugs)) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			if *hunt > 0 {

@@ -6,5 +6,6 @@
 //
 // Stories come in four families, each with seeds of its own: small fleets with every kind of fault (story.go), the same with more bad
 // luck and rollouts of every kind (wild.go), larger fleets with what is reported from the field (field.go), and fleets
-// whose balancers spread a deregistration late, keep idle connections and have requests in hand (traffic.go).
+// whose balancers spread a deregistration late, keep idle connections and have requests in hand (traffic.go). Any
+// small fleet may have gates (gates.go), or be one that another waits for, whose claims are held against its records (promotion.go).
 package sim

@@ -22,6 +22,7 @@ type laws struct {
 	born     map[string]time.Time       // machine → when it appeared
 	field    fieldLaws
 	words    map[string][]word // by agent and gate
+	moments  []moment          // how the records stood, of a fleet that another one waits for
 	rivals   int               // other agents that may each take one node too (law 18)
 }
 
@@ -41,6 +42,7 @@ func (l *laws) breaks(w *World, format string, args ...any) {
 
 // check looks at the world after an effect.
 func (l *laws) check(w *World) {
+	l.note(w)
 	for id := range l.out {
 		_, excluded := w.wild.excluded[id]
 		if m := w.machines[id]; excluded && !l.strays(w, id) || m == nil || m.dead || w.inService(m) {

@@ -211,6 +211,9 @@ func (d *director) begin(ctx context.Context, rival int) *running {
 			deps.Gatekeepers = append(deps.Gatekeepers, gatekeeper{p, name})
 		}
 	}
+	if d.world.story.Awaited {
+		deps.Decide = d.world.awaiting(d.decide)
+	}
 	heard := d.hearer != nil && rival == 0
 	if heard {
 		deps.Observer, deps.Kept = hears{hearer: d.hearer}, d.hearer.Kept()

@@ -41,6 +41,7 @@ type Story struct {
 	Field    Field
 	Traffic  Traffic
 	Gates    Gates
+	Awaited  bool // another fleet gets what this one has proven
 }
 
 // An Event is something that happens to the world at an instant.
