@@ -3,6 +3,7 @@ package plan_test
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -54,7 +55,7 @@ func drawRecord(t *rapid.T, n actuators.Node) actuators.NodeRecord {
 		r.Claim = &actuators.Claim{Holder: rapid.SampledFrom([]string{"agent-a", "agent-a", "agent-a", "agent-b"}).Draw(t, "holder"), Epoch: 3, Nonce: rapid.SampledFrom([]string{"n3", "n2"}).Draw(t, "nonce"), Expires: rapid.SampledFrom(someTimes[1:]).Draw(t, "expires")}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "facts") == 0 {
-		r.Schema, r.Facts = 2, drawFacts(t)
+		r.Schema, r.Facts = 3, drawFacts(t)
 	}
 	return r
 }
@@ -62,9 +63,36 @@ func drawRecord(t *rapid.T, n actuators.Node) actuators.NodeRecord {
 // drawFacts draws what a record says of others: of some that are there, and of some that nobody knows.
 func drawFacts(t *rapid.T) []actuators.Fact {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) actuators.Fact {
+		if rapid.IntRange(0, 2).Draw(t, "whole") == 0 {
+			return drawSpan(t)
+		}
 		node := rapid.SampledFrom([]string{"web-1", "web-2", "web-3", "web-9"}).Draw(t, "node")
 		return actuators.Fact{Kind: actuators.Away, Node: node, Instance: rapid.SampledFrom([]string{"m-" + node, "m-web-2", "m-other"}).Draw(t, "instance"), Release: "v2"}
 	}), 0, 4).Draw(t, "facts")
+}
+
+// drawSpan draws what a record says of when the fleet had a release: of times that are over, to come, and none.
+func drawSpan(t *rapid.T) actuators.Fact {
+	times := []time.Time{start.Add(-3 * time.Hour), start.Add(-time.Hour), start.Add(time.Hour)}
+	return actuators.Fact{
+		Kind: actuators.Whole, Release: rapid.SampledFrom([]string{"v1", "v1", "v2"}).Draw(t, "release"),
+		At: rapid.SampledFrom(times).Draw(t, "at"), Until: rapid.SampledFrom(append(times, time.Time{})).Draw(t, "until"),
+	}
+}
+
+// tellOf counts the fleet's nodes, and the records that tell of a span.
+func tellOf(want plan.Want, w plan.World, s plan.Span) (n, of int) {
+	for _, node := range w.Nodes {
+		if plan.Excludes(want.Fleet, node.Node) {
+			continue
+		}
+		if of++; node.Host != nil && slices.ContainsFunc(node.Host.Record.Facts, func(f actuators.Fact) bool {
+			return f.Kind == actuators.Whole && f.Release == s.Release && f.At.Equal(s.At) && f.Until.Equal(s.Until)
+		}) {
+			n++
+		}
+	}
+	return n, of
 }
 
 func drawWorld(t *rapid.T) (plan.Want, plan.World) {
@@ -136,12 +164,13 @@ func drawWorld(t *rapid.T) (plan.Want, plan.World) {
 			f.Configure.Prepare = []desired.Step{{Name: "fetch", Run: "fetch"}}
 		}
 	})
+	want.Awaited = rapid.Bool().Draw(t, "awaited")
 	return want, w
 }
 
 // Whatever records say, a plan is the same twice, wakes later than now, gives reasons, writes records that can be written, registers
 // only where the file says and under the node's own id, leaves no node that is not well without a word, remembers no more than there are
-// nodes, and is idle only when all have what is wanted (laws 5, 6, 11, 15, 17, 23).
+// nodes, believes of a span that is over more than half of the nodes and of one that goes on all of them alone, and is idle only when all have what is wanted (laws 5, 6, 11, 15, 17, 23).
 func TestPlansOfHostileRecordsKeepTheLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want, w := drawWorld(t)
@@ -149,6 +178,12 @@ func TestPlansOfHostileRecordsKeepTheLaws(t *testing.T) {
 		p := plan.Next(want, w)
 		if after, _ := json.Marshal(w); string(given) != string(after) {
 			t.Fatalf("the plan changed what was seen, from\n%s\nto\n%s", given, after)
+		}
+		for _, s := range p.Whole.Spans {
+			told, of := tellOf(want, w, s)
+			if s.Lasted() > 0 && (told <= of/2 || s.GoesOn() && told < of) {
+				t.Fatalf("law 4: %d of %d records tell of %+v, and it is believed", told, of, s)
+			}
 		}
 		if len(p.Facts) > len(w.Nodes) {
 			t.Fatalf("law 11: %d facts about %d nodes", len(p.Facts), len(w.Nodes))
