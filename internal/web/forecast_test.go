@@ -100,6 +100,25 @@ func TestAForecastKnowsWhatWindowsWouldSay(t *testing.T) {
 	}
 }
 
+// A forecast of another release is of what the fleets that it comes after have proven of that one.
+func TestAForecastKnowsWhatOtherFleetsHaveProven(t *testing.T) {
+	t.Parallel()
+	s := sighted(t)
+	s.World.Gates = []plan.Gate{{Name: "after staging", State: plan.GateShut, Reason: "of the release in force"}}
+	s.After = func(f *desired.Fleet) []plan.Gate {
+		g := plan.Gate{Name: "after staging", Stops: plan.StopsStart, State: plan.GateWait, Reason: "staging is to have v2"}
+		if f.Release == "v2" {
+			g.State = plan.GateOpen
+		}
+		return []plan.Gate{g}
+	}
+	for release, visited := range map[string]int{"v2": 3, "v3": 0} {
+		if f := web.Foresee(s, release); len(f.Nodes) != visited {
+			t.Errorf("of %s it visits %v and is %s, %s", release, f.Nodes, f.Phase, f.Reason)
+		}
+	}
+}
+
 func TestShapeOfAForecast(t *testing.T) {
 	t.Parallel()
 	golden(t, "forecast.json", encoded(t, web.Foresee(sighted(t), "v2")))
