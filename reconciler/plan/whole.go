@@ -145,15 +145,21 @@ func (k *known) beginning(release string, judged bool) Span {
 		return s
 	}
 	for _, f := range k.views[0].rec.Facts {
-		same := func(o actuators.Fact) bool {
-			return isSpan(o) && o.Until.IsZero() && o.Release == release && o.At.Equal(f.At)
-		}
-		onAll := !slices.ContainsFunc(k.views, func(v view) bool { return !slices.ContainsFunc(v.rec.Facts, same) })
-		if onAll && f.At.Before(s.At) {
+		if f.Release == release && f.Until.IsZero() && f.At.Before(s.At) && k.onAllRecords(f) {
 			s.At = k.Now.Add(-k.Now.Sub(f.At))
 		}
 	}
 	return s
+}
+
+// onAllRecords reports whether every node's record tells of the span.
+func (k *known) onAllRecords(f actuators.Fact) bool {
+	for i := range k.views {
+		if !slices.ContainsFunc(k.views[i].rec.Facts, func(o actuators.Fact) bool { return sameSpan(o, f) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // provenOnAll is the release that every node of the fleet has proven, serves with, and rests with; empty: they have none in common. Sure is false where
@@ -182,9 +188,12 @@ func (k *known) provenOnAll() (release string, sure bool) {
 // alike reports whether all nodes have the wanted version, or all another one.
 func (k *known) alike() bool {
 	first := k.views[0].rec.On
-	return !slices.ContainsFunc(k.views, func(v view) bool {
-		return v.rec.On.Digest != first.Digest && !(k.Is(v.rec.On) && k.Is(first))
-	})
+	for i := range k.views {
+		if on := k.views[i].rec.On; on.Digest != first.Digest && !(k.Is(on) && k.Is(first)) {
+			return false
+		}
+	}
+	return true
 }
 
 // rests reports whether a node serves with a version that it has proven, which nothing condemns, while nothing is under way on it. Known is false where nobody
@@ -205,6 +214,9 @@ func (k *known) rests(v *view) (has, known bool) {
 
 // condemned reports whether a halt is in force of what the node has.
 func (k *known) condemned(v *view) bool {
+	if k.verdict.halt == nil && len(v.rec.Halts) == 0 {
+		return false
+	}
 	if k.verdict.halt != nil && k.Is(v.rec.On) {
 		return true
 	}
