@@ -19,20 +19,21 @@ type standing func(fleet string) (s Status, has bool)
 type After struct {
 	at    int // in the list of the fleet's file
 	stand standing
+	late  time.Duration // how old what the other fleet told may be for it to be so still
 }
 
-// afters are the gates of all fleets that one may come after.
-func afters(stand standing) []Gatekeeper {
+// afters are the gates of all fleets that one may come after, which are read at that interval.
+func afters(stand standing, interval time.Duration) []Gatekeeper {
 	var all []Gatekeeper
 	for i := range desired.MostAfter {
-		all = append(all, After{i, stand})
+		all = append(all, After{i, stand, max(leastLate, 3*interval)})
 	}
 	return all
 }
 
 // afterOf are those gates of a fleet, as they are now.
-func afterOf(f *desired.Fleet, stand standing) (gates []plan.Gate) {
-	for _, k := range afters(stand) {
+func afterOf(f *desired.Fleet, stand standing, interval time.Duration) (gates []plan.Gate) {
+	for _, k := range afters(stand, interval) {
 		if g, has := k.Gate(f); has {
 			gates = append(gates, g)
 		}
@@ -48,7 +49,7 @@ func (k After) Gate(f *desired.Fleet) (plan.Gate, bool) {
 	a := f.After[k.at]
 	g := plan.Gate{State: plan.GateUnread, Reason: fmt.Sprintf("fleet %s is not one of this agent's", a.Fleet)}
 	if s, has := k.stand(a.Fleet); has {
-		g = proves(s, a.ProvenFor, f.Release, time.Now())
+		g = k.proves(s, a.ProvenFor, f.Release, time.Now())
 	}
 	g.Name, g.Stops = "after "+a.Fleet, plan.StopsStart
 	return g, true
@@ -60,11 +61,11 @@ func (k After) Read(_ context.Context, want plan.Want) (plan.Gate, error) {
 	return g, nil
 }
 
-// unseenFor is how old what a fleet told may be for it to be so still.
-const unseenFor = time.Minute
+// leastLate is a few readings of a fleet's balancers at the usual interval.
+const leastLate = time.Minute
 
 // proves is whether a fleet that stands so has proven a release for long enough.
-func proves(s Status, least time.Duration, release string, now time.Time) plan.Gate {
+func (k After) proves(s Status, least time.Duration, release string, now time.Time) plan.Gate {
 	gate := func(state plan.GateState, format string, args ...any) plan.Gate {
 		return plan.Gate{State: state, Reason: fmt.Sprintf(format, args...)}
 	}
@@ -76,7 +77,7 @@ func proves(s Status, least time.Duration, release string, now time.Time) plan.G
 		return gate(plan.GateOpen, "every node of %s has had %s proven for %s or longer", s.Name, release, inWords(least))
 	case !s.Ready:
 		return gate(plan.GateUnread, "fleet %s was not read yet", s.Name)
-	case current.Release == release && now.Sub(current.Seen) > unseenFor:
+	case current.Release == release && now.Sub(current.Seen) > k.late:
 		return gate(plan.GateUnread, "whether every node of %s still has %s cannot be told: %s", s.Name, release, s.Reason)
 	case current.Release == release:
 		opens := later(current.At.Add(least), now)
@@ -134,7 +135,7 @@ func (g *Agent) stand(fleet string) (Status, bool) {
 }
 
 // afterOf are the gates that a fleet has from those it comes after, as they are now.
-func (g *Agent) afterOf(f *desired.Fleet) []plan.Gate { return afterOf(f, g.stand) }
+func (g *Agent) afterOf(f *desired.Fleet) []plan.Gate { return afterOf(f, g.stand, g.deps.Interval) }
 
 // rouse has the fleets that come after one look at it again. The caller holds the lock.
 func (g *Agent) rouse(fleet string) {

@@ -53,7 +53,7 @@ func TestWhatAnotherFleetHasProven(t *testing.T) {
 		"it was, by an agent before":   {Status{Name: "web-staging", Whole: span("v42", 2*time.Hour, time.Hour, false)}, time.Hour, plan.GateOpen, time.Time{}, "every node of web-staging has had v42 proven for 1h or longer"},
 		"as long as it takes, in time": {wants("v42", Status{Whole: span("v42", 30*time.Minute, 5*time.Second, true)}), 30 * time.Minute, plan.GateWait, now, "web-staging has had v42 proven on all nodes (4) since 2026-12-01 13:32:00 UTC, and it takes 30m; opens 2026-12-01 14:02:00 UTC"},
 	} {
-		if g := proves(c.stands, c.least, "v42", now); g.State != c.state || g.Reason != c.reason || !g.Until.Equal(c.until) {
+		if g := (After{late: time.Minute}).proves(c.stands, c.least, "v42", now); g.State != c.state || g.Reason != c.reason || !g.Until.Equal(c.until) {
 			t.Errorf("%s: %v until %v, %s", name, g.State, g.Until, g.Reason)
 		}
 	}

@@ -43,7 +43,7 @@ type member struct {
 func New(deps Deps) *Agent {
 	deps.Kept = maps.Clone(deps.Kept)
 	g := &Agent{deps: deps, fleets: map[string]*member{}, over: map[string]bool{}, changed: make(chan struct{}), patient: true}
-	g.deps.Gatekeepers = slices.Concat(deps.Gatekeepers, afters(g.stand))
+	g.deps.Gatekeepers = slices.Concat(deps.Gatekeepers, afters(g.stand, deps.Interval))
 	return g
 }
 

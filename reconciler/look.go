@@ -193,12 +193,12 @@ func lookAfter(sights []Sight, actors []*actor) {
 		return sights[i].Status, true
 	}
 	for i, a := range actors {
-		for _, g := range afterOf(a.want.Fleet, stand) {
+		for _, g := range afterOf(a.want.Fleet, stand, a.Interval) {
 			a.gates = append(a.gates, &gate{shown: g})
 		}
 		if len(a.want.Fleet.After) > 0 {
 			sights[i] = a.sight()
 		}
-		sights[i].After = func(f *desired.Fleet) []plan.Gate { return afterOf(f, stand) }
+		sights[i].After = func(f *desired.Fleet) []plan.Gate { return afterOf(f, stand, a.Interval) }
 	}
 }
