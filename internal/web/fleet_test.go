@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,6 +15,7 @@ import (
 
 	"windlass/internal/web"
 	"windlass/reconciler"
+	"windlass/reconciler/plan"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -87,4 +89,18 @@ func TestNothingInvisibleIsShown(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a fleet has proven on all nodes is told while it goes on, and no longer: a deploy to another fleet is made of it.
+func TestWhatAFleetHasProven(t *testing.T) {
+	t.Parallel()
+	at := clock().Add(-time.Hour)
+	s := reconciler.Status{Name: "staging", Whole: plan.Wholeness{Spans: []plan.Span{{Release: "v42", At: at, Seen: clock()}}}}
+	if p := web.FromStatus(s).Proven; p == nil || p.Release != "v42" || !p.Since.Equal(at) {
+		t.Errorf("proven is %+v", p)
+	}
+	s.Whole.Spans[0].Until = clock()
+	if p := web.FromStatus(s).Proven; p != nil {
+		t.Errorf("it was, and proven is %+v", p)
+	}
 }
