@@ -238,3 +238,124 @@ func TestSpansStayOnRecordsUntilTheyCanBeJudged(t *testing.T) {
 		t.Fatal("the halt is told to nobody")
 	}
 }
+
+// A halt of what the nodes have ends a span also where another version is wanted; one that a raised retry ended, or of another version, does not.
+func TestAHaltOfWhatTheNodesHave(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		halt actuators.Halt
+		span bool
+	}{
+		"in force":                {actuators.Halt{Digest: version("v1").Digest, Release: "v1", Retry: 1}, false},
+		"ended by a raised retry": {actuators.Halt{Digest: version("v1").Digest, Release: "v1"}, true},
+		"of another version":      {actuators.Halt{Digest: version("v0").Digest, Release: "v0", Retry: 1}, true},
+		"of what is wanted":       {actuators.Halt{Digest: version("v2").Digest, Release: "v2", Retry: 1}, true},
+	} {
+		w := fleetOf(4, "v1")
+		w.Nodes[2].Host.Record.Halts = []actuators.Halt{c.halt}
+		p := plan.Next(wants("v2", func(f *desired.Fleet) { f.Retry = 1 }), w)
+		if got := p.Whole.Now().Release == "v1"; got != c.span || !p.Whole.Judged {
+			t.Errorf("%s: %+v", name, p.Whole)
+		}
+	}
+}
+
+// Where no balancer tells who serves, checks do; while they have not spoken nobody can tell.
+func TestChecksTellWhereNoBalancerDoes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		says   health.Status
+		judged bool
+		span   bool
+	}{{health.Passing, true, true}, {health.Failing, true, false}, {health.Pending, false, false}, {health.Unknown, false, false}} {
+		w := unbalanced(3, "v1")
+		for i := range w.Nodes {
+			w.Nodes[i].Health = passing("v1", plan.WatchIdle)
+		}
+		w.Nodes[1].Health = checks(plan.WatchIdle, "v1", c.says)
+		p := plan.Next(wants("v1", noBalancers), w)
+		if span := p.Whole.Now().Release != ""; span != c.span || p.Whole.Judged != c.judged {
+			t.Errorf("%s: %+v", c.says, p.Whole)
+		}
+	}
+	w := fleetOf(3, "v1")
+	gone(1, "", time.Hour).do(&w, nil)
+	w.Groups[0].Err = "throttled"
+	if p := plan.Next(wants("v1"), w); p.Whole.Judged {
+		t.Errorf("a group that was not read tells of a node: %+v", p.Whole)
+	}
+}
+
+// A record that tells otherwise of what goes on is told again, one that tells more of what is over is not.
+func TestRecordsThatTellOtherwise(t *testing.T) {
+	t.Parallel()
+	own := span("v1", -time.Hour, 0)
+	over := span("v0", -3*time.Hour, -2*time.Hour)
+	for name, c := range map[string]struct {
+		facts []actuators.Fact
+		again bool
+	}{
+		"just so":                    {[]actuators.Fact{own}, false},
+		"and more that is over":      {[]actuators.Fact{over, own}, false},
+		"nothing":                    {nil, true},
+		"from another time":          {[]actuators.Fact{span("v1", -2*time.Hour, 0)}, true},
+		"it is over":                 {[]actuators.Fact{span("v1", -time.Hour, -time.Minute)}, true},
+		"of another release":         {[]actuators.Fact{span("v0", -time.Hour, 0)}, true},
+		"of another release as well": {[]actuators.Fact{span("v0", -time.Hour, 0), own}, true},
+	} {
+		w := fleetOf(4, "v1")
+		tell(&w, 4, own)
+		w.Whole = plan.Wholeness{Spans: []plan.Span{{Release: "v1", At: own.At, Seen: start}}, Judged: true}
+		w.Nodes[1].Host.Record.Facts = c.facts
+		want := ""
+		if c.again {
+			want = "halt web-2"
+		}
+		p := plan.Next(awaited("v1"), w)
+		if kindsOf(p, "") != want {
+			t.Errorf("%s: %q", name, kindsOf(p, ""))
+			continue
+		}
+		if !c.again {
+			continue
+		}
+		s := p.Steps[0]
+		open := slices.DeleteFunc(slices.Clone(s.Record.Facts), func(f actuators.Fact) bool { return !f.Until.IsZero() })
+		if !slices.Equal(open, []actuators.Fact{own}) || s.Reason != "every node has v1, proven, since 2026-03-01T08:00:00Z" {
+			t.Errorf("%s: it is told %+v: %s", name, s.Record.Facts, s.Reason)
+		}
+		w.Whole.Judged, w.Whole.Spans = false, nil
+		w.Nodes[2].Read.Err = "no route"
+		if p := plan.Next(awaited("v1"), w); len(p.Steps) > 0 {
+			t.Errorf("%s: who cannot tell tells others: %q", name, kindsOf(p, ""))
+		}
+	}
+}
+
+// However much a record tells, it holds the newest of it, in the order of time, and no more than fits.
+func TestARecordHoldsTheNewestSpans(t *testing.T) {
+	t.Parallel()
+	w := fleetOf(4, "v1")
+	var facts []actuators.Fact
+	for i := range 12 {
+		facts = append(facts, span("v0", time.Duration(i-20)*time.Hour, time.Duration(i-20)*time.Hour+time.Minute))
+	}
+	w.Nodes[1].Host.Record.Facts = facts
+	w.Whole = plan.Wholeness{Spans: []plan.Span{{Release: "v1", At: start.Add(-time.Hour), Seen: start}}, Judged: true}
+	for _, s := range plan.Next(awaited("v1"), w).Steps {
+		if want := append(slices.Clone(facts[5:]), span("v1", -time.Hour, 0)); s.Node == "web-2" && !slices.Equal(s.Record.Facts, want) {
+			t.Errorf("it holds %d: %+v", len(s.Record.Facts), s.Record.Facts)
+		}
+	}
+	for i := range w.Nodes {
+		w.Nodes[i].Host.Record.Facts = nil
+	}
+	w.Whole.Spans = nil
+	for i := range 12 {
+		at := start.Add(time.Duration(i-20) * time.Hour)
+		w.Whole.Spans = append(w.Whole.Spans, plan.Span{Release: version("v0").Release + string(rune('a'+i)), At: at, Until: at.Add(time.Minute), Seen: at.Add(time.Minute)})
+	}
+	if p := plan.Next(awaited("v1"), w); len(p.Whole.Spans) != 8 || p.Whole.Now().Release != "v1" || p.Whole.Spans[0].Release != "v0f" {
+		t.Errorf("it knows %d spans from %+v", len(p.Whole.Spans), p.Whole.Spans[0])
+	}
+}
