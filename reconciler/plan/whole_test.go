@@ -359,3 +359,69 @@ func TestARecordHoldsTheNewestSpans(t *testing.T) {
 		t.Errorf("it knows %d spans from %+v", len(p.Whole.Spans), p.Whole.Spans[0])
 	}
 }
+
+// One release in two configurations is not one that all have proven; one configuration that two windlasses name differently is.
+func TestOneConfigurationOnAllNodes(t *testing.T) {
+	t.Parallel()
+	other := actuators.Version{Release: "v1", Digest: "other", Revision: "r"}
+	for name, c := range map[string]struct {
+		older map[int]string
+		span  bool
+	}{"two configurations": {nil, false}, "one by two names": {map[int]string{0: "other"}, true}, "another older one": {map[int]string{0: "some"}, false}} {
+		for _, wanted := range []string{"v1", "v2"} {
+			w := fleetOf(4, "v1")
+			w.Nodes[2].Host.Record.On, w.Nodes[2].Host.Record.Proven = other, other
+			want := wants(wanted)
+			want.Older = c.older
+			if span := plan.Next(want, w).Whole.Now().Release != ""; span != (c.span && wanted == "v1") {
+				t.Errorf("%s, with %s wanted: a span is claimed: %t", name, wanted, span)
+			}
+		}
+	}
+}
+
+// A verdict that only the agent remembers ends a span of what is wanted.
+func TestAVerdictThatNoRecordHasEndsASpan(t *testing.T) {
+	t.Parallel()
+	for wanted, span := range map[string]bool{"v1": false, "v2": true} {
+		w := fleetOf(4, "v1")
+		w.Verdict = &actuators.Halt{Digest: version(wanted).Digest, Release: wanted, Node: "web-9", Reason: "it fails"}
+		if got := plan.Next(wants(wanted), w).Whole; (got.Now().Release == "v1") != span {
+			t.Errorf("a halt of %s: %+v", wanted, got)
+		}
+	}
+}
+
+// A span is seen as of the newest reading of the balancers, and where there is none as of now.
+func TestASpanIsSeenAsOfTheBalancersReading(t *testing.T) {
+	t.Parallel()
+	w := fleetOf(4, "v1")
+	w = later(w, plan.Next(wants("v1"), w), 20*time.Minute)
+	w.GroupsRead = w.Now.Add(-10 * time.Second)
+	if s := plan.Next(wants("v1"), w).Whole.Now(); s.Lasted() != 20*time.Minute-10*time.Second {
+		t.Errorf("behind a balancer: %v", s.Lasted())
+	}
+	w.GroupsRead = w.Now.Add(time.Second) // it has just arrived
+	if s := plan.Next(wants("v1"), w).Whole.Now(); s.Lasted() != 20*time.Minute {
+		t.Errorf("behind a balancer that was read in the same instant: %v", s.Lasted())
+	}
+	w = unbalanced(4, "v1")
+	for i := range w.Nodes {
+		w.Nodes[i].Health = passing("v1", plan.WatchIdle)
+	}
+	w = later(w, plan.Next(wants("v1", noBalancers), w), 20*time.Minute)
+	w.GroupsRead = time.Time{}
+	if s := plan.Next(wants("v1", noBalancers), w).Whole.Now(); s.Lasted() != 20*time.Minute {
+		t.Errorf("behind none: %v", s.Lasted())
+	}
+}
+
+// Where no other fleet waits for it, records are not asked.
+func TestRecordsAreNotAskedForNothing(t *testing.T) {
+	t.Parallel()
+	w := fleetOf(4, "v1")
+	tell(&w, 4, span("v0", -3*time.Hour, -2*time.Hour), span("v1", -time.Hour, 0))
+	if got := plan.Next(wants("v1"), w).Whole; len(got.Spans) != 1 || got.Now().Lasted() != 0 {
+		t.Errorf("%+v", got.Spans)
+	}
+}
