@@ -31,7 +31,7 @@ type Tag struct {
 	Tagged time.Time
 }
 
-// ParseCommit reads a commit's raw bytes: the object's content, without git's "commit SIZE" before it.
+// ParseCommit reads a commit's raw bytes: the object's content, without git's "commit SIZE" before it. With an error about its date it has the rest.
 func ParseCommit(raw []byte) (Commit, error) {
 	o, err := split(raw)
 	if err != nil {
@@ -52,7 +52,7 @@ func ParseCommit(raw []byte) (Commit, error) {
 	c.Author, _, _ = ident(o.first("author"))
 	var ok bool
 	if c.Committer, c.Committed, ok = ident(o.first("committer")); !ok {
-		return Commit{}, errors.New("its committer's date cannot be read")
+		return c, errors.New("its committer's date cannot be read")
 	}
 	return c, nil
 }

@@ -25,9 +25,11 @@ const (
 	NotAllowed Reason = "not_allowed" // the key is listed, but not for this: namespace, principal, authority, restriction
 	Weak       Reason = "weak"        // an algorithm or a key that is too weak, or not supported
 	Revoked    Reason = "revoked"
-	Expired    Reason = "expired" // the key or its line was not good at the object's time
-	Bad        Reason = "bad"     // the signature does not fit what it signs
-	Future     Reason = "future"  // made at a time that has not come: it is good by itself at Refusal.Again
+	Expired    Reason = "expired"     // the key or its line was not good at the object's time
+	Bad        Reason = "bad"         // the signature does not fit what it signs
+	Future     Reason = "future"      // made at a time that has not come: it is good by itself at Refusal.Again
+	Backdated  Reason = "backdated"   // made before what it follows
+	NoFiles    Reason = "trust_files" // the files that say who may sign what follows are not in order, or not there
 )
 
 // A Refusal is why nobody who may has signed an object.
