@@ -14,6 +14,7 @@ type State struct {
 	Rejected  map[string]Rejection // by fleet name (or path, when the name cannot be told)
 	Warnings  []Error              // likely mistakes in the files of Revision, that reject nothing
 	Problem   string               // why a newer commit is not in force (outage, rewritten history …); empty: none
+	Refused   Refusal              // the newer commit that is not in force because of who signed it, or did not; zero: none is
 	Checked   time.Time            // when the repo was last read successfully
 }
 
@@ -35,6 +36,15 @@ type Commit struct {
 	Subject   string    `json:"subject,omitempty"`
 }
 
+// A Refusal is a commit of the followed branch that is not accepted, nor what follows it, since it does not carry the signature that it has to. State.Problem
+// tells people of it.
+type Refusal struct {
+	Revision string    // that lacks it: of the branch, or merged by one
+	Author   string    // as it says: hostile text
+	Reason   string    // trust.Reason; root: nothing says yet what newer commits are to be held to
+	Again    time.Time // when it is judged again, as it may be good by itself then; zero: when the branch moves
+}
+
 // A Rejection is why a fleet's newest file is not in force.
 type Rejection struct {
 	Path     string
@@ -50,10 +60,12 @@ const (
 	ReasonParse  Reason = "parse"  // the file cannot be read, or is no YAML that is understood
 	ReasonSchema Reason = "schema" // what it says is no fleet
 	ReasonSafety Reason = "safety" // it has the name, a node or a load balancer of another fleet
+
+	ReasonSignature Reason = "signature" // the commit does not carry the signature that it has to: of all fleets at once
 )
 
 // Reasons lists every reason.
-var Reasons = [...]Reason{ReasonParse, ReasonSchema, ReasonSafety}
+var Reasons = [...]Reason{ReasonParse, ReasonSchema, ReasonSafety, ReasonSignature}
 
 // A Position is a place in a file of the repo; Line and Column count from 1, 0 is unknown.
 type Position struct {

@@ -26,6 +26,7 @@ var mayKnow = map[string][]string{
 	"desired/window":  {},
 	"desired/trust":   {},
 	"desired/gitrepo": {"desired", "desired/source", "internal/durable", "internal/redact"},
+	"desired/gitrepo": {"desired", "desired/trust", "internal/durable", "internal/redact"},
 	"health/probe":    {"desired", "health", "actuators", "internal/redact"},
 	"actuators/elb":   {"desired", "actuators", "internal/awsapi"},
 	"actuators/ec2":   {"desired", "actuators", "internal/awsapi"},

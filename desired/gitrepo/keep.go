@@ -33,6 +33,8 @@ type kept struct {
 	Checked   time.Time            `json:"checked"`
 	ByHand    bool                 `json:"acceptedByHand,omitempty"` // a person accepted a rewritten history up to here
 	Named     []string             `json:"namedByHand,omitempty"`    // the commits of it that were named with --accept-revision
+	Verified  bool                 `json:"verified,omitempty"`       // all up to Revision was verified, or a person accepted it: what follows can be
+	Roots     []string             `json:"rootsByHand,omitempty"`    // commits that were named with --accept-revision for that
 	Accepted  []string             `json:"accepted,omitempty"`       // the newest commits that were in force, newest last
 	Fleets    map[string]keptFleet `json:"fleets"`
 }

@@ -36,6 +36,9 @@ type Options struct {
 	ReadOnly       bool   // keep nothing in Dir, and do without what must not be read there
 	AcceptRevision string // the commit (7 hex digits or more) whose rewritten history a person accepted; empty: none
 
+	Verify string // VerifyNone or VerifySigned: which commits can be in force; default VerifyNone
+	Trust  string // directory whose files say who may sign commits, in place of those of the repo; empty: those of the repo
+
 	TokenFile  string // file of the password for https, read again at each connection; the user comes from URL, else "git"
 	SSHKey     string // file of an unencrypted private key; empty: the agent at SSHAgent
 	SSHAgent   string // socket of an ssh agent
@@ -47,6 +50,12 @@ type Options struct {
 	// Observe is told of each exchange with the server, which is one of Operations. It returns at once; nil: nobody is told.
 	Observe func(operation string, took time.Duration, failed bool)
 }
+
+// What Options.Verify may be.
+const (
+	VerifyNone   = "none"
+	VerifySigned = "signed" // commits that are signed by who may sign, and lead from one to the next
+)
 
 // Operations lists what is asked of a server: its references, the newest history, and all of it.
 var Operations = [...]string{listing, fetching, cloning}
@@ -68,6 +77,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Path = path.Clean(orDefault(o.Path, DefaultPath))
 	o.Depth = orDefault(o.Depth, DefaultDepth)
 	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
+	o.Verify = orDefault(o.Verify, VerifyNone)
 	o.AcceptRevision = strings.ToLower(o.AcceptRevision)
 	switch {
 	case o.URL == "":
@@ -81,10 +91,26 @@ func (o Options) withDefaults() (Options, error) {
 	case o.AcceptRevision != "" && !revisionPrefix.MatchString(o.AcceptRevision):
 		return o, fmt.Errorf("--accept-revision %q is no commit: give 7 to 40 hex digits of its hash", o.AcceptRevision)
 	}
+	if err := o.checkVerify(); err != nil {
+		return o, err
+	}
 	if err := plumbing.NewBranchReferenceName(o.Branch).Validate(); err != nil {
 		return o, fmt.Errorf("--branch %q is no branch name: %w", o.Branch, err)
 	}
 	return o, nil
+}
+
+func (o Options) checkVerify() error {
+	switch {
+	case o.Verify != VerifyNone && o.Verify != VerifySigned:
+		return fmt.Errorf("--verify %q is unknown: give none or signed", o.Verify)
+	case o.Trust != "" && o.Verify == VerifyNone:
+		return errors.New("--trust says who may sign commits, and none is verified: give --verify signed as well")
+	case o.Trust != "":
+		_, err := readTrust(o.Trust)
+		return err
+	}
+	return nil
 }
 
 func orDefault[T comparable](value, fallback T) T {

@@ -32,6 +32,7 @@ type Repo struct {
 	remote  *remote
 	keeper  keeper
 	load    loader
+	now     func() time.Time // as signatures are judged
 
 	// pass is held (by a value in it) during a conversation with the server and the change that follows from it. Only its
 	// holder changes what mu guards.
@@ -48,7 +49,8 @@ type Repo struct {
 	past    history       // of force.Revision
 	seen    plumbing.Hash // the newest head that was judged; zero: none by this process
 	refusal string        // why seen, or something that was kept, is not in force; empty: it is
-	outage  string        // why the last poll failed; empty: it did not
+	trusted trusted
+	outage  string // why the last poll failed; empty: it did not
 	deepen  failedDeepening
 	stats   Stats
 }
@@ -68,7 +70,7 @@ func open(options Options, load loader) (*Repo, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Repo{options: options, remote: remote, keeper: keeper{options.Dir}, load: load, pass: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
+	r := &Repo{options: options, remote: remote, keeper: keeper{options.Dir}, load: load, now: time.Now, pass: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
 	r.proposals.turn = make(chan struct{}, 1)
 	r.stats = Stats{Branch: options.Branch, Path: options.Path, Errors: map[Reason]int{}}
 	for _, reason := range Reasons() {
@@ -102,6 +104,7 @@ func (r *Repo) resume() error {
 	}
 	r.force = desired.State{Revision: kept.Revision, Committed: kept.Committed, Checked: kept.Checked, Fleets: map[string]desired.Version{}}
 	r.kept, r.byHand, r.stats.LastSuccess = kept.Accepted, kept.Named, kept.Checked
+	r.trusted.verified, r.trusted.roots = kept.Verified, kept.Roots
 	if kept.ByHand && len(kept.Named) == 0 {
 		r.byHand = []string{kept.Revision} // kept by a windlass that did not note which
 	}
@@ -126,7 +129,7 @@ func (r *Repo) State() desired.State {
 	defer r.mu.Unlock()
 	state := r.force
 	problems := slices.DeleteFunc([]string{r.outage, r.refusal}, func(text string) bool { return text == "" })
-	state.Problem = strings.Join(problems, "; ")
+	state.Problem, state.Refused = strings.Join(problems, "; "), r.trusted.refused
 	return state
 }
 
@@ -174,7 +177,7 @@ func (r *Repo) note(err error) error {
 }
 
 func (r *Repo) refresh(ctx context.Context) error {
-	got, err := r.remote.fetch(ctx, r.seen, extent{depth: r.options.Depth})
+	got, err := r.remote.fetch(ctx, r.judged(), extent{depth: r.options.Depth})
 	if err != nil || got == nil {
 		return err
 	}
@@ -185,10 +188,19 @@ func (r *Repo) refresh(ctx context.Context) error {
 	}
 	if !r.follows(past) && (r.usedUp() || !r.acceptedByHand(got.head, past)) {
 		r.count(func(s *Stats) { s.Rewrites++ })
-		r.refuse(got.head, r.rewritten(got.head, past))
+		r.refuse(got.head, r.rewritten(got.head, past), desired.Refusal{})
 		return nil
 	}
-	return r.judge(got, past)
+	next := judgement{from: got, good: got.head, past: past}
+	switch {
+	case r.acceptedByHand(got.head, past) && !r.usedUp() && (r.options.Verify == VerifyNone || !r.follows(past) || r.force.Revision == ""):
+		next.byHand = true
+	case r.options.Verify == VerifySigned:
+		if next, err = r.verify(ctx, got, past); err != nil {
+			return quiet(err)
+		}
+	}
+	return r.judge(got.head, next)
 }
 
 func (r *Repo) rewritten(head plumbing.Hash, past history) string {
@@ -208,7 +220,7 @@ func (r *Repo) rewritten(head plumbing.Hash, past history) string {
 // usedUp reports whether --accept-revision did its work before: left in a unit file it must not accept that the branch is
 // set back to the same commit later.
 func (r *Repo) usedUp() bool {
-	return slices.ContainsFunc(r.byHand, func(commit string) bool { return strings.HasPrefix(commit, r.options.AcceptRevision) })
+	return slices.ContainsFunc(slices.Concat(r.byHand, r.trusted.roots), func(commit string) bool { return strings.HasPrefix(commit, r.options.AcceptRevision) })
 }
 
 // follows reports whether the accepted commit, if there is one, is in a head's past.
@@ -225,24 +237,29 @@ func (r *Repo) pastOf(ctx context.Context, got *fetched) (history, error) {
 	return r.wholeHistory(ctx, got.head)
 }
 
-// wholeHistory fetches every commit, into a store of its own, and keeps the hashes only. It tells a long gap from a rewritten
-// history.
+// wholeHistory is the hashes of every commit that leads to one. It tells a long gap from a rewritten history.
 func (r *Repo) wholeHistory(ctx context.Context, of plumbing.Hash) (history, error) {
+	_, past, err := r.everyCommit(ctx, of)
+	return past, err
+}
+
+// everyCommit fetches every commit that leads to one, without files, into a store of its own.
+func (r *Repo) everyCommit(ctx context.Context, of plumbing.Hash) (*fetched, history, error) {
 	got, err := r.remote.fetch(ctx, plumbing.ZeroHash, extent{commitsOnly: true})
 	if err != nil {
-		return history{}, err
+		return nil, history{}, err
 	}
 	r.count(func(s *Stats) { s.Fetches++ })
 	past, err := walk(got.store, of)
 	switch {
 	case err != nil:
-		return history{}, err
+		return nil, history{}, err
 	case !past.has(of):
-		return history{}, fail(Other, "branch %s does not hold commit %s any more: its history was rewritten", r.options.Branch, of)
+		return nil, history{}, fail(Other, "branch %s does not hold commit %s any more: its history was rewritten", r.options.Branch, of)
 	case !past.whole():
-		return history{}, fail(Corrupt, "the server's copy lacks a part of the history: unshallow it")
+		return nil, history{}, fail(Corrupt, "the server's copy lacks a part of the history: unshallow it")
 	}
-	return past, nil
+	return got, past, nil
 }
 
 // acceptedByHand reports whether --accept-revision names head, and no other commit of its history.
@@ -259,23 +276,38 @@ func (r *Repo) acceptedByHand(head plumbing.Hash, past history) bool {
 	return true
 }
 
-// refuse leaves what is in force alone, until the head moves again.
-func (r *Repo) refuse(head plumbing.Hash, why string) {
+// refuse leaves what is in force alone, until the head moves again or is judged again.
+func (r *Repo) refuse(head plumbing.Hash, why string, unsigned desired.Refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen, r.refusal = head, r.remote.redact(why)
+	r.seen, r.refusal, r.trusted.refused = head, r.remote.redact(why), unsigned
 }
 
-// judge puts a head that follows the accepted commit in force, fleet by fleet.
-func (r *Repo) judge(got *fetched, past history) error {
-	commit, err := object.GetCommit(got.store, got.head)
-	if err != nil {
-		return fail(Corrupt, "cannot read commit %s: %w", got.head, err)
+// A judgement is which commit is to be in force, and why none that is newer.
+type judgement struct {
+	from     *fetched      // its files, and those of commits before it
+	good     plumbing.Hash // zero: what is in force stays
+	past     history       // of good
+	byHand   bool          // a person accepted its history, whatever was in force before
+	root     string        // the commit that a person named with --accept-revision, so that what follows it can be verified; empty: none
+	refusal  string        // why the head is not in force; empty: it is
+	unsigned desired.Refusal
+}
+
+// judge puts a commit that follows the accepted one in force, fleet by fleet. head is what the branch has.
+func (r *Repo) judge(head plumbing.Hash, to judgement) error {
+	if to.good.IsZero() {
+		r.refuse(head, to.refusal, to.unsigned)
+		return nil
 	}
-	tree, own, err := r.read(got, commit)
+	commit, err := object.GetCommit(to.from.store, to.good)
+	if err != nil {
+		return fail(Corrupt, "cannot read commit %s: %w", to.good, err)
+	}
+	tree, own, err := r.read(to.from, commit)
 	if errors.Is(err, fs.ErrNotExist) {
-		r.refuse(got.head, fmt.Sprintf("commit %s has no directory %s: put the fleet files there, or name another directory with --path",
-			got.head, path.Join(r.options.Path, fleetsDir)))
+		r.refuse(head, fmt.Sprintf("commit %s has no directory %s: put the fleet files there, or name another directory with --path",
+			to.good, path.Join(r.options.Path, fleetsDir)), desired.Refusal{})
 		return nil
 	}
 	if err != nil {
@@ -283,20 +315,24 @@ func (r *Repo) judge(got *fetched, past history) error {
 	}
 	before, files := r.force.Fleets, map[string]*treeFS{}
 	if r.seen.IsZero() {
-		before, files = r.recall(got, commit, tree, before)
+		before, files = r.recall(to.from, commit, tree, before)
 	}
 	files[commit.Hash.String()] = own
 	next := advance(before, tree, commit)
 	next.Checked = time.Now()
-	byHand := r.byHand
-	if r.acceptedByHand(got.head, past) && !r.usedUp() {
-		byHand = append(slices.Clone(byHand), next.Revision)
+	now := inForce{state: next, past: to.past, byHand: r.byHand, roots: r.trusted.roots, accepted: remember(r.kept, next.Revision)}
+	if to.byHand {
+		now.byHand = append(slices.Clone(now.byHand), next.Revision)
 	}
-	accepted := remember(r.kept, next.Revision)
-	if err := r.keep(describe(next, byHand, accepted), files); err != nil {
-		return &failure{Other, fmt.Errorf("commit %s is not in force yet: %w", got.head, err), true}
+	if to.root != "" {
+		now.roots = append(slices.Clone(now.roots), to.root)
 	}
-	r.adopt(got.head, next, past, byHand, accepted)
+	now.verified = r.options.Verify == VerifySigned
+	if err := r.keep(now.describe(), files); err != nil {
+		return &failure{Other, fmt.Errorf("commit %s is not in force yet: %w", to.good, err), true}
+	}
+	r.adopt(now)
+	r.refuse(head, to.refusal, to.unsigned)
 	return nil
 }
 
@@ -318,11 +354,20 @@ func remember(accepted []string, revision string) []string {
 	return accepted[max(0, len(accepted)-mostRemembered):]
 }
 
-func (r *Repo) adopt(head plumbing.Hash, next desired.State, past history, byHand, accepted []string) {
-	past = past.join(r.past)
+// An inForce is what is to be in force and how it came to be.
+type inForce struct {
+	state                   desired.State
+	past                    history
+	byHand, roots, accepted []string
+	verified                bool
+}
+
+func (r *Repo) adopt(next inForce) {
+	past := next.past.join(r.past)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.force, r.byHand, r.past, r.seen, r.refusal, r.kept = next, byHand, past, head, "", accepted
+	r.force, r.byHand, r.past, r.kept = next.state, next.byHand, past, next.accepted
+	r.trusted.verified, r.trusted.roots = next.verified, next.roots
 }
 
 // read loads the fleets of one commit; fs.ErrNotExist means that the directory for them is missing.

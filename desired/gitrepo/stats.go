@@ -11,6 +11,7 @@ type Stats struct {
 	Fetches  int
 	Rewrites int // heads seen that do not follow the accepted commit
 	Errors   map[Reason]int
+	Refused  bool // a commit that the branch has now is not accepted because of who signed it, or did not
 
 	LastSuccess   time.Time // of a poll; zero: none yet
 	Head          string    // accepted commit; empty: none yet
@@ -25,6 +26,7 @@ func (r *Repo) Stats() Stats {
 	stats := r.stats
 	stats.Errors = maps.Clone(r.stats.Errors)
 	stats.Head, stats.HeadCommitted = r.force.Revision, r.force.Committed
+	stats.Refused = r.trusted.refused.Reason != ""
 	return stats
 }
 

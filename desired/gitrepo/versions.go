@@ -87,19 +87,21 @@ func attribute(rejected map[string]desired.Rejection, revision string, known map
 	return attributed
 }
 
-// describe is what must be kept of a State to have it again.
-func describe(state desired.State, byHand, accepted []string) kept {
+// describe is what must be kept to have it again.
+func (f inForce) describe() kept {
 	description := kept{
 		Schema:    keptSchema,
-		Revision:  state.Revision,
-		Committed: state.Committed,
-		Checked:   state.Checked,
-		ByHand:    len(byHand) > 0,
-		Named:     byHand,
-		Accepted:  accepted,
+		Revision:  f.state.Revision,
+		Committed: f.state.Committed,
+		Checked:   f.state.Checked,
+		ByHand:    len(f.byHand) > 0,
+		Named:     f.byHand,
+		Verified:  f.verified,
+		Roots:     f.roots,
+		Accepted:  f.accepted,
 		Fleets:    map[string]keptFleet{},
 	}
-	for name, version := range state.Fleets {
+	for name, version := range f.state.Fleets {
 		description.Fleets[name] = keptFleet{Revision: version.Revision, Committed: version.Committed, Change: version.Change, Released: version.Released}
 	}
 	return description
