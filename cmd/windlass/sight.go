@@ -48,7 +48,7 @@ func (r *account) Snapshot() reconciler.Snapshot {
 func (r *sight) git() metrics.Git {
 	s := r.repo.Stats()
 	g := metrics.Git{
-		Errors: map[string]int{}, Rewrites: s.Rewrites, LastSuccess: s.LastSuccess,
+		Errors: map[string]int{}, Rewrites: s.Rewrites, Refused: s.Refused, LastSuccess: s.LastSuccess,
 		Branch: s.Branch, Head: s.Head, HeadCommitted: s.HeadCommitted,
 	}
 	for reason, count := range s.Errors {

@@ -231,8 +231,11 @@ func (a *agent) secured() (with, forAll *tls.Config) {
 
 // poll passes on what git says, and tells the log.
 func (a *agent) poll(ctx context.Context, states chan<- desired.State) {
+	var refused desired.Refusal
 	_ = a.repo.Run(ctx, a.options.interval, func(s desired.State) { // its error is ctx's
 		a.tell(s)
+		a.tellRefused(s, refused)
+		refused = s.Refused
 		select {
 		case states <- s:
 		case <-ctx.Done():
@@ -250,6 +253,18 @@ func (a *agent) tell(s desired.State) {
 		for _, err := range s.Rejected[name].Errors {
 			a.log.Warn("fleet file rejected", "fleet", name, "error", err)
 		}
+	}
+}
+
+// tellRefused tells of a commit that is not accepted for want of a signature, once.
+func (a *agent) tellRefused(s desired.State, before desired.Refusal) {
+	r := s.Refused
+	if r.Reason == "" || r.Revision == before.Revision && r.Reason == before.Reason {
+		return
+	}
+	a.log.Warn("commit refused", "commit", r.Revision, "author", r.Author, "reason", r.Reason, "in_force", s.Revision)
+	for _, fleet := range sortedNames(s.Fleets) {
+		a.events.Rejected(fleet, desired.ReasonSignature)
 	}
 }
 

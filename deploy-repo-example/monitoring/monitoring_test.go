@@ -161,6 +161,7 @@ var exported = []string{
 	"windlass_git_head_commit_timestamp_seconds",
 	"windlass_git_head_info",
 	"windlass_git_history_rewrites_total",
+	"windlass_git_signature_refused",
 	"windlass_git_last_success_timestamp_seconds",
 	"windlass_git_operation_duration_seconds",
 	"windlass_lead_time_seconds",

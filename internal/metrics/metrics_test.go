@@ -69,7 +69,7 @@ func paused() reconciler.Status {
 
 func git() metrics.Git {
 	return metrics.Git{
-		Errors: map[string]int{"auth": 0, "network": 2}, Rewrites: 1, LastSuccess: noon,
+		Errors: map[string]int{"auth": 0, "network": 2}, Rewrites: 1, Refused: true, LastSuccess: noon,
 		Branch: "main", Head: "3f2a9c1d4b5e6f708192a3b4c5d6e7f801234567", HeadCommitted: noon.Add(-time.Hour),
 	}
 }

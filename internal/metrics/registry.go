@@ -24,6 +24,7 @@ type Source interface {
 type Git struct {
 	Errors        map[string]int // failed polls by reason; every reason there is, those that never happened at 0
 	Rewrites      int            // heads seen that do not follow the accepted commit
+	Refused       bool           // the branch has a commit that is not accepted because of who signed it, or did not
 	LastSuccess   time.Time      // zero: never, and the series says 0, so that an alert on its age fires
 	Branch        string
 	Head          string // accepted commit; empty: none yet
@@ -113,6 +114,7 @@ var (
 	buildInfo   = desc("windlass_build_info", "The running program.", "version", "revision", "goversion")
 	gitErrors   = desc("windlass_git_errors_total", "Polls of the deploy repo that failed, by reason.", "reason")
 	gitRewrites = desc("windlass_git_history_rewrites_total", "Heads seen that do not follow the accepted commit.")
+	gitRefused  = desc("windlass_git_signature_refused", "1 while the branch has a commit that is not accepted for want of a signature; what is before it is in force.")
 	gitSuccess  = desc("windlass_git_last_success_timestamp_seconds", "When the deploy repo was last read; 0 when it never was.")
 	gitHead     = desc("windlass_git_head_info", "The commit in force.", "branch", "revision")
 	gitHeadTime = desc("windlass_git_head_commit_timestamp_seconds", "When the commit in force was made.")
@@ -132,7 +134,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range stateDescs {
 		ch <- d
 	}
-	for _, d := range []*prometheus.Desc{buildInfo, gitErrors, gitRewrites, gitSuccess, gitHead, gitHeadTime} {
+	for _, d := range []*prometheus.Desc{buildInfo, gitErrors, gitRewrites, gitRefused, gitSuccess, gitHead, gitHeadTime} {
 		ch <- d
 	}
 	c.events.each(func(v prometheus.Collector) { v.Describe(ch) })
@@ -158,6 +160,7 @@ func (o out) repo(g Git) {
 		o.counter(gitErrors, float64(count), label(reason))
 	}
 	o.counter(gitRewrites, float64(g.Rewrites))
+	o.gauge(gitRefused, one(g.Refused))
 	if g.LastSuccess.IsZero() {
 		g.LastSuccess = time.Unix(0, 0)
 	}
