@@ -26,6 +26,7 @@ type committer interface {
 	Fetch(ctx context.Context, branch string) (tip string, err error)
 	Read(ctx context.Context, commit, dir string, use func(fs.FS) error) error
 	Commit(ctx context.Context, change clone.Change) (string, error)
+	Raw(ctx context.Context, commit string) ([]byte, error)
 	Push(ctx context.Context, commit, parent, branch string) error
 	Newest(ctx context.Context, after, to, file string) (string, error)
 	Contains(ctx context.Context, branch, newer, older string) (bool, error)

@@ -47,7 +47,8 @@ func newDeploy() *cobra.Command {
 		Short: "Commit a release for a fleet, push it, and follow it to its end",
 		Long: `Commit a release for a fleet, push it, and follow it to its end. In a clone of the deploy repo this changes the release: line of the
 fleet's file and nothing else, on top of what the remote's branch has now. Your index, work tree, branch and uncommitted changes stay as
-they are. It is done by your own git, with your name, your signature and your pre-push hook; hooks for committing do not run.
+they are. It is done by your own git, with your name, your signature and your pre-push hook; hooks for committing do not run. Where
+the deploy repo says in trust/ who may sign, a commit that they have not signed is not pushed.
 
 Before anything is committed, the agent says what it would do, and you are asked. Where the fleet demands something of its releases (source:), that
 is looked at first: a release that would not start is not pushed, and one that would wait is, with a note. Checks are read with --forges.
@@ -331,10 +332,14 @@ func orRequest(err error) error {
 }
 
 func (d *deployment) commit(ctx context.Context, c change) (string, error) {
-	if c.made != "" {
-		return c.made, nil
+	made, err := c.made, error(nil)
+	if made == "" {
+		made, err = d.clone.Commit(ctx, clone.Change{Parent: c.parent, Message: d.subject(c), Files: map[string][]byte{c.inRepo: c.text}})
 	}
-	return d.clone.Commit(ctx, clone.Change{Parent: c.parent, Message: d.subject(c), Files: map[string][]byte{c.inRepo: c.text}})
+	if err != nil {
+		return "", err
+	}
+	return made, d.verifies(ctx, c.parent, made)
 }
 
 func (d *deployment) subject(c change) string {

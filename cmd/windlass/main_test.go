@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +24,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"windlass/internal/nettest"
+	"windlass/internal/web"
 )
 
 func TestMain(m *testing.M) {
@@ -53,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"agent":     startAgent,
 			"end":       stopAgent,
 			"phase":     awaitPhase,
+			"problem":   awaitProblem,
 			"commit":    commitAll,
 			"serve":     serve,
 			"past":      servePast,
@@ -215,6 +220,21 @@ func stopAgent(ts *testscript.TestScript, _ bool, _ []string) {
 
 // phase waits until the agent tells that a fleet is in a phase: phase web waiting.
 func awaitPhase(ts *testscript.TestScript, _ bool, args []string) {
+	await(ts, fmt.Sprintf("fleet %s never was %s", args[0], args[1]), func(p picture) bool {
+		return slices.ContainsFunc(p.fleets, func(f web.Fleet) bool { return f.Name == args[0] && string(f.Phase) == args[1] })
+	})
+}
+
+// problem waits until the agent tells of what is wrong with the deploy repo: problem 'is not signed'. Empty: of nothing.
+func awaitProblem(ts *testscript.TestScript, _ bool, args []string) {
+	wanted := regexp.MustCompile(args[0])
+	await(ts, fmt.Sprintf("no problem %q was told", args[0]), func(p picture) bool {
+		return wanted.MatchString(p.repo.Problem) && (args[0] != "") == (p.repo.Problem != "")
+	})
+}
+
+// await follows the agent until it shows what is looked for.
+func await(ts *testscript.TestScript, never string, is func(picture) bool) {
 	at := agentAddress{server: ts.Getenv("WINDLASS_SERVER"), user: ts.Getenv("WINDLASS_USER")}
 	for name, file := range map[string]*string{"WINDLASS_PASSWORD_FILE": &at.passwordFile, "WINDLASS_CA_FILE": &at.caFile} {
 		if given := ts.Getenv(name); given != "" {
@@ -228,15 +248,13 @@ func awaitPhase(ts *testscript.TestScript, _ bool, args []string) {
 	defer cancel()
 	seen := false
 	err = c.follow(ctx, func(p picture) {
-		for _, f := range p.fleets {
-			if f.Name == args[0] && string(f.Phase) == args[1] {
-				seen = true
-				cancel()
-			}
+		if is(p) {
+			seen = true
+			cancel()
 		}
 	})
 	if !seen {
-		ts.Fatalf("fleet %s never was %s: %v", args[0], args[1], err)
+		ts.Fatalf("%s: %v", never, err)
 	}
 }
 

@@ -26,6 +26,7 @@ type agentOptions struct {
 	sshKey, sshKnownHosts      string
 	gitSSHKey, gitKnownHosts   string
 	gitTokenFile               string
+	verify, trust              string
 	stateDir                   string
 	listen, logFormat, accepts string // of run only
 	webConfig, forges, notify  string // as well
@@ -44,6 +45,8 @@ func (o *agentOptions) shared(cmd *cobra.Command) {
 	f.StringVar(&o.sshKey, "ssh-key", "", "private key `file` for the nodes (default: the ssh agent at SSH_AUTH_SOCK)")
 	f.StringVar(&o.sshKnownHosts, "ssh-known-hosts", "", "known_hosts `file` for the nodes (default: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts)")
 	gitCredentials(f, &o.gitSSHKey, &o.gitKnownHosts, &o.gitTokenFile)
+	f.StringVar(&o.verify, "verify", gitrepo.VerifyNone, "none, or signed: put only commits of the deploy repo in force that are signed by who may sign")
+	f.StringVar(&o.trust, "trust", "", "`directory` with allowed_signers, keyring.asc or both, which say who may sign commits in place of the deploy repo's trust/: for --verify signed")
 	f.StringVar(&o.stateDir, "state-dir", "", "`directory` of this agent's own (default: /var/lib/windlass for root, else ~/.local/state/windlass)")
 	f.Lookup("refresh").DefValue = "5m" // as people write it
 	f.SortFlags = false
@@ -120,7 +123,7 @@ func defaultStateDir() (string, error) {
 // gitOptions are the options of the deploy repo, with what is kept of it in dir.
 func (o *agentOptions) gitOptions(dir string) gitrepo.Options {
 	g := gitrepo.Options{
-		URL: o.repo, Branch: o.branch, Path: o.path, Dir: dir, AcceptRevision: o.accepts,
+		URL: o.repo, Branch: o.branch, Path: o.path, Dir: dir, AcceptRevision: o.accepts, Verify: o.verify, Trust: o.trust,
 		TokenFile: o.gitTokenFile, SSHKey: o.gitSSHKey, SSHAgent: os.Getenv("SSH_AUTH_SOCK"), KnownHosts: o.gitKnownHosts,
 	}
 	if known := defaultKnownHosts(); g.KnownHosts == "" && len(known) > 0 {

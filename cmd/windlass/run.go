@@ -20,6 +20,10 @@ It stops at a safe point on SIGTERM or Ctrl-C, and says what is left; the next a
 at once, which is safe as well. AWS settings are the SDK's own (AWS_REGION, AWS_PROFILE, instance role …), and only fleets that
 name instances or load balancers need any.
 
+With --verify signed a commit of the deploy repo is in force only if it is signed by who may sign by the files in trust/ of the commit
+before it, and all that it merged as well; the last good one stays in force otherwise. What it begins with says --accept-revision, or
+--trust with files of this machine.
+
 With --web-config everything is served on any address. Where it names users, whoever asks for more than /healthz and /readyz has to
 give user and password. On an address that is not loopback it has to name users and TLS, or to require client certificates. While
 the agent runs, a version of the file that is broken, or that would let in everybody again, changes nothing.
@@ -28,6 +32,7 @@ With --webhook-listen a push is seen at once rather than at the next --interval.
 --webhook-secret-file and by nothing else: users and client certificates of --web-config are not asked for there, its TLS is spoken.`,
 		Example: `  windlass run --repo https://git.example.com/ops/deploy --git-token-file /etc/windlass/token --ssh-key /etc/windlass/id_ed25519
   windlass run --config /etc/windlass/windlass.yaml --log-format json
+  windlass run --config /etc/windlass/windlass.yaml --verify signed --accept-revision 3f2a9c1
   windlass run --config /etc/windlass/windlass.yaml --listen 0.0.0.0:9190 --web-config /etc/windlass/web.yaml
   windlass run --config /etc/windlass/windlass.yaml --webhook-listen 127.0.0.1:9191 --webhook-secret-file /etc/windlass/webhook-secret`,
 		Args: atMost(0),
@@ -59,7 +64,7 @@ With --webhook-listen a push is seen at once rather than at the next --interval.
 	f.StringVar(&o.webhookListen, "webhook-listen", "", "`address` for webhooks of the deploy repo's forge, POST /hooks/git and nothing else; a push is then seen at once")
 	f.StringVar(&o.webhookSecretFile, "webhook-secret-file", "", "`file` with the secret that webhooks prove to know, or with one in each line; read at each of them")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
-	f.StringVar(&o.accepts, "accept-revision", "", "`commit` whose rewritten history a person has accepted")
+	f.StringVar(&o.accepts, "accept-revision", "", "`commit` that a person has accepted, with its history: one that was rewritten, or the one from which --verify signed begins")
 	return configurable(cmd)
 }
 

@@ -138,11 +138,11 @@ func (l *ledger) verdict(ctx context.Context, start plumbing.Hash, root string) 
 	if to.past, err = walk(l.deepest(), to.good); err != nil {
 		return judgement{}, err
 	}
-	if !l.follows(to.past) || l.stays(to) {
+	if !l.follows(to.past) || l.stays(to) { // what a person named may lead to no further than somewhere before what is in force
 		to.good = plumbing.ZeroHash
 	}
 	if v.Refused != nil {
-		remedy := fmt.Sprintf("set branch %s back to commit %.12s and push what is signed", l.options.Branch, v.Good)
+		remedy := fmt.Sprintf("set branch %s back to it and push what is signed", l.options.Branch)
 		to.refusal, to.unsigned = l.refused(v.Refused, to.good, remedy), refusalOf(v.Refused)
 	}
 	return to, nil

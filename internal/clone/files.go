@@ -46,6 +46,11 @@ func (c *Clone) read(ctx context.Context, commit, dir string, use func(fs.FS) er
 	return use(files)
 }
 
+// Raw is a commit as it is stored, which is what its signature is of.
+func (c *Clone) Raw(ctx context.Context, commit string) ([]byte, error) {
+	return c.git.run(ctx, call{args: []string{"cat-file", "commit", commit}})
+}
+
 // Objects are a clone's, each read by git when it is first asked for.
 type objects struct {
 	*memory.Storage

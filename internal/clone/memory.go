@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"strings"
@@ -136,6 +137,20 @@ func (m *Memory) Read(_ context.Context, commit, dir string, use func(fs.FS) err
 		return err
 	}
 	return use(files)
+}
+
+// Raw is a commit as it is stored.
+func (m *Memory) Raw(_ context.Context, commit string) ([]byte, error) {
+	stored, ok := m.store.Commits[plumbing.NewHash(commit)]
+	if !ok {
+		return nil, fmt.Errorf("commit %.12s is not here", commit)
+	}
+	reader, err := stored.Reader()
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	return io.ReadAll(reader)
 }
 
 // ancestry is whether a commit is another one or an ancestor of it, as far as the history is here; known is false when more of it may tell otherwise.
