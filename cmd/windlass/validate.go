@@ -26,7 +26,7 @@ func newValidate() *cobra.Command {
 		Use:   "validate [DIR]",
 		Short: "Check a deploy repo's working tree, for its CI",
 		Long: `Check the fleet files of a deploy repo's working tree (default: the current directory), and all they refer to. Every error of
-every file is told, one per line, as file:line:column: what is wrong.
+every file is told, one per line, as file:line:column: what is wrong. Those in trust/, which say who may sign, are among them.
 
 In a git repository it also names each fleet that the changes since a commit roll, and the files that do it: a base or a
 template may reach further than meant. Without --against that commit is HEAD, and nothing is said where there is none.
@@ -89,6 +89,7 @@ func (o validateOptions) validate(ctx context.Context, dir string, stdout, stder
 	if err != nil {
 		return err
 	}
+	unsure := checkSigners(files, stderr)
 	switch err := tellRolls(dir, cmp.Or(against, head), files, tree, stdout); {
 	case err == nil, against == "" && errors.Is(err, fs.ErrNotExist):
 	case against == "": // nobody asked for it
@@ -96,7 +97,7 @@ func (o validateOptions) validate(ctx context.Context, dir string, stdout, stder
 	default:
 		return err
 	}
-	if len(tree.Rejected) > 0 || wrong {
+	if len(tree.Rejected) > 0 || wrong || unsure {
 		return code(1)
 	}
 	_, err = fmt.Fprintf(stdout, "%s valid\n", counted(len(tree.Fleets), "fleet"))

@@ -77,7 +77,7 @@ func (l *oneCommit) Keys(id string) (keys *trust.Keys, err error) {
 		return err
 	})
 	if err != nil {
-		return nil, &trust.Refusal{Reason: trust.NoFiles, Text: fmt.Sprintf("who may sign after commit %.12s cannot be told: %s/%s", id, trust.Dir, strings.ReplaceAll(err.Error(), "\n", "; "))}
+		return nil, &trust.Refusal{Reason: trust.NoFiles, Text: fmt.Sprintf("who may sign after commit %.12s cannot be told: %s", id, strings.Join(trust.Lines(trust.Dir, err), "; "))}
 	}
 	return keys, nil
 }

@@ -115,15 +115,12 @@ func (l *ledger) Keys(id string) (*trust.Keys, error) {
 	case errors.Is(known.err, plumbing.ErrObjectNotFound):
 		return nil, fail(Corrupt, "cannot read %s of commit %s: %w", dir, id, known.err)
 	}
-	return nil, noKeys(id, dir+"/"+oneLine(known.err))
+	return nil, noKeys(id, strings.Join(trust.Lines(dir, known.err), "; "))
 }
 
 func noKeys(commit, why string) *trust.Refusal {
 	return &trust.Refusal{Reason: trust.NoFiles, Text: fmt.Sprintf("who may sign after commit %s cannot be told: %s", commit, why)}
 }
-
-// oneLine is an error of several lines as one.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // errMoved is a branch that moved while it was read: the next poll judges what it has then.
 var errMoved = errors.New("the branch moved meanwhile")

@@ -32,7 +32,7 @@ const noRoot = "root"
 func readTrust(dir string) (*trust.Keys, error) {
 	keys, err := trust.Read(os.DirFS(dir))
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell who may sign by --trust %s: %s", dir, oneLine(err))
+		return nil, fmt.Errorf("cannot tell who may sign by --trust: %s", strings.Join(trust.Lines(dir, err), "; "))
 	}
 	return keys, nil
 }

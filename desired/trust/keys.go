@@ -103,6 +103,20 @@ func readText(files fs.FS, name string) (text string, is bool, err error) {
 	return string(b), true, err
 }
 
+// Lines are what is wrong with the files of a directory by an error of Read, one each, with the directory's name.
+func Lines(dir string, err error) (lines []string) {
+	for line := range strings.Lines(err.Error()) {
+		between := ": "
+		for _, file := range []string{AllowedSigners, Keyring, RevokedKeys} {
+			if strings.HasPrefix(line, file+":") {
+				between = "/"
+			}
+		}
+		lines = append(lines, dir+between+strings.TrimSuffix(line, "\n"))
+	}
+	return lines
+}
+
 func in(file string, all []error) []error {
 	for i, err := range all {
 		all[i] = fmt.Errorf("%s:%w", file, err)
