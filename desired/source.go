@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -101,7 +102,10 @@ func (v *validation) sourceCredentials() {
 }
 
 // loopback reports whether a host is this machine: what is said there nobody else hears.
-func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
+func loopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.Unmap().IsLoopback() && address.Zone() == ""
+}
 
 // forbiddenInRefs is what git allows in no name of a branch or a tag (git-check-ref-format).
 var forbiddenInRefs = regexp.MustCompile(`[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-./]|[./]$`)

@@ -43,6 +43,19 @@ func TestSourceOfAFleet(t *testing.T) {
 	}
 }
 
+// Without TLS a repository is read on this machine alone, by any of its addresses.
+func TestRepositoriesWithoutTLS(t *testing.T) {
+	for host, fine := range map[string]bool{
+		"localhost": true, "127.0.0.1:3000": true, "127.42.0.1:3000": true, "[::1]:3000": true, "[::ffff:127.0.0.1]": true,
+		"10.0.0.1": false, "127.0.0.1.example.com": false, "localhost.example.com": false, "[::2]": false, "[::1%25eth0]": false, "0.0.0.0": false,
+	} {
+		tree, err := desired.Load(repo("fleets/web.yaml", smallest+"source: {repository: 'http://"+host+"/shop/web'}\n"))
+		if err != nil || (len(tree.Fleets) == 1) != fine {
+			t.Errorf("%s: %v, %v", host, tree.Rejected, err)
+		}
+	}
+}
+
 // The files of who may sign are read with the fleets that need them, and only then; what cannot be read as files rejects those fleets alone.
 func TestReleaseSigners(t *testing.T) {
 	const signed = "source: {repository: 'https://git.example.com/shop/web', signed: true}\n"
