@@ -29,6 +29,7 @@ type Lines struct {
 
 	names   int // how wide the longest name is
 	phase   plan.Phase
+	shut    string             // gates that keep it from going on until somebody does something
 	nodes   map[string]string  // what was told last, by node
 	rollout time.Time          // the start of the one whose lines and wrong nodes are counted
 	lines   int                // that were written
@@ -63,9 +64,14 @@ func (l *Lines) Take(f web.Fleet, now time.Time) error {
 			return err
 		}
 	}
+	shut := shutGates(f)
+	closes := shut != l.shut && shut != ""
+	l.shut = shut
 	switch share := share(f); {
 	case l.phase != f.Phase && (!large || !goesOn(l.phase) || !goesOn(f.Phase) || now.Sub(l.told) >= signOfLife):
 		l.phase, l.share, l.told, l.untold = f.Phase, share, now, false
+		return l.line(now, "fleet", string(f.Phase), f.Desired.Release, f.Reason)
+	case closes && f.Phase == plan.PhaseWaiting && !large:
 		return l.line(now, "fleet", string(f.Phase), f.Desired.Release, f.Reason)
 	case large && (share != l.share || l.untold && now.Sub(l.told) >= signOfLife):
 		l.share, l.told, l.untold = share, now, false
@@ -77,6 +83,17 @@ func (l *Lines) Take(f web.Fleet, now time.Time) error {
 // goesOn reports whether a rollout that is in the phase may be held back and go on many times.
 func goesOn(p plan.Phase) bool {
 	return p == plan.PhaseProgressing || p == plan.PhaseRollingBack || p == plan.PhaseWaiting
+}
+
+// shutGates are the names of the gates that do not open by themselves.
+func shutGates(f web.Fleet) string {
+	var names []string
+	for _, g := range f.Gates {
+		if g.State == plan.GateShut.String() {
+			names = append(names, g.Name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // share is which part of its rollout a fleet has behind it.

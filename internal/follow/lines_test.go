@@ -51,6 +51,22 @@ func TestLinesTellWhatChanges(t *testing.T) {
 	}
 }
 
+// Who follows a fleet that waits hears that it is for somebody to do something, and no more of what it waits for.
+func TestLinesTellOfGatesThatShut(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	l := follow.Lines{Out: &out, Stamp: func(time.Time) string { return "12:00:00" }}
+	for _, state := range []string{"unread", "wait", "unread", "shut", "shut", "wait", "open"} {
+		f := fleet("new", "v2", "d2", plan.PhaseWaiting, "gate source: "+state)
+		f.Gates = []web.Gate{{Name: "windows", State: "open"}, {Name: "source", State: state}}
+		check(t, l.Take(f, noon))
+	}
+	want := "12:00:00  fleet  waiting        v2  gate source: unread\n12:00:00  fleet  waiting        v2  gate source: shut\n"
+	if got := out.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 // crowd is a large fleet on its way, of whose nodes so many are done.
 func crowd(nodes, done int) web.Fleet {
 	f := fleet("new", "v2", "d2", plan.PhaseProgressing, "1 of 500 nodes under way")
