@@ -53,10 +53,25 @@ func (f *Fleet) told(threads int) (notifytest.Thread, error) {
 			return false
 		}
 		last = all[threads-1]
-		return len(last.Replies) > 0 && !strings.ContainsAny(last.Head.Text, "█░")
+		replies := len(last.Replies)
+		return replies > 0 && !strings.Contains(last.Replies[replies-1].Text, " begins, ") && !strings.ContainsAny(last.Head.Text, "█░") && !strings.Contains(last.Head.Text, unbegun)
 	})
 	if err != nil {
 		return last, fmt.Errorf("the chat did not hear how it ended: %w", err)
 	}
 	return last, nil
+}
+
+// unbegun is in what the chat hears of a rollout that cannot begin.
+const unbegun = "has not begun"
+
+// heldUp waits until the chat has heard that a rollout cannot begin.
+func (f *Fleet) heldUp() error {
+	err := f.Chat.Await(chatTime, func(all []notifytest.Thread) bool {
+		return len(all) > 0 && strings.Contains(all[len(all)-1].Head.Text, unbegun)
+	})
+	if err != nil {
+		return fmt.Errorf("the chat did not hear that nothing may begin: %w", err)
+	}
+	return nil
 }

@@ -22,7 +22,7 @@ type DemoOptions struct {
 	Keep       bool   // goes on after the walk, until ctx ends
 }
 
-// Demo walks a local fleet through a first day, a deploy, a release that is bad, and a revert, and shows what happens.
+// Demo walks a local fleet through a first day, a deploy that waits for its tests, a release that is bad, and a revert, and shows what happens.
 // The error is nil only if no request failed and each act ended as it should.
 func Demo(ctx context.Context, o DemoOptions, show live.Options) (err error) {
 	if o.Nodes == 1 {
@@ -30,7 +30,7 @@ func Demo(ctx context.Context, o DemoOptions, show live.Options) (err error) {
 	}
 	tell := newTeller(show)
 	defer func() { err = errors.Join(err, tell.close()) }()
-	f, err := Start(ctx, Options{Executable: o.Executable, Dir: o.Dir, Fleet: "web-live", Nodes: o.Nodes, Chat: true})
+	f, err := Start(ctx, Options{Executable: o.Executable, Dir: o.Dir, Fleet: "web-live", Nodes: o.Nodes, Chat: true, Source: true})
 	if err != nil {
 		return interrupted(ctx, err)
 	}
@@ -62,6 +62,7 @@ func (f *Fleet) publishDemo() error {
 		f.Publish(Build{Release: "v2"}),
 		f.Publish(Build{Release: "v3", Fault: "cannot reach its database"}),
 		f.Publish(Build{Release: "v4"}),
+		f.Source.Tag("v2", "in_progress"), f.Source.Tag("v3", "success"), f.Source.Tag("v4", "success"),
 	)
 }
 
@@ -72,6 +73,8 @@ type act struct {
 	begin func(*Fleet) error
 	types []string // arguments of a command that tells by itself how the fleet fares; none: begin does it
 	exit  int      // its exit status
+
+	meanwhile func(context.Context, *Fleet) error // what happens elsewhere while the command runs; nil: nothing
 
 	phase    plan.Phase // that it ends in
 	releases func(nodes int) map[string]int
@@ -93,8 +96,8 @@ func acts(f *Fleet) []act {
 			phase: plan.PhaseIdle, releases: all("v1"), serves: []string{"v1"}, linger: time.Second,
 		},
 		{
-			title: "one command deploys v2, one node at a time",
-			types: deploy("v2"),
+			title: "one command deploys v2: its tests fail, and nothing moves; they pass, and it goes on, one node at a time",
+			types: deploy("v2"), meanwhile: failsFirst("v2"),
 			phase: plan.PhaseIdle, releases: all("v2"), serves: []string{"v1", "v2"},
 		},
 		{
@@ -177,15 +180,62 @@ func (a act) do(ctx context.Context, f *Fleet, tell *teller) (revision string, e
 	if a.types == nil {
 		return f.Repo.Head(), a.begin(f)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	elsewhere := make(chan error, 1)
+	go func() {
+		err := a.elsewhere(ctx, f)
+		if err != nil {
+			cancel(err)
+		}
+		elsewhere <- err
+	}()
 	exit, err := f.types(ctx, tell.out, a.types...)
+	cancel(nil)
+	if happened := <-elsewhere; err == nil {
+		err = happened
+	}
+	if err == nil && exit != a.exit {
+		err = fmt.Errorf("windlass %s ended with exit status %d, not %d", strings.Join(a.types, " "), exit, a.exit)
+	}
 	if err != nil {
 		return "", err
 	}
-	if exit != a.exit {
-		return "", fmt.Errorf("windlass %s ended with exit status %d, not %d", strings.Join(a.types, " "), exit, a.exit)
-	}
 	return f.Repo.Tip()
 }
+
+func (a act) elsewhere(ctx context.Context, f *Fleet) error {
+	if a.meanwhile == nil {
+		return nil
+	}
+	return a.meanwhile(ctx, f)
+}
+
+// failsFirst has the check of a release, which runs, fail once the fleet waits for it, and pass when people were told.
+func failsFirst(release string) func(context.Context, *Fleet) error {
+	gate := func(state plan.GateState) func(web.Fleet) bool {
+		return func(s web.Fleet) bool {
+			return s.Desired.Release == release && slices.ContainsFunc(s.Gates, func(g web.Gate) bool { return g.Name == sourceGate && g.State == state.String() })
+		}
+	}
+	return func(ctx context.Context, f *Fleet) error {
+		if _, err := f.Agent.Wait(ctx, "a gate that waits for the tests", gate(plan.GateWait)); err != nil {
+			return err
+		}
+		if err := f.Source.Run(release, "failure"); err != nil {
+			return err
+		}
+		if _, err := f.Agent.Wait(ctx, "a gate that is shut", gate(plan.GateShut)); err != nil {
+			return err
+		}
+		if err := f.heldUp(); err != nil {
+			return err
+		}
+		return f.Source.Run(release, "success")
+	}
+}
+
+// sourceGate is what the gate is called that asks whether a release may be deployed.
+const sourceGate = "source"
 
 // settle waits until nothing is left to do about the revision, and has not been for as long as the act lingers: adopting a node is no step,
 // and an agent that is about to may be idle for a moment.

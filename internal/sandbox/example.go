@@ -24,6 +24,7 @@ type stage struct {
 	user     string // to log in as
 	ssh, web int    // ports
 	chat     bool   // there is one
+	code     string // the repository that releases are tags of; empty: they are not asked about
 	etc      string // the directory that stands for /etc, one for all nodes as they share a disk
 }
 
@@ -41,12 +42,17 @@ type change struct {
 // than people watch. Everything else of the example is played as it is.
 func (s stage) changes() []change {
 	const fleet, base, env = exampleFile, "base/web.yaml", "files/web.env.tmpl"
+	code := "# source:"
+	if s.code != "" {
+		code = fmt.Sprintf("source: {repository: '%s', checks: [{name: %s, app: %s}]} #", s.code, CheckName, CheckApp)
+	}
 	heard := "# notify:"
 	if s.chat {
 		heard = "notify: [{channel: " + chatChannel + "}] #"
 	}
 	return []change{
 		{fleet, re(`# notify:`), heard},
+		{fleet, re(`# source:`), code},
 		{fleet, re(exampleFleet), s.fleet},
 		{fleet, re(`release: \S+`), "release: " + s.release},
 		{fleet, re(`expect: 8`), "expect: " + strconv.Itoa(s.nodes)},

@@ -36,6 +36,7 @@ type Options struct {
 	Interval   time.Duration // at which the agent polls; default 1 s
 	AgentArgs  []string      // more of the agent's arguments
 	Chat       bool          // there is a chat that hears of rollouts
+	Source     bool          // releases are tags of a repository, and have to pass a check
 
 	User string                                    // the agent logs in as; default demo
 	SSH  func(Site) (stop func() error, err error) // starts a node's SSH server whenever it boots; default: the node serves itself
@@ -89,6 +90,7 @@ type Fleet struct {
 	Traffic  *Traffic
 	Rotation *Rotation
 	Chat     *notifytest.Slack // nil: there is none
+	Source   *Source           // nil: there is none
 	URL      string            // of the load balancer
 
 	options Options
@@ -104,7 +106,7 @@ func Start(ctx context.Context, o Options) (*Fleet, error) {
 		return nil, fmt.Errorf("cannot start the local fleet: %w", err)
 	}
 	f := &Fleet{options: o}
-	err = f.open(ctx, f.openDir, f.openKey, f.openStore, f.openNetwork, f.openAPI, f.openBalancer, f.openChat, f.openRepo, f.openAgent, f.openNodes, f.openRotation, f.openTraffic)
+	err = f.open(ctx, f.openDir, f.openKey, f.openStore, f.openNetwork, f.openAPI, f.openBalancer, f.openChat, f.openSource, f.openRepo, f.openAgent, f.openNodes, f.openRotation, f.openTraffic)
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +156,12 @@ func (f *Fleet) openRepo(ctx context.Context) error {
 	if err := f.serveRepo(fetchPath); err != nil {
 		return err
 	}
+	code := ""
+	if f.Source != nil {
+		code = f.Source.URL
+	}
 	return f.Repo.begin(ctx, stage{
-		fleet: f.options.Fleet, release: f.options.Release, nodes: f.options.Nodes, user: f.options.User, ssh: f.sshPort, web: f.webPort, etc: f.path("etc"), chat: f.options.Chat,
+		code: code, fleet: f.options.Fleet, release: f.options.Release, nodes: f.options.Nodes, user: f.options.User, ssh: f.sshPort, web: f.webPort, etc: f.path("etc"), chat: f.options.Chat,
 	})
 }
 
@@ -167,11 +173,14 @@ func (f *Fleet) openAgent(context.Context) (err error) {
 // NewAgent returns another agent for the same deploy repo and nodes, with a state directory of its own below Dir. It is not
 // started; Close ends it.
 func (f *Fleet) NewAgent(stateDir string) (*Agent, error) {
-	var chat []string
+	var more []string
 	if f.options.Chat {
-		chat = []string{"--notify", f.path("notify.yaml")}
+		more = append(more, "--notify", f.path("notify.yaml"))
 	}
-	return f.newAgent(f.options.Executable, f.options.Fleet, stateDir, f.options.Interval, append(chat, f.options.AgentArgs...)...)
+	if f.options.Source {
+		more = append(more, "--forges", f.path("forges.yaml"), "--gate-interval", f.options.Interval.String())
+	}
+	return f.newAgent(f.options.Executable, f.options.Fleet, stateDir, f.options.Interval, append(more, f.options.AgentArgs...)...)
 }
 
 func (f *Fleet) openNodes(ctx context.Context) error {

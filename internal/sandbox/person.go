@@ -23,6 +23,9 @@ func (f *Fleet) types(ctx context.Context, out io.Writer, args ...string) (exit 
 	env := []string{
 		"PATH=" + searchPath(), "HOME=" + home, "GIT_CONFIG_NOSYSTEM=1", "WINDLASS_SERVER=" + f.Agent.URL, "TERM=" + os.Getenv("TERM"), "NO_COLOR=" + os.Getenv("NO_COLOR"),
 	}
+	if f.options.Source {
+		env = append(env, "WINDLASS_FORGES="+f.path("forges.yaml"))
+	}
 	cmd := Command{Path: f.options.Executable, Args: args, Env: env}.exec()
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = f.Repo.Work, out, out, farewellTime
 	dieWithParent(cmd.SysProcAttr)
