@@ -93,7 +93,7 @@ func (r *Repo) verify(ctx context.Context, got *fetched, past history) (judgemen
 // named is the commit of the branch that a person named with --accept-revision and that is not in force yet, or not known to be good; zero: there is none.
 func (l *ledger) named(ctx context.Context, past history) (found plumbing.Hash, err error) {
 	prefix := l.options.AcceptRevision
-	if prefix == "" || l.usedUp() {
+	if prefix == "" || l.trusted.verified && l.usedUp() {
 		return found, nil
 	}
 	if !past.whole() && !past.join(l.Repo.past).whole() {

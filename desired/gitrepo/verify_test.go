@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -257,6 +258,8 @@ func TestSwitchingVerificationOn(t *testing.T) {
 	wantInForce(t, poll(t, s.open(options)), next, "v4")
 	options.Verify = VerifySigned
 	wantRefused(t, poll(t, s.open(options)), next, noRoot)
+	options.AcceptRevision = before // all since then is signed
+	wantRefused(t, poll(t, s.open(options)), "", "")
 }
 
 func TestWhoMaySignIsSaidOnTheAgentsMachine(t *testing.T) {
@@ -357,6 +360,38 @@ func TestVerifyingAcrossAGap(t *testing.T) {
 		wantInForce(t, state, good, "v6")
 		wantRefused(t, state, bad, trust.Unsigned)
 		repo = s.open(options)
+	}
+}
+
+// Which commits a merge brings can be told only by all that was accepted. That is asked for once.
+func TestAllCommitsAreFetchedForTheFirstMergeAlone(t *testing.T) {
+	t.Parallel()
+	s := newSigners(t)
+	s.pushed("", files{"fleets/web.yaml": fleet("web", "v1"), "trust/allowed_signers": s.allow("ann")})
+	_, options, _ := s.begin("ann")
+	options.Depth = 3
+	for range 3 {
+		s.by("ann", 0, nil)
+	}
+	s.push()
+	poll(t, s.open(options))
+	repo := s.open(options)
+	poll(t, repo)
+	for i, want := range []int{2, 1} {
+		s.took()
+		from := s.run(s.work, "rev-parse", "HEAD")
+		s.by("ann", 0, files{"fleets/db.yaml": fleet("db", fmt.Sprint("v", i))})
+		s.run(s.work, "branch", "-f", "side")
+		s.rewind(from)
+		s.run(s.work, "merge", "-q", "--no-ff", "--no-commit", "side")
+		head := s.pushed("ann", nil)
+		if state := poll(t, repo); state.Revision != head {
+			t.Errorf("commit %s is in force, want %s: %s", state.Revision, head, state.Problem)
+		}
+		packs := slices.DeleteFunc(s.took(), func(r string) bool { return !strings.HasPrefix(r, "POST") })
+		if len(packs) != want {
+			t.Errorf("merge %d took %d fetches, want %d", i+1, len(packs), want)
+		}
 	}
 }
 
