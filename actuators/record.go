@@ -93,24 +93,19 @@ type Halt struct {
 // copy binds. Which of its fields a fact has is said by its kind. Those but Away are of schema 3.
 type Fact struct {
 	Kind     FactKind  `json:"kind"`
-	ID       string    `json:"id,omitempty"`       // tells a pause from others
 	Node     string    `json:"node,omitempty"`     // of Away: its name
 	Instance string    `json:"instance,omitempty"` // of Away: its instance id, else its machine id
 	Release  string    `json:"release,omitempty"`  // what it was to get; what was proven
-	By       string    `json:"by,omitempty"`       // who said so; bounded, hostile text
-	Reason   string    `json:"reason,omitempty"`   // bounded, hostile text
 	At       time.Time `json:"at,omitzero"`        // by the agent's clock: since when it is so
 	Until    time.Time `json:"until,omitzero"`     // by the agent's clock: to when; zero: there is no end yet
-	Ended    bool      `json:"ended,omitempty"`    // it outranks every copy of the same kind and ID that is not
 }
 
 // A FactKind says what a fact is.
 type FactKind string
 
 const (
-	Away   FactKind = "away"   // windlass took a node out of service, and it is not back
-	Paused FactKind = "paused" // somebody asked that nothing new begins
-	Whole  FactKind = "whole"  // every node of the fleet had the release and had proven it, without a halt of it, from At to Until
+	Away  FactKind = "away"  // windlass took a node out of service, and it is not back
+	Whole FactKind = "whole" // every node of the fleet had the release and had proven it, without a halt of it, from At to Until
 )
 
 // Known reports whether the record says anything about what is on the host.

@@ -22,7 +22,7 @@ const (
 	MaxHalts       = 32      // NodeRecord.Halts; drop the oldest first
 	MaxFacts       = 32      // NodeRecord.Facts
 	MaxErrorBytes  = 4 << 10 // Try.Error
-	MaxReasonBytes = 512     // Halt.Reason, Fact.By, Fact.Reason
+	MaxReasonBytes = 512     // Halt.Reason
 )
 
 var (
@@ -101,9 +101,6 @@ func canonical(r NodeRecord) NodeRecord {
 	r.Try.Error = fitText(r.Try.Error, MaxErrorBytes)
 	for i := range r.Halts {
 		r.Halts[i].Reason = fitText(r.Halts[i].Reason, MaxReasonBytes)
-	}
-	for i := range r.Facts {
-		r.Facts[i].By, r.Facts[i].Reason = fitText(r.Facts[i].By, MaxReasonBytes), fitText(r.Facts[i].Reason, MaxReasonBytes)
 	}
 	return r
 }
@@ -224,12 +221,9 @@ func checkHalt(h Halt) error {
 func checkFact(f Fact) error {
 	return cmp.Or(
 		checkFactKind(f),
-		matches(tokenPattern, "fact.id", f.ID),
 		matches(tokenPattern, "fact.node", f.Node),
 		matches(tokenPattern, "fact.instance", f.Instance),
 		matches(releasePattern, "fact.release", f.Release),
-		checkText("fact.by", f.By, MaxReasonBytes),
-		checkText("fact.reason", f.Reason, MaxReasonBytes),
 		checkTime("fact.at", f.At),
 		checkTime("fact.until", f.Until),
 	)
@@ -240,8 +234,6 @@ func checkFactKind(f Fact) error {
 	switch f.Kind {
 	case Away:
 		return cmp.Or(is(f.Node != "", "fact.node", f.Node), is(f.Instance != "", "fact.instance", f.Instance))
-	case Paused:
-		return cmp.Or(is(f.ID != "", "fact.id", f.ID), is(!f.At.IsZero(), "fact.at", f.At))
 	case Whole:
 		return cmp.Or(is(f.Release != "", "fact.release", f.Release), is(!f.At.IsZero(), "fact.at", f.At))
 	}

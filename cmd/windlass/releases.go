@@ -10,7 +10,6 @@ import (
 	"windlass/desired"
 	"windlass/desired/gitrepo"
 	"windlass/desired/source"
-	"windlass/desired/trust"
 	"windlass/internal/forge"
 	"windlass/internal/web"
 )
@@ -69,29 +68,6 @@ func (d *deployment) gitOptions() gitrepo.Options {
 		o.repo = d.repo
 	}
 	return o.gitOptions("")
-}
-
-// tellSigners tells what is wrong with the files of who may sign releases, where a fleet needs them, and reports whether anything is. Keys that cannot be used are
-// warned of.
-func tellSigners(tree desired.Tree, stderr io.Writer) (wrong bool) {
-	for _, name := range sortedNames(tree.Fleets) {
-		s := tree.Fleets[name].Source
-		if s == nil || !s.Signed {
-			continue
-		}
-		keys, err := trust.Read(s.SignerFiles()) // the same for all
-		if err != nil {
-			for _, line := range signerErrors(err) {
-				fmt.Fprintln(stderr, web.Line(line))
-			}
-			return true
-		}
-		for _, note := range keys.Notes() {
-			fmt.Fprintln(stderr, web.Line(desired.ReleaseSignersDir+": warning: "+note))
-		}
-		return false
-	}
-	return false
 }
 
 // tellReleases tells of each fleet that demands something of its releases what the agent's gate would say, and reports whether one would not start.

@@ -87,23 +87,9 @@ func (c checks) Checks(ctx context.Context, commit string, names []string) ([]so
 func readSigners(files fs.FS) (source.Signers, error) {
 	keys, err := trust.Read(files)
 	if err != nil {
-		return nil, errors.New(strings.Join(signerErrors(err), "; "))
+		return nil, errors.New(strings.Join(trust.Lines(desired.ReleaseSignersDir, err), "; "))
 	}
 	return keys, nil
-}
-
-// signerErrors are what is wrong with the files of who may sign releases, one by one, by their places in the deploy repo.
-func signerErrors(err error) (lines []string) {
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		for _, file := range []string{trust.AllowedSigners, trust.Keyring, trust.RevokedKeys} {
-			if strings.HasPrefix(line, file+":") {
-				line = desired.ReleaseSignersDir + "/" + line
-				break
-			}
-		}
-		lines = append(lines, line)
-	}
-	return lines
 }
 
 // releaseGate is the gate of what a fleet demands of its releases. It holds the start of a rollout: what began goes on.

@@ -104,18 +104,16 @@ func (o validateOptions) validate(ctx context.Context, dir string, stdout, stder
 	return err
 }
 
-// releases tells what is wrong with what fleets demand of their releases; with --online also with the releases themselves.
+// releases tells whether the releases that fleets want are as they demand, if that is to be asked.
 func (o validateOptions) releases(ctx context.Context, tree desired.Tree, stdout, stderr io.Writer) (wrong bool, err error) {
-	wrong = tellSigners(tree, stderr)
 	if !o.online {
-		return wrong, nil
+		return false, nil
 	}
 	hosts, err := forge.Read(o.forges)
 	if err != nil {
-		return wrong, err
+		return false, err
 	}
-	refused := tellReleases(ctx, tree, newReleases(o.git.gitOptions(""), hosts, 0), stdout, stderr)
-	return wrong || refused, nil
+	return tellReleases(ctx, tree, newReleases(o.git.gitOptions(""), hosts, 0), stdout, stderr), nil
 }
 
 // unknownChannels warns of channels that fleets name and that are not in the agent's file; none is given: of none.
