@@ -215,6 +215,7 @@ func (a *actor) decide(ctx context.Context) {
 	a.standStill()
 	a.plan = a.Decide(a.question(), a.world())
 	a.verdict = cmp.Or(a.plan.Halt, a.verdict)
+	a.heedGates(time.Now())
 	a.follow()
 	if !a.ReadOnly {
 		a.start(ctx)

@@ -3,6 +3,7 @@ package reconciler
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"windlass/reconciler/plan"
@@ -81,6 +82,20 @@ func (g *gate) take(read plan.Gate, err error, now time.Time, pause time.Duratio
 		g.next = never
 	default:
 		g.next = now.Add(pause)
+	}
+}
+
+// heedGates has gates read again that are open by their own word and shut by what records say: neither ends that but another answer.
+func (a *actor) heedGates(now time.Time) {
+	for _, g := range a.gates {
+		at := slices.IndexFunc(a.plan.Gates, func(told plan.Gate) bool { return told.Name == g.shown.Name })
+		if at < 0 || a.plan.Gates[at].State != plan.GateShut || g.shown.State != plan.GateOpen || !g.next.Equal(never) {
+			continue
+		}
+		g.next = now.Add(cmp.Or(a.GatePause, gatePause))
+		if k, remembers := g.Gatekeeper.(Forgetter); remembers {
+			k.Forget(a.want)
+		}
 	}
 }
 

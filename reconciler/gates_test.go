@@ -121,6 +121,44 @@ func TestHowOftenAGateThatHoldsIsAsked(t *testing.T) {
 	})
 }
 
+// A gate that is open by its own word, and shut by a record, is read again until either says something else; what it remembers is no help then.
+func TestAGateThatRecordsContradictIsReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := &forgetful{saying: saying{name: "source", says: plan.Gate{State: plan.GateOpen, Commit: "moved"}}}
+		a := quietActor(1)
+		a.Gatekeepers, a.GatePause = []Gatekeeper{open}, 10*time.Second
+		a.hangGates()
+		pass := func(told plan.GateState) {
+			a.readGates(t.Context(), time.Now())
+			synctest.Wait()
+			a.tasks.drain()
+			a.plan.Gates = []plan.Gate{{Name: "windows"}, {Name: "source", State: told}}
+			a.heedGates(time.Now())
+			time.Sleep(time.Second)
+		}
+		for range 30 {
+			pass(plan.GateShut)
+		}
+		if open.asked != 3 || open.forgot != 3 {
+			t.Errorf("in half a minute it was asked %d times, and told to forget %d times", open.asked, open.forgot)
+		}
+		for range 300 {
+			pass(plan.GateOpen)
+		}
+		if open.asked != 4 || open.forgot != 3 {
+			t.Errorf("it was asked %d times, and told to forget %d times", open.asked, open.forgot)
+		}
+	})
+}
+
+// A forgetful gate remembers something.
+type forgetful struct {
+	saying
+	forgot int
+}
+
+func (f *forgetful) Forget(plan.Want) { f.forgot++ }
+
 // What is said too late, of what is not wanted any more, counts for nothing.
 func TestALateAnswerIsOfNoEffect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

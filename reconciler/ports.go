@@ -83,3 +83,12 @@ type Gatekeeper interface {
 	Gate(f *desired.Fleet) (g plan.Gate, has bool)
 	Read(ctx context.Context, want plan.Want) (plan.Gate, error)
 }
+
+// A Forgetter is a Gatekeeper that remembers what it let through.
+//
+// Law: Forget is told that what is wanted was not let through as it last read it, as the nodes' records speak of something else. It returns at once, and changes
+// nothing but what is remembered of that.
+type Forgetter interface {
+	Gatekeeper
+	Forget(want plan.Want)
+}

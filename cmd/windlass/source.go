@@ -106,4 +106,9 @@ func (g releaseGate) Read(ctx context.Context, want plan.Want) (plan.Gate, error
 	return plan.Gate{State: gateStates[v.State], Digest: want.Version.Digest, Commit: v.Commit, Reason: v.Reason, Until: v.Again}, nil
 }
 
+// Forget has a release be let through as another commit than the one it last was: it did not start as that one.
+func (g releaseGate) Forget(want plan.Want) {
+	g.reader.Forget(source.Ask{Fleet: want.Fleet.Name, Release: want.Fleet.Release, Source: want.Fleet.Source})
+}
+
 var gateStates = map[source.State]plan.GateState{source.Open: plan.GateOpen, source.Wait: plan.GateWait, source.Shut: plan.GateShut}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -120,6 +121,13 @@ func (r *Reader) accept(ask Ask, commit string) error {
 	return nil
 }
 
+// Forget has a release be let through as another commit than before: who asked knows that it did not start as that one.
+func (r *Reader) Forget(ask Ask) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.accepted.forget(ask.key())
+}
+
 func (a Ask) key() string { return a.Fleet + "\x00" + a.Source.Repository + "\x00" + a.Release }
 
 // place is where a repository is.
@@ -165,4 +173,9 @@ func (m *memory[V]) recall(key string, now V) V {
 	}
 	m.of[key], m.order = now, append(m.order, key)
 	return now
+}
+
+func (m *memory[V]) forget(key string) {
+	delete(m.of, key)
+	m.order = slices.DeleteFunc(m.order, func(one string) bool { return one == key })
 }

@@ -302,6 +302,10 @@ func TestTagsThatMoved(t *testing.T) {
 		}
 		s.Override.Release = "v2"
 		wantVerdict(t, "an override of another", read.Read(t.Context(), Ask{"web", "v1", s}), Shut, "moved")
+		read.Forget(Ask{"web", "v2", s})
+		wantVerdict(t, "another release is forgotten", read.Read(t.Context(), Ask{"web", "v1", s}), Shut, "moved")
+		read.Forget(Ask{"web", "v1", s})
+		wantVerdict(t, "it is forgotten", read.Read(t.Context(), Ask{"web", "v1", s}), Open, "c40000000000")
 	})
 }
 
