@@ -46,7 +46,7 @@ func (d *decision) head(r web.Rollout, reason string, newest bool) Message {
 func (d *decision) brief(t *thread, r web.Rollout, reason string, on desired.Occasion) (title string, lines []string) {
 	switch {
 	case on == desired.OnStarted:
-		return fmt.Sprintf("%s: %s begins, it waited since %s UTC", d.fleet.Name, releases(r), t.Held.Since.UTC().Format("15:04")), []string{"waited: " + t.Held.Why}
+		return fmt.Sprintf("%s: %s begins, it waited since %s UTC", d.fleet.Name, releases(r), t.Held.Since.UTC().Format("15:04")), []string{"waited: " + strings.TrimPrefix(t.Held.Why, "hold: ")}
 	case on == desired.OnWaiting:
 		return fmt.Sprintf("%s waits since %s UTC, at %d of %d nodes", d.fleet.Name, d.waiting.UTC().Format("15:04"), r.Completed, r.Planned), []string{cut(reason)}
 	case on == desired.OnHalted && reason != "":
