@@ -4,7 +4,7 @@
 //
 // Nothing is simulated that windlass talks to. A node is a process of its own with an SSH server that really runs the
 // commands it is sent and a web service that is really down while it restarts; the deploy repo is served over git's smart
-// HTTP protocol, without a git binary; the balancer is sandbox/aws; the agent is the windlass binary as users run it. What a
+// HTTP protocol, without a git binary, and so is the code's, beside a forge that tells of its one check; the balancer is sandbox/aws; the agent is the windlass binary as users run it. What a
 // node cannot show on one machine is a second kernel: all nodes share one clock, one process table and one file system, each
 // in a home directory of its own. The fleet is deploy-repo-example's live one; what this machine cannot give it is listed in
 // example.go, and the few commands of a server that its steps call stand in for their namesakes (standin).

@@ -134,7 +134,7 @@ func (t *teller) farewell(f *Fleet) {
 		why      string
 		commands []string
 	}{
-		{"a clone of the deploy repo, and the agent that is asked", []string{"cd " + f.Repo.Work, "export WINDLASS_SERVER=" + f.Agent.URL}},
+		{"a clone of the deploy repo, and the agent that is asked", []string{"cd " + f.Repo.Work, "export WINDLASS_SERVER=" + f.Agent.URL, "export WINDLASS_FORGES=" + f.path("forges.yaml")}},
 		{"what it does; what it did; what nodes have", []string{windlass + " status --watch", windlass + " history " + fleet, windlass + " diff"}},
 		{"v1, v2 and v4 are good; v3 failed, and is tried again only with retry: 1", []string{windlass + " deploy " + fleet + " v4"}},
 		{"takes that back", []string{windlass + " rollback " + fleet}},
