@@ -135,9 +135,9 @@ func TestNotesOfOldKeys(t *testing.T) {
 		t.Errorf("a revocation for a key: %v", err)
 	}
 	w.gpg(noon, certificate, "--import")
-	k := files{trust.Keyring: w.export(ann) + w.edited(w.export(bob), unbound) + before}.read(t)
+	k := files{trust.Keyring: w.export(ann) + w.edited(w.export(bob), unbound) + before + w.edited(w.export(bob), foreign)}.read(t)
 	notes := strings.Join(k.Notes(), "\n")
-	if !strings.Contains(notes, ann+" signs nothing: it was revoked (without a reason, at ") || !strings.Contains(notes, " of "+bob+" cannot be used: subkey signature invalid: ") || len(k.Notes()) != 2 {
+	if !strings.Contains(notes, "a subkey of "+bob+" cannot be used: its algorithm is not supported") || !strings.Contains(notes, ann+" signs nothing: it was revoked (without a reason, at ") || !strings.Contains(notes, " of "+bob+" cannot be used: subkey signature invalid: ") || len(k.Notes()) != 3 {
 		t.Errorf("noted: %s", notes)
 	}
 }

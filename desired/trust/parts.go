@@ -75,17 +75,17 @@ type leftover struct {
 
 // read reads a key. go-crypto takes all of a key for unusable when one of its subkeys is; gpg leaves that subkey out, and so does this.
 func (key parts) read() (e *openpgp.Entity, left []leftover, err error) {
-	if e, err = readEntity(key); err == nil && len(e.Subkeys) == len(key)-1 {
+	if e, err = readEntity(key); err == nil {
 		return e, nil, nil
 	}
 	good := key[:1:1]
 	for _, p := range key[1:] {
-		alone, err := readEntity(parts{key[0], p})
+		_, err := readEntity(parts{key[0], p})
 		switch {
+		case p.public() == nil:
+			left = append(left, leftover{p, errors.New("its algorithm is not supported")})
 		case err != nil:
 			left = append(left, leftover{p, err})
-		case len(alone.Subkeys) != 1:
-			left = append(left, leftover{p, errors.New("its algorithm is not supported")})
 		default:
 			good = append(good, p)
 		}

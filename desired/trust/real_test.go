@@ -1,11 +1,14 @@
 package trust_test
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"windlass/desired/trust"
 )
@@ -17,6 +20,7 @@ type verdict struct {
 	commit  string // raw; or
 	tag     string
 	want    trust.Reason // empty: it counts
+	by      string       // whom it is told to be of, where that matters
 	differs string       // why git says something else; empty: it says the same
 }
 
@@ -51,7 +55,7 @@ func TestAgreesWithGit(t *testing.T) {
 			if got := reasonOf(t, err); got != c.want {
 				t.Errorf("windlass: %q (%v), want %q", got, err, c.want)
 			}
-			if err == nil && (who.Name == "" || who.Key == "") {
+			if err == nil && (who.Name == "" || who.Key == "" || !strings.Contains(who.Name, c.by)) {
 				t.Errorf("signed by %+v", who)
 			}
 			t.Logf("windlass: %v %v", who, err)
@@ -106,9 +110,10 @@ func sshCommits(w *world) []verdict {
 		{name: "another message", files: all, commit: strings.Replace(by(ann), "deploy", "destroy", 1), want: trust.Bad},
 		{name: "another author", files: all, commit: strings.Replace(by(ann), "author Ann", "author Eve", 1), want: trust.Bad},
 		{name: "Windows' ends of lines in a signature", files: all, commit: signed(c, strings.ReplaceAll(w.bySSH(ann, c), "\n", "\r\n")), want: trust.Malformed},
+		{name: "one end of a line of Windows in a signature", files: all, commit: signed(c, strings.Replace(w.bySSH(ann, c), "\n-----END", "\r\n-----END", 1))},
 		{name: "text before a signature", files: all, commit: signed(c, "Version: 1\n"+w.bySSH(ann, c)), want: trust.Malformed},
 		{name: "another hash than git's", files: all, commit: signed(c, w.altered(w.bySSH(ann, c), "sha512", "sha384")), want: trust.Weak},
-		{name: "RSA with SHA-1", files: all, commit: signed(c, w.bySHA1(bob, c)), want: trust.Weak},
+		{name: "RSA with SHA-1", files: all, commit: signed(c, w.byHand(bob, c, w.signer(bob).PublicKey(), ssh.KeyAlgoRSA)), want: trust.Weak},
 		{name: "Windows' ends of lines in the file", files: files{trust.AllowedSigners: line(ann, "") + "\r\n"}, commit: by(ann)},
 	}
 }
@@ -152,6 +157,20 @@ func certificates(w *world) (all []verdict) {
 	add("certificate of an RSA authority", byRSA, "", rsa, "-n", ann, "-V", always)
 	add("certificate of an RSA authority by SHA-1", byRSA, trust.Weak, rsa, "-n", ann, "-V", always, "-t", "ssh-rsa")
 	all[len(all)-1].differs = "SHA-1 is too weak for a certificate"
+	forge := func(name string, want trust.Reason, change func(*ssh.Certificate), reissue bool) {
+		holder := w.sshKey("holder of a "+name, "-t", "ed25519")
+		w.run("", "ssh-keygen", "-q", "-s", authority, "-I", "id", "-n", "eve@example.org", holder+".pub")
+		forged := w.certificate(holder)
+		change(forged)
+		if reissue {
+			if err := forged.SignCert(rand.Reader, w.signer(authority)); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		all = append(all, verdict{name: name, files: listed("*,!eve@example.org"), want: want, commit: signed(c, w.byHand(holder, c, forged, ""))})
+	}
+	forge("forged certificate", trust.Bad, func(c *ssh.Certificate) { c.ValidPrincipals = []string{ann} }, false)
+	forge("certificate for a name that is empty", trust.NotAllowed, func(c *ssh.Certificate) { c.ValidPrincipals = []string{""} }, true)
 	plain := w.bySSH(authority, c)
 	return append(all, verdict{name: "the authority itself", files: listed(ann), commit: signed(c, plain), want: trust.NotAllowed})
 }
@@ -190,20 +209,23 @@ func gpgCommits(w *world) []verdict {
 	bySubkey := by(sub, noon)
 
 	passing := w.gpgKey(noon.Add(-year), "Passing <passing@example.org>", "ed25519", "never")
-	w.gpg(noon.Add(-10*day), "", "--quick-add-key", passing, "ed25519", "sign", "20260531T000000")
+	w.gpg(noon.Add(-10*day), "", "--quick-add-key", passing, "ed25519", "sign")
+	lasting := w.export(passing)
+	w.gpg(noon.Add(-6*day), "", "--quick-set-expire", passing, "20260531T000000", "*")
 	bySubkeyThen := signed(inTime, w.byGPG(passing, inTime, noon.Add(-5*day)))
 	bySubkeyLate := signed(c, w.byGPG(passing, c, noon.Add(-5*day)))
 
 	lost := w.gpgKey(noon.Add(-year), "Sam <sam@example.org>", "ed25519", "never")
 	w.gpg(noon.Add(-10*day), "", "--quick-add-key", lost, "ed25519", "sign")
 	byLost, byItsPrimary := signed(inTime, w.byGPG(lost, inTime, noon.Add(-5*day))), by(lost+"!", noon)
-	w.edit(noon.Add(-day), lost, "key 1", "revkey", "y", "1", "", "y", "save")
+	unrevoked := w.export(lost)
+	w.edit(noon.Add(-day), lost, "key 1", "revkey", "y", "0", "", "y", "save")
 
-	moved := w.gpgKey(noon.Add(-year), "Old <old@example.org>", "ed25519", "never")
+	moved := w.gpgKey(noon.Add(-year), "Ancient <old@example.org>", "ed25519", "never")
 	w.gpg(noon.Add(-10*day), "", "--quick-add-uid", moved, "New <new@example.org>")
-	w.gpg(noon.Add(-5*day), "", "--quick-revoke-uid", moved, "Old <old@example.org>")
+	w.gpg(noon.Add(-5*day), "", "--quick-revoke-uid", moved, "Ancient <old@example.org>")
 	nist, pool := w.gpgKey(noon.Add(-year), "Nist <nist@example.org>", "nistp256", "never"), w.gpgKey(noon.Add(-year), "Pool <pool@example.org>", "brainpoolP256r1", "never")
-	once := w.byGPG(ann, c, noon)
+	once, earlier := w.byGPG(ann, c, noon), w.commit(noon.Add(-2*day))
 
 	revoked := func(name, reason string) (key, export, armored string) {
 		key = w.gpgKey(noon.Add(-year), name+" <"+name+"@example.org>", "ed25519", "never")
@@ -242,6 +264,8 @@ func gpgCommits(w *world) []verdict {
 		{name: "end brought forward, exports in the other order", files: ring(forEver, ended), commit: beforeTheEnd, want: trust.Expired},
 		{name: "signed before the end was brought forward", files: ring(ended, forEver), commit: weekBefore,
 			differs: "a signature that was good when it was made does not turn bad by itself"},
+		{name: "signed before the end was brought forward, exports in the other order", files: ring(forEver, ended), commit: weekBefore,
+			differs: "a signature that was good when it was made does not turn bad by itself"},
 		{name: "revoked as compromised", files: ring(compromised), commit: byCompromised, want: trust.Revoked},
 		{name: "revoked as superseded", files: ring(superseded), commit: bySuperseded, differs: "it was signed before its key was put out of use"},
 		{name: "revoked without a reason", files: ring(unreasoned), commit: byUnreasoned, want: trust.Revoked},
@@ -249,7 +273,7 @@ func gpgCommits(w *world) []verdict {
 		{name: "a key from a minute ahead", files: ring(w.export(fast)), commit: by(fast, noon.Add(2*time.Minute)),
 			differs: "git refuses until the clocks agree; minutes are nobody's bad will"},
 		{name: "a clock that is an hour ahead", files: annAndBob, commit: by(ann, noon.Add(hour)), want: trust.Future, differs: "git does not look at when a signature was made"},
-		{name: "signature that has run out", files: annAndBob, commit: by(ann, noon.Add(-2*day), "--default-sig-expire", "1d"), want: trust.Expired},
+		{name: "signature that has run out", files: annAndBob, commit: signed(earlier, w.byGPG(ann, earlier, noon.Add(-2*day), "--default-sig-expire", "1d")), want: trust.Expired},
 		{name: "signature with a demand", files: annAndBob, commit: by(ann, noon, "--sig-notation", "!team@example.org=ops"), want: trust.NotAllowed},
 		{name: "GPG, RSA of 1024 bits", files: annAndBob, commit: by(weak, noon), want: trust.Weak, differs: "short RSA keys are refused"},
 		{name: "GPG, RIPEMD-160", files: annAndBob, commit: by(bob, noon, "--digest-algo", "RIPEMD160"), want: trust.Weak, differs: "the library knows no RIPEMD-160, which nobody should sign with"},
@@ -259,9 +283,12 @@ func gpgCommits(w *world) []verdict {
 		{name: "GPG, of a text", files: annAndBob, commit: by(ann, noon, "--textmode")},
 		{name: "subkey expired since", files: ring(w.export(passing)), commit: bySubkeyThen, differs: "a signature that was good when it was made does not turn bad by itself"},
 		{name: "expired subkey, dated back", files: ring(w.export(passing)), commit: bySubkeyLate, want: trust.Expired},
-		{name: "subkey revoked as compromised", files: ring(w.export(lost)), commit: byLost, want: trust.Revoked},
+		{name: "subkey's end brought forward, beside the export for ever", files: ring(lasting, w.export(passing)), commit: bySubkeyLate, want: trust.Expired},
+		{name: "revoked subkey, beside an export of before", files: ring(unrevoked, w.export(lost)), commit: byLost, want: trust.Revoked},
+		{name: "revoked subkey, exports in the other order", files: ring(w.export(lost), unrevoked), commit: byLost, want: trust.Revoked},
+		{name: "revoked subkey", files: ring(w.export(lost)), commit: byLost, want: trust.Revoked},
 		{name: "key with a revoked subkey", files: ring(w.export(lost)), commit: byItsPrimary},
-		{name: "key with a revoked name", files: ring(w.export(moved)), commit: by(moved, noon)},
+		{name: "key with a revoked name", files: ring(w.export(moved)), commit: by(moved, noon), by: "New <new@example.org>"},
 		{name: "GPG, with a comment", files: annAndBob, commit: by(ann, noon, "--comment", "for windlass", "--emit-version")},
 		{name: "text before a GPG signature", files: annAndBob, commit: signed(c, "Hello\n"+once), want: trust.Malformed},
 		{name: "Windows' ends of lines in a GPG signature", files: annAndBob, commit: signed(c, strings.ReplaceAll(once, "\n", "\r\n"))},

@@ -141,7 +141,7 @@ func (c copies) has(id uint64) bool {
 	return slices.ContainsFunc(c, func(e *openpgp.Entity) bool { return len(openpgp.EntityList{e}.KeysById(id)) > 0 })
 }
 
-// asOf is the key of an identifier, which some copy has, as it was known at a time: in the newest copy that is not younger, else in the oldest one. A key whose
+// asOf is the key of an identifier, which some copy has, as it was known at a time: in the newest copy that is not younger, else in any. A key whose
 // expiry was brought forward has expired, though an old export beside it says otherwise.
 func (c copies) asOf(at time.Time, id uint64) (found openpgp.Key) {
 	var stated time.Time
@@ -150,9 +150,7 @@ func (c copies) asOf(at time.Time, id uint64) (found openpgp.Key) {
 		if len(keys) == 0 {
 			continue
 		}
-		s := statedAt(e)
-		known, better := !s.After(at), s.After(stated)
-		if found.Entity == nil || known && (stated.After(at) || better) || !known && !better {
+		if s := statedAt(e); found.Entity == nil || !s.After(at) && (stated.After(at) || s.After(stated)) {
 			found, stated = keys[0], s
 		}
 	}

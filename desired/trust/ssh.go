@@ -51,7 +51,7 @@ func parseSSH(armored string) (*sshsig.Signature, *Refusal) {
 	switch {
 	case strings.Contains(rest, "-----BEGIN "):
 		return nil, refused(Multiple, "it has more than one signature: sign it once")
-	case !ended || !strings.HasPrefix(body, "\n") || strings.TrimSpace(rest) != "" || strings.Contains(armored, "\r"):
+	case !ended || !strings.HasPrefix(body, "\n") || strings.TrimSpace(rest) != "":
 		return nil, refused(Malformed, "its SSH signature is damaged: sign it again")
 	}
 	blob, err := base64.StdEncoding.DecodeString(body)

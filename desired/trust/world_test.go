@@ -261,8 +261,19 @@ func (w *world) altered(armored, old, with string) string {
 	return "-----BEGIN SSH SIGNATURE-----\n" + base64.StdEncoding.EncodeToString(blob) + "\n-----END SSH SIGNATURE-----\n"
 }
 
-// bySHA1 is the signature of an RSA key as old programs make it.
-func (w *world) bySHA1(path, text string) string {
+// byHand is an SSH signature that no ssh-keygen makes: by a key that says it is another one, or by an algorithm that was given up. Empty: the key's own.
+func (w *world) byHand(path, text string, as ssh.PublicKey, algorithm string) string {
+	w.t.Helper()
+	sum := sha512.Sum512([]byte(text))
+	data := append([]byte("SSHSIG"), ssh.Marshal(struct{ Namespace, Reserved, Hash, Sum string }{"git", "", "sha512", string(sum[:])})...)
+	s, err := w.signer(path).(ssh.AlgorithmSigner).SignWithAlgorithm(rand.Reader, data, algorithm)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(sshsig.Armor(&sshsig.Signature{Version: 1, PublicKey: as, Namespace: "git", HashAlgorithm: sshsig.HashSHA512, Signature: s}))
+}
+
+func (w *world) signer(path string) ssh.Signer {
 	w.t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -272,13 +283,20 @@ func (w *world) bySHA1(path, text string) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	sum := sha512.Sum512([]byte(text))
-	data := append([]byte("SSHSIG"), ssh.Marshal(struct{ Namespace, Reserved, Hash, Sum string }{"git", "", "sha512", string(sum[:])})...)
-	s, err := key.(ssh.AlgorithmSigner).SignWithAlgorithm(rand.Reader, data, ssh.KeyAlgoRSA)
+	return key
+}
+
+func (w *world) certificate(path string) *ssh.Certificate {
+	w.t.Helper()
+	b, err := os.ReadFile(path + "-cert.pub")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return string(sshsig.Armor(&sshsig.Signature{Version: 1, PublicKey: key.PublicKey(), Namespace: "git", HashAlgorithm: sshsig.HashSHA512, Signature: s}))
+	key, _, _, _, err := ssh.ParseAuthorizedKey(b)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return key.(*ssh.Certificate)
 }
 
 // signed puts a signature into the header of a commit.
