@@ -207,7 +207,7 @@ func parseKey(text string) (ssh.PublicKey, error) {
 // weakness is why a key is not to be relied on; empty: it is.
 func weakness(key ssh.PublicKey) string {
 	switch key.Type() {
-	case algorithmDSA:
+	case dsa:
 		return "DSA keys are too weak"
 	case ssh.KeyAlgoRSA:
 		if k, ok := key.(ssh.CryptoPublicKey); ok {
@@ -219,8 +219,8 @@ func weakness(key ssh.PublicKey) string {
 	return ""
 }
 
-// algorithmDSA is how DSA keys are told (RFC 4253, 6.6).
-const algorithmDSA = "ssh-dss"
+// dsa is the type of DSA keys and of their signatures, which are refused.
+const dsa = "ssh-dss"
 
 // leastRSA is how many bits an RSA key must have.
 const leastRSA = 2048

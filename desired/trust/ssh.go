@@ -80,7 +80,7 @@ func bare(key ssh.PublicKey) (*ssh.Certificate, ssh.PublicKey) {
 
 // outdated reports whether an algorithm of signatures relies on SHA-1.
 func outdated(algorithm string) bool {
-	return algorithm == ssh.KeyAlgoRSA || algorithm == algorithmDSA
+	return algorithm == ssh.KeyAlgoRSA || algorithm == dsa
 }
 
 func badSSH(name string, err error) *Refusal {

@@ -220,11 +220,11 @@ func (w *world) byGPG(key, text string, at time.Time, args ...string) string {
 	return w.gpg(at, text, append(append([]string{}, args...), "--armor", "--detach-sign", "--local-user", key)...) + "\n"
 }
 
-// edit changes a key by gpg's own commands.
-func (w *world) edit(at time.Time, key string, commands ...string) {
+// gpgAnswers runs a command of gpg that asks questions, as if it were so late.
+func (w *world) gpgAnswers(at time.Time, answers []string, args ...string) string {
 	w.t.Helper()
-	w.run(strings.Join(commands, "\n")+"\n", "gpg", "--no-tty", "--command-fd", "0", "--pinentry-mode", "loopback", "--passphrase", "",
-		"--faked-system-time", at.UTC().Format("20060102T150405")+"!", "--edit-key", key)
+	faked := at.UTC().Format("20060102T150405") + "!"
+	return w.run(strings.Join(answers, "\n")+"\n", "gpg", append([]string{"--no-tty", "--command-fd", "0", "--pinentry-mode", "loopback", "--passphrase", "", "--faked-system-time", faked}, args...)...)
 }
 
 // joined is the packets of two armored signatures in one armor.
