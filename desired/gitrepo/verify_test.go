@@ -431,3 +431,27 @@ func TestOptionsOfVerification(t *testing.T) {
 		}
 	}
 }
+
+// What git takes and trust cannot read is refused as what it is, and what lies before it is accepted: it needs no key to push such a commit.
+func TestACommitThatCannotBeReadIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, garble := range map[string]func(raw, parent string) string{
+		"too long":        func(raw, _ string) string { return raw + strings.Repeat("on and on\n", trust.MaxObject/10+1) },
+		"parents shouted": func(raw, parent string) string { return strings.Replace(raw, parent, strings.ToUpper(parent), 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSigners(t)
+			repo, _, _ := s.begin("ann")
+			good := s.by("ann", 0, files{"fleets/web.yaml": fleet("web", "v2")})
+			s.by("", 0, files{"fleets/web.yaml": fleet("web", "v3")})
+			raw := s.run(s.work, "cat-file", "commit", "HEAD") + "\n"
+			bad := s.pipe(s.work, garble(raw, good), "hash-object", "-t", "commit", "-w", "--stdin")
+			s.rewind(bad)
+			s.pushed("ann", files{"fleets/web.yaml": fleet("web", "v4")})
+			state := poll(t, repo)
+			wantInForce(t, state, good, "v2")
+			wantRefused(t, state, bad, trust.Malformed)
+		})
+	}
+}

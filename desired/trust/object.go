@@ -31,12 +31,10 @@ type Tag struct {
 	Tagged time.Time
 }
 
-// ParseCommit reads a commit's raw bytes: the object's content, without git's "commit SIZE" before it. With an error about its date it has the rest.
+// ParseCommit reads a commit's raw bytes: the object's content, without git's "commit SIZE" before it. With an error it has what could be read, so that a history
+// can be followed past a commit that is refused: parents are written small then, as git names them, whatever the commit has.
 func ParseCommit(raw []byte) (Commit, error) {
-	o, err := split(raw)
-	if err != nil {
-		return Commit{}, err
-	}
+	o, long := split(raw)
 	var c Commit
 	for i, h := range o.headers {
 		switch {
@@ -46,15 +44,27 @@ func ParseCommit(raw []byte) (Commit, error) {
 			c.Parents = append(c.Parents, h.value)
 		}
 	}
-	if !isHash(c.Tree) || !allHashes(c.Parents) {
-		return Commit{}, errors.New("its tree or a parent is no hash")
-	}
 	c.Author, _, _ = ident(o.first("author"))
-	var ok bool
-	if c.Committer, c.Committed, ok = ident(o.first("committer")); !ok {
+	var dated bool
+	c.Committer, c.Committed, dated = ident(o.first("committer"))
+	switch {
+	case long != nil:
+		return c.small(), long
+	case !isHash(c.Tree) || !allHashes(c.Parents):
+		return c.small(), errors.New("its tree or a parent is no hash, which has 40 hexadecimal digits in small letters")
+	case !dated:
 		return c, errors.New("its committer's date cannot be read")
 	}
 	return c, nil
+}
+
+// small is the commit with its hashes as git names them, which reads them in capitals as well.
+func (c Commit) small() Commit {
+	c.Tree = strings.ToLower(c.Tree)
+	for i, parent := range c.Parents {
+		c.Parents[i] = strings.ToLower(parent)
+	}
+	return c
 }
 
 // ParseTag reads an annotated tag's raw bytes: the object's content, without git's "tag SIZE" before it.
@@ -91,11 +101,13 @@ type header struct {
 	from, to    int    // in the raw bytes, its newline included
 }
 
-func split(raw []byte) (object, error) {
+// split takes an object apart. With its error, of one that is too long, come the headers of as much as is read.
+func split(raw []byte) (o object, long error) {
 	if len(raw) > MaxObject {
-		return object{}, fmt.Errorf("it has %d bytes, at most %d are read", len(raw), MaxObject)
+		long = fmt.Errorf("it has %d bytes, at most %d are read", len(raw), MaxObject)
+		raw = raw[:MaxObject]
 	}
-	o := object{raw: raw}
+	o.raw = raw
 	for at := 0; at < len(raw); {
 		end := len(raw)
 		if n := bytes.IndexByte(raw[at:], '\n'); n >= 0 {
@@ -104,7 +116,7 @@ func split(raw []byte) (object, error) {
 		line := strings.TrimSuffix(string(raw[at:end]), "\n")
 		switch {
 		case line == "":
-			return o, nil
+			return o, long
 		case line[0] == ' ' && len(o.headers) > 0:
 			last := &o.headers[len(o.headers)-1]
 			last.value, last.to = last.value+"\n"+line, end
@@ -114,7 +126,7 @@ func split(raw []byte) (object, error) {
 		}
 		at = end
 	}
-	return o, nil
+	return o, long
 }
 
 // first is the value of the first header of a name; empty: there is none.
