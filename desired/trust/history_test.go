@@ -148,6 +148,11 @@ func TestHowFarAHistoryIsGood(t *testing.T) {
 			c := p.add(bob, 2, anns, b)
 			return a, c, b, c
 		}, reason: trust.UnknownKey},
+		"others go on after somebody took themselves out": {build: func(p *past) (_, _, _, _ string) {
+			a := p.add(ann, 0, both)
+			c := p.add(ann, 2, anns, p.add(bob, 1, anns, a))
+			return a, c, c, ""
+		}},
 		"a merge": {build: func(p *past) (_, _, _, _ string) {
 			a := p.add(ann, 0, both)
 			m := p.add(ann, 3, both, p.add(ann, 1, both, a), p.add(bob, 2, both, a))
@@ -169,6 +174,11 @@ func TestHowFarAHistoryIsGood(t *testing.T) {
 			a := p.add(ann, 0, both)
 			side := p.add(nobody, 1, both, a)
 			return a, p.add(ann, 2, both, a, p.add(bob, 1, both, a), side), a, side
+		}, reason: trust.Unsigned},
+		"unsigned work that was merged into what was merged": {build: func(p *past) (_, _, _, _ string) {
+			a := p.add(ann, 0, both)
+			side := p.add(nobody, 1, both, a)
+			return a, p.add(ann, 3, both, a, p.add(bob, 2, both, p.add(bob, 1, both, a), side)), a, side
 		}, reason: trust.Unsigned},
 		"three that were merged": {build: func(p *past) (_, _, _, _ string) {
 			a := p.add(ann, 0, both)
