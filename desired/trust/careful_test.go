@@ -15,3 +15,20 @@ func TestCareful(t *testing.T) {
 		t.Errorf("no panic: %d, %v", n, err)
 	}
 }
+
+// What cannot be told is never a yes.
+func TestOnlyASignatureThatWasVerifiedCounts(t *testing.T) {
+	t.Parallel()
+	if no := verdictOf(Signer{}, nil); no != nil {
+		t.Errorf("a good one: %v", no)
+	}
+	why := refused(Expired, "too late")
+	for want, err := range map[Reason]error{Expired: why, Malformed: errBeyond} {
+		if no := verdictOf(Signer{Name: "ann"}, err); no == nil || no.Reason != want {
+			t.Errorf("%v: %+v, want %s", err, no, want)
+		}
+	}
+	if no := verdictOf(Signer{}, (*Refusal)(nil)); no == nil {
+		t.Error("an error that holds no refusal counts as none")
+	}
+}

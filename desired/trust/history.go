@@ -295,7 +295,13 @@ func (j *judge) dated(c, was readCommit) *Refusal {
 		clock(c.Committed), int(Behind.Minutes()), was.id)
 }
 
-func verdictOf(_ Signer, err error) (no *Refusal) {
-	errors.As(err, &no)
-	return no
+// verdictOf is why a signature does not count; nil: it does. An error of another kind is no yes either.
+func verdictOf(_ Signer, err error) *Refusal {
+	if err == nil {
+		return nil
+	}
+	if no := (*Refusal)(nil); errors.As(err, &no) && no != nil {
+		return no
+	}
+	return refused(Malformed, "its signature cannot be verified: %v", err)
 }
