@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
+
 	"windlass/desired"
 	"windlass/desired/trust"
 )
@@ -184,6 +186,27 @@ func TestAPersonEndsAFreeze(t *testing.T) {
 	s.rewind(next)
 	last := s.pushed("ann", files{"fleets/web.yaml": fleet("web", "v4")})
 	wantInForce(t, poll(t, s.open(options)), last, "v4")
+}
+
+// A person who went back from what they had accepted did so for a reason: a unit file that still names it brings it back no more.
+func TestACommitThatWasNamedLetsNothingInAgain(t *testing.T) {
+	t.Parallel()
+	s := newSigners(t)
+	_, options, _ := s.begin("ann")
+	good := s.pushed("ann", files{"fleets/web.yaml": fleet("web", "v2")})
+	bad := s.pushed("", files{"fleets/web.yaml": fleet("web", "v3")})
+	options.AcceptRevision = bad
+	wantInForce(t, poll(t, s.open(options)), bad, "v3")
+	s.rewind(good)
+	s.push()
+	back := options
+	back.AcceptRevision = good
+	wantInForce(t, poll(t, s.open(back)), good, "v2")
+	s.rewind(bad)
+	s.push()
+	state := poll(t, s.open(options))
+	wantInForce(t, state, good, "v2")
+	wantRefused(t, state, bad, trust.Unsigned)
 }
 
 func TestReplaysOfSignedCommitsAreRefused(t *testing.T) {
@@ -453,5 +476,33 @@ func TestACommitThatCannotBeReadIsRefused(t *testing.T) {
 			wantInForce(t, state, good, "v2")
 			wantRefused(t, state, bad, trust.Malformed)
 		})
+	}
+}
+
+// A thousand commits read who may sign once, unless that changed.
+func TestWhoMaySignIsReadOnceForTheSameFiles(t *testing.T) {
+	t.Parallel()
+	s := newSigners(t)
+	repo, _, root := s.begin("ann")
+	same := s.by("ann", 0, files{"fleets/web.yaml": fleet("web", "v2")})
+	other := s.by("ann", 0, files{"trust/allowed_signers": s.allow("ann", "bob")})
+	broken := s.by("ann", 0, files{"trust/allowed_signers": text("oops")})
+	again := s.by("ann", 0, nil)
+	s.push()
+	got, err := repo.remote.fetch(t.Context(), plumbing.ZeroHash, extent{depth: 10})
+	s.check(err)
+	l := &ledger{Repo: repo, head: got.head, files: got, read: map[plumbing.Hash]keysRead{}}
+	first, err := l.Keys(root)
+	s.check(err)
+	if keys, err := l.Keys(same); keys != first || err != nil {
+		t.Errorf("the same files were read again: %v", err)
+	}
+	if keys, err := l.Keys(other); keys == first || err != nil {
+		t.Errorf("other files were not read: %v", err)
+	}
+	for _, commit := range []string{broken, again} {
+		if _, err := l.Keys(commit); err == nil || !strings.Contains(err.Error(), "after commit "+commit+" cannot be told: trust/allowed_signers:1: ") {
+			t.Errorf("broken files: %v", err)
+		}
 	}
 }
