@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"windlass/actuators"
 	"windlass/internal/sandbox/aws"
 	"windlass/internal/web"
 	"windlass/reconciler/plan"
@@ -117,7 +118,7 @@ func hangingSSH(w *world) func() { return w.sshd.freeze(w.node("web-1")) }
 func newerRecord(w *world) func() {
 	w.awaitRecord("web-1")
 	return w.swap(w.recordFile(w.node("web-1")), func(old string) string {
-		return strings.Replace(old, `"schema": 2`, `"schema": 99`, 1)
+		return strings.Replace(old, fmt.Sprintf(`"schema": %d`, actuators.RecordSchema), `"schema": 99`, 1)
 	})
 }
 
