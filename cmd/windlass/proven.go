@@ -37,18 +37,19 @@ func (c *client) proven(ctx context.Context, fleet string) (proof, error) {
 	return provenBy(f)
 }
 
-// provenBy is what a fleet has proven: what is wanted there, when every node serves with it and none is under way. Anything less is an error, which says
-// how it stands and what to do. What the agent tells is checked like any input.
+// provenBy is what a fleet has proven: what is wanted there, when the agent says that every node has, and that each is in service with it now. Anything less
+// is an error, which says how it stands and what to do. What the agent tells is checked like any input.
 func provenBy(f web.Fleet) (proof, error) {
 	wanted, whole := f.Desired.Release, f.Phase == plan.PhaseIdle || f.Phase == plan.PhasePaused
+	whole = whole && f.Rejected == nil && f.Proven != nil && f.Proven.Release == wanted
 	p := proof{fleet: f.Name, release: wanted, nodes: len(f.Nodes)}
 	for _, n := range f.Nodes {
-		whole = whole && n.State == plan.InService && n.Release == wanted && !n.Outdated && !n.Drift
+		whole = whole && n.State == plan.InService && n.Release == wanted && !n.Outdated
 		if n.Since.After(p.since) {
 			p.since = n.Since
 		}
 	}
-	if !whole || f.Released || f.Rejected != nil || len(f.Plan.Steps) > 0 || len(f.Nodes) == 0 || len(f.Nodes) != f.Size {
+	if !whole {
 		return proof{}, fmt.Errorf("fleet %s has not proven %s on every node: %s, %s%s; wait for it with windlass follow, or name a release",
 			web.Line(f.Name), web.Line(wanted), web.Line(string(f.Phase)), web.Line(f.Reason), spreadOf(f.Releases))
 	}

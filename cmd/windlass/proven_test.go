@@ -12,7 +12,7 @@ import (
 // whole is a fleet that has proven v2 on all of its three nodes.
 func whole() web.Fleet {
 	f := web.Fleet{Name: "staging", Phase: plan.PhaseIdle, Reason: "3 of 3 in service with v2", Size: 3, InService: 3, Releases: map[string]int{"v2": 3}}
-	f.Desired.Release = "v2"
+	f.Desired.Release, f.Proven = "v2", &web.Proven{Release: "v2"}
 	for i, name := range []string{"s-1", "s-2", "s-3"} {
 		f.Nodes = append(f.Nodes, web.Node{Name: name, Release: "v2", State: plan.InService, Since: time.Date(2026, 3, 1, 12, 10*i, 0, 0, time.UTC)})
 	}
@@ -51,18 +51,15 @@ func TestWhatItHasNot(t *testing.T) {
 		"waiting":                 func(f *web.Fleet) { f.Phase = plan.PhaseWaiting },
 		"invalid":                 func(f *web.Fleet) { f.Phase = plan.PhaseInvalid },
 		"its newest file refused": func(f *web.Fleet) { f.Rejected = &web.Rejection{} },
-		"its file gone":           func(f *web.Fleet) { f.Released = true },
+		"as the agent sees it":    func(f *web.Fleet) { f.Proven = nil },
+		"but what it had before":  func(f *web.Fleet) { f.Proven.Release = "v1" },
 		"a phase of later":        func(f *web.Fleet) { f.Phase = "resting" },
 		"one baking":              func(f *web.Fleet) { f.Nodes[1].State = plan.Baking },
 		"one outdated":            func(f *web.Fleet) { f.Nodes[1].State, f.Nodes[1].Outdated = plan.Outdated, true },
 		"another configuration":   func(f *web.Fleet) { f.Nodes[1].Outdated = true },
-		"one drifted":             func(f *web.Fleet) { f.Nodes[1].Drift = true },
 		"one of another release":  func(f *web.Fleet) { f.Nodes[1].Release = "v1" },
 		"one of none known":       func(f *web.Fleet) { f.Nodes[1].Release = "" },
 		"one unreachable":         func(f *web.Fleet) { f.Nodes[1].State = plan.Unreachable },
-		"one missing":             func(f *web.Fleet) { f.Size = 4 },
-		"no nodes":                func(f *web.Fleet) { f.Nodes, f.Size = nil, 0 },
-		"a step under way":        func(f *web.Fleet) { f.Plan.Steps = []web.Step{{Node: "s-1"}} },
 		"paused, all on the old one": func(f *web.Fleet) {
 			f.Phase, f.Desired.Release = plan.PhasePaused, "v3"
 		},
@@ -88,6 +85,7 @@ func TestAgentsMayLie(t *testing.T) {
 	for i := range f.Nodes {
 		f.Nodes[i].Release = f.Desired.Release
 	}
+	f.Proven.Release = f.Desired.Release
 	if p, err := provenBy(f); err == nil {
 		t.Errorf("%v is taken for a release", p)
 	}
