@@ -54,6 +54,7 @@ type handler struct {
 	Options
 	tries *tries.Tries
 	tell  *rate.Sometimes // of what was refused
+	blind *rate.Sometimes // of secrets that cannot be read: what strangers send must not hide that
 
 	mu     sync.Mutex
 	proven map[netip.Prefix]bool // addresses that a proven request came from
@@ -67,7 +68,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &handler{Options: o, tries: tries.New(), tell: &rate.Sometimes{Interval: time.Minute}, proven: map[netip.Prefix]bool{}}, nil
+	return &handler{Options: o, tries: tries.New(), tell: &rate.Sometimes{Interval: time.Minute}, blind: &rate.Sometimes{Interval: time.Minute}, proven: map[netip.Prefix]bool{}}, nil
 }
 
 // ServeHTTP answers one request, with one line.
@@ -87,7 +88,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Observe(d.provider, a.result)
 	if a.result == Accepted {
 		h.Wake()
-	} else if a.status >= http.StatusBadRequest {
+	} else if a.guess {
 		h.tell.Do(func() {
 			h.Log.Warn("webhook refused; others within the next minute are counted and not told of", "provider", d.provider, "from", from.Addr(), "why", a.says)
 		})
@@ -125,7 +126,7 @@ func (h *handler) judge(w http.ResponseWriter, r *http.Request, from netip.Prefi
 	}
 	secrets, err := outbound.Secrets(h.SecretFile, mostSecrets)
 	if err != nil {
-		h.tell.Do(func() {
+		h.blind.Do(func() {
 			h.Log.Warn("no webhook can be told from a forged one; correct the file of --webhook-secret-file", "error", err)
 		})
 		return answer{status: http.StatusServiceUnavailable, result: BadSignature, says: "the agent cannot read its secret: its log says why"}

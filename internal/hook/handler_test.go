@@ -336,6 +336,7 @@ func TestSecretsAreRenewed(t *testing.T) {
 		}
 	}
 	d = open(t, "old")
+	status("wrong") // what a stranger sends hides nothing
 	d.write(t)
 	if status("old"); !strings.Contains(d.log.String(), "no webhook can be told from a forged one; correct the file of --webhook-secret-file") {
 		t.Errorf("log %q", &d.log)
