@@ -61,7 +61,6 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// What is sent is for the place that it is sent to.
 // An answer may have so many bytes, and no more.
 func TestBoundOfAnAnswer(t *testing.T) {
 	t.Parallel()
@@ -74,6 +73,7 @@ func TestBoundOfAnAnswer(t *testing.T) {
 	}
 }
 
+// What is sent is for the place that it is sent to.
 func TestRedirectsAreFollowedOnTheSameHostOnly(t *testing.T) {
 	t.Parallel()
 	var strangers atomic.Int32
