@@ -53,7 +53,8 @@ Exit status: 0 all is well, 1 something is wrong. Warnings change nothing about 
 	cmd.Flags().StringVar(&o.notified, "notify", "", "`file` with the agent's channels, to compare with")
 	cmd.Flags().BoolVar(&o.online, "online", false, "ask the servers that releases come from what the agent will ask before it starts them")
 	cmd.Flags().StringVar(&o.forges, "forges", "", "`file` that says which host is a GitHub, a GitLab or a Gitea, and whose token is used there, to read checks with --online")
-	gitCredentials(cmd.Flags(), &o.git.gitSSHKey, &o.git.gitKnownHosts, &o.git.gitTokenFile)
+	cmd.Flags().StringVar(&o.git.gitSSHKey, "git-ssh-key", "", "private key `file` for the repositories of releases over ssh, with --online (default: the ssh agent)")
+	cmd.Flags().StringVar(&o.git.gitKnownHosts, "git-known-hosts", "", "known_hosts `file` for the repositories of releases over ssh, with --online (default: ~/.ssh/known_hosts)")
 	return configurable(cmd)
 }
 
