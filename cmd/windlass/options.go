@@ -28,8 +28,9 @@ type agentOptions struct {
 	gitTokenFile               string
 	verify, trust              string
 	stateDir                   string
+	forges                     string
 	listen, logFormat, accepts string // of run only
-	webConfig, forges, notify  string // as well
+	webConfig, notify          string // as well
 	webhookListen              string // and these
 	webhookSecretFile          string
 }

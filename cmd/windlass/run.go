@@ -59,7 +59,7 @@ With --webhook-listen a push is seen at once rather than at the next --interval.
 	f.DurationVar(&o.gateInterval, "gate-interval", 30*time.Second, "how often a gate that holds a rollout back is asked again, such as what the checks of a release say")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:9190", "`address` for status page, API and metrics; port 0 takes a free one. An address that is not loopback serves only /metrics, /healthz and /readyz without --web-config")
 	f.StringVar(&o.webConfig, "web-config", "", "`file` with TLS and users for --listen, in the format of Prometheus's exporter-toolkit; taken anew when it changes")
-	f.StringVar(&o.forges, "forges", "", "`file` that says which host is a GitHub, a GitLab or a Gitea, and whose token is used there: commits of the deploy repo are told what becomes of them")
+	f.StringVar(&o.forges, "forges", "", "`file` that says which host is a GitHub, a GitLab or a Gitea, and whose token is used there: commits of the deploy repo are told what becomes of them, and the checks of releases are read")
 	f.StringVar(&o.notify, "notify", "", "`file` with the channels (Slack, Google Chat, Teams, mail, Alertmanager, webhooks) that fleets name under notify; read at the start")
 	f.StringVar(&o.webhookListen, "webhook-listen", "", "`address` for webhooks of the deploy repo's forge, POST /hooks/git and nothing else; a push is then seen at once")
 	f.StringVar(&o.webhookSecretFile, "webhook-secret-file", "", "`file` with the secret that webhooks prove to know, or with one in each line; read at each of them")
