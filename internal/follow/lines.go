@@ -29,7 +29,7 @@ type Lines struct {
 
 	names   int // how wide the longest name is
 	phase   plan.Phase
-	shut    string             // gates that keep it from going on until somebody does something
+	shut    string             // gates that keep it from going on until somebody does something, as told last
 	nodes   map[string]string  // what was told last, by node
 	rollout time.Time          // the start of the one whose lines and wrong nodes are counted
 	lines   int                // that were written
@@ -65,13 +65,16 @@ func (l *Lines) Take(f web.Fleet, now time.Time) error {
 		}
 	}
 	shut := shutGates(f)
-	closes := shut != l.shut && shut != ""
-	l.shut = shut
+	closes := shut != l.shut && shut != "" && f.Phase == plan.PhaseWaiting && (!large || now.Sub(l.told) >= signOfLife)
+	if closes || shut == "" {
+		l.shut = shut
+	}
 	switch share := share(f); {
 	case l.phase != f.Phase && (!large || !goesOn(l.phase) || !goesOn(f.Phase) || now.Sub(l.told) >= signOfLife):
 		l.phase, l.share, l.told, l.untold = f.Phase, share, now, false
 		return l.line(now, "fleet", string(f.Phase), f.Desired.Release, f.Reason)
-	case closes && f.Phase == plan.PhaseWaiting && !large:
+	case closes:
+		l.told = now
 		return l.line(now, "fleet", string(f.Phase), f.Desired.Release, f.Reason)
 	case large && (share != l.share || l.untold && now.Sub(l.told) >= signOfLife):
 		l.share, l.told, l.untold = share, now, false

@@ -67,6 +67,23 @@ func TestLinesTellOfGatesThatShut(t *testing.T) {
 	}
 }
 
+// So does who follows a large one, a minute after its last line at the earliest.
+func TestLinesOfALargeFleetTellOfGatesThatShut(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	l := follow.Lines{Out: &out, Stamp: func(now time.Time) string { return now.Format(time.TimeOnly) }}
+	f := crowd(500, 0)
+	f.Phase = plan.PhaseWaiting
+	for i, state := range []string{"wait", "shut", "shut", "shut", "wait", "shut", "wait"} {
+		f.Reason, f.Gates = "gate source: "+state, []web.Gate{{Name: "source", State: state}}
+		check(t, l.Take(f, noon.Add(time.Duration(i)*30*time.Second)))
+	}
+	want := "12:00:00  fleet      waiting        v2  gate source: wait\n12:01:00  fleet      waiting        v2  gate source: shut\n12:02:30  fleet      waiting        v2  gate source: shut\n"
+	if got := out.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 // crowd is a large fleet on its way, of whose nodes so many are done.
 func crowd(nodes, done int) web.Fleet {
 	f := fleet("new", "v2", "d2", plan.PhaseProgressing, "1 of 500 nodes under way")
