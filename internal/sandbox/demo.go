@@ -190,12 +190,12 @@ func (a act) do(ctx context.Context, f *Fleet, tell *teller) (revision string, e
 		elsewhere <- err
 	}()
 	exit, err := f.types(ctx, tell.out, a.types...)
+	if err == nil && exit != a.exit {
+		err = fmt.Errorf("windlass %s ended with exit status %d, not %d", strings.Join(a.types, " "), exit, a.exit)
+	}
 	cancel(nil)
 	if happened := <-elsewhere; err == nil {
 		err = happened
-	}
-	if err == nil && exit != a.exit {
-		err = fmt.Errorf("windlass %s ended with exit status %d, not %d", strings.Join(a.types, " "), exit, a.exit)
 	}
 	if err != nil {
 		return "", err
